@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { isAtLeast, missingRequirements, type Probe } from "./system-requirements.mjs";
+
+const complete: Probe = {
+  find: (program) => `/usr/bin/${program}`,
+  exists: () => true,
+  version: () => "version 10.0.2",
+};
+const names = (probe: Probe): string[] => missingRequirements(["microvm", "image"], probe).map((one) => one.package);
+
+test("nothing is missing where everything is there", () => {
+  expect(names(complete)).toEqual([]);
+});
+
+test("a program that is not there is missing", () => {
+  expect(names({ ...complete, find: (program) => (program === "bridge" ? undefined : program) })).toEqual(["iproute2"]);
+});
+
+test("a file that is not there is missing", () => {
+  expect(names({ ...complete, exists: (path) => !path.endsWith("qboot.rom") })).toEqual(["qemu-system-x86"]);
+});
+
+test("a program that is too old counts as missing", () => {
+  const version = (path: string): string =>
+    path.includes("qemu") ? "QEMU emulator version 7.2.22 (Debian 1:7.2)" : "1.5.6";
+  expect(names({ ...complete, version })).toEqual(["qemu-system-x86"]);
+});
+
+test("a browser is asked for only where somebody plays the person", () => {
+  const none: Probe = { ...complete, find: () => undefined };
+  expect(missingRequirements(["person"], none).map((one) => one.package)).toEqual(["chromium"]);
+});
+
+test.each([
+  ["QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)", "8.2", true],
+  ["8.2.0", "8.2", true],
+  ["8.10", "8.2", true],
+  ["8.1.9", "8.2", false],
+  ["7.2", "8.2", false],
+  ["no number", "8.2", false],
+])("%s at least %s: %s", (text, wanted, answer) => {
+  expect(isAtLeast(text, wanted)).toBe(answer);
+});

@@ -1,0 +1,77 @@
+/** `npm test`: checks, then every kind of test in order of cost, and one line with the sum at the end. Arguments name kinds. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CHECKS, passes } from "./check.mjs";
+import { exitCodeOf, ROOT } from "./run.mjs";
+import { addUp, tallyOf } from "./tally.mjs";
+
+/** Cheap first. Each runs alone: guests boot in the later ones and two of them would starve each other. */
+const PROJECTS = ["unit", "integration", "conformance", "boot", "e2e"];
+
+/** For the whole of it; what is left when one kind begins is its deadline. */
+const BUDGET_MS = 38 * 60_000;
+
+/** @param {string[]} wanted names of kinds; empty: all, and the checks */
+const testAll = async (wanted) => {
+  const endsAt = performance.now() + BUDGET_MS;
+  const tallies = [];
+  if (wanted.length === 0) {
+    for (const check of CHECKS) tallies.push(await tallyOfCheck(check));
+  }
+  for (const project of PROJECTS) {
+    if (wanted.length > 0 && !wanted.includes(project)) continue;
+    console.log(`\n── ${project} ${"─".repeat(60 - project.length)}`);
+    tallies.push(await tallyOfProject(project, endsAt - performance.now()));
+  }
+
+  const { passed, failed, skipped, failures } = addUp(tallies);
+  if (failures.length > 0) console.log(`\nFailed:\n${failures.map((name) => `  ${name}`).join("\n")}`);
+  console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+};
+
+/**
+ * @param {import("./check.mjs").Check} check
+ * @returns {Promise<import("./tally.mjs").Tally>}
+ */
+const tallyOfCheck = async (check) =>
+  (await passes(check))
+    ? { passed: 1, failed: 0, skipped: 0, failures: [] }
+    : { passed: 0, failed: 1, skipped: 0, failures: [`check: ${check.name}`] };
+
+/**
+ * @param {string} project
+ * @param {number} timeoutMs
+ */
+const tallyOfProject = async (project, timeoutMs) => {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-test-"));
+  const report = join(folder, "report.json");
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
+  const child = spawn(process.execPath, [vitest, "run", "--project", project, ...reporters], {
+    cwd: ROOT,
+    stdio: "inherit",
+  });
+  const timer = setTimeout(() => child.kill("SIGTERM"), Math.max(timeoutMs, 0));
+  process.once("SIGTERM", () => child.kill("SIGTERM"));
+  try {
+    const exitCode = await exitCodeOf(child);
+    return tallyOf(project, exitCode, readReport(report), ROOT);
+  } finally {
+    clearTimeout(timer);
+    rmSync(folder, { recursive: true });
+  }
+};
+
+/** A run that was cut short leaves no report; the tally counts that as a failure. @param {string} path */
+const readReport = (path) => {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+};
+
+process.exitCode = await testAll(process.argv.slice(2));

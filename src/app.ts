@@ -1,0 +1,170 @@
+/** Composition root: the one file that builds the services and ties their lives together. */
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { setInterval as every } from "node:timers/promises";
+import { join } from "node:path";
+import type { Config } from "./config/config.ts";
+import { pruneEvidence } from "./diagnosis/evidence.ts";
+import { createKeyStore } from "./http/keys.ts";
+import { createServer } from "./http/server.ts";
+import { createImageStore, type ImageStore } from "./image/store.ts";
+import { createLedger } from "./ledger/ledger.ts";
+import { reap } from "./ledger/reap.ts";
+import { loadReceiptKey } from "./ledger/receipt.ts";
+import { AppError, messageOf } from "./lib/errors.ts";
+import type { Logger } from "./lib/logger.ts";
+import { createMetrics } from "./lib/metrics.ts";
+import { dataPaths, packageRoot } from "./lib/paths.ts";
+import { parseRange } from "./network/lease.ts";
+import { createLinuxNetwork } from "./network/linux.ts";
+import type { Network } from "./network/network.ts";
+import { createSessionService } from "./session/service.ts";
+import { createSessionStore } from "./session/store.ts";
+import { loadProviders } from "./signin/providers.ts";
+import { openDatabase } from "./state/db.ts";
+import { createQemuBackend } from "./vmm/qemu/backend.ts";
+import type { VmmBackend } from "./vmm/vmm.ts";
+
+const REAP_INTERVAL_MS = 60_000;
+
+export interface ControllerOptions {
+  config: Config;
+  logger: Logger;
+  /** Aborting it stops the controller; microVMs go on. */
+  signal: AbortSignal;
+  /** Test seam. */
+  overrides?: { vmm?: VmmBackend; network?: Network; images?: ImageStore };
+  onListening?: (address: string) => void;
+}
+
+/** Runs a controller until the signal. Throws AppErrors of configuration, database and listening. */
+export const runController = async (options: ControllerOptions): Promise<void> => {
+  const { config, logger, signal, overrides = {} } = options;
+  const paths = dataPaths(config.dataDir);
+  prepareDirectories(paths);
+
+  const db = await openDatabase(paths.database);
+  const keys = createKeyStore(db);
+  await keys.ensureAdmin(paths.adminKey);
+  const images = overrides.images ?? createImageStore(paths);
+  const providers = loadProviders({
+    directories: [join(packageRoot(), "providers"), paths.providers],
+    overrides: config.providers,
+  });
+  const vmm =
+    overrides.vmm ??
+    createQemuBackend({
+      accel: config.vm.accel,
+      vmlinux: async () => (await images.find(config.image))?.vmlinux,
+      probeCache: paths.kvmProbe,
+      logger,
+    });
+  const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
+  const ledger = createLedger(db);
+  const store = createSessionStore(db);
+  const metrics = createMetrics({
+    sessions: async () => countBy((await store.list({ isLive: true })).map((session) => session.state)),
+    leaks: () => countLeaks(),
+  });
+  const sessions = createSessionService({
+    config,
+    paths,
+    db,
+    store,
+    ledger,
+    network,
+    vmm,
+    providers,
+    findImage: () => images.find(config.image),
+    receiptKey: loadReceiptKey(paths.receiptKey),
+    logger,
+    onStage: metrics.observeStage,
+  });
+  const reapDeps = { paths, db, ledger, network, vmm };
+  const countLeaks = async (): Promise<number> => {
+    const live = new Set((await store.list({ isLive: true })).map((session) => session.id));
+    const ofEnded = (await sessions.vms()).filter((vm) => !live.has(vm.sessionId)).flatMap((vm) => vm.holds);
+    return ofEnded.length + (await reap(reapDeps, { dryRun: true })).found.length;
+  };
+  const tidy = async (): Promise<void> => {
+    const resumed = await sessions.resume();
+    const { removed } = await reap(reapDeps, { dryRun: false });
+    if (resumed.length > 0 || removed.length > 0) logger.info({ resumed, removed }, "reaped");
+    await pruneEvidence(paths, config.evidence.keepDays);
+  };
+
+  const app = await createServer(
+    {
+      config,
+      paths,
+      sessions,
+      keys,
+      providers,
+      images,
+      metrics,
+      webDirectory: join(packageRoot(), "dist", "web"),
+      reap: (request) => reap(reapDeps, request),
+      tearDownNetwork: async () => {
+        if ((await ledger.held()).length > 0) {
+          throw new AppError("conflict", "microvms-running", "A microVM still needs the bridge and the firewall.", {
+            hint: "End them first: sallyport destroy --all.",
+          });
+        }
+        await network.teardown();
+      },
+    },
+    logger,
+  );
+  try {
+    await tidy();
+    const address = await listen(app, config);
+    logger.info({ address, publicUrl: config.publicUrl }, "listening");
+    options.onListening?.(address);
+    for await (const _ of untilAborted(every(REAP_INTERVAL_MS, undefined, { signal }))) {
+      await tidy().catch((error: unknown) => logger.error({ error: messageOf(error) }, "reaping failed"));
+    }
+  } finally {
+    await sessions.stop();
+    await app.close();
+    if ((await ledger.held()).length === 0) await network.teardown();
+    await db.destroy();
+    logger.info("stopped");
+  }
+};
+
+const prepareDirectories = (paths: ReturnType<typeof dataPaths>): void => {
+  // Everything here is the controller's own; a microVM's user only passes through to its own folder.
+  process.umask(0o077);
+  mkdirSync(paths.root, { recursive: true });
+  chmodSync(paths.root, 0o711);
+  mkdirSync(paths.vms, { recursive: true });
+  chmodSync(paths.vms, 0o711);
+};
+
+const linuxNetwork = (config: Config, directory: string, logger: Logger): Network =>
+  createLinuxNetwork({
+    bridge: config.network.bridge,
+    ...parseRange(config.network.cidr),
+    table: config.network.table,
+    allow: config.network.allow,
+    resolver: { directory, upstream: config.network.dns.upstream },
+    logger,
+  });
+
+const listen = async (app: Awaited<ReturnType<typeof createServer>>, { listen: where }: Config): Promise<string> => {
+  if (where.kind === "tcp") return app.listen({ host: where.host, port: where.port });
+  // A socket file that outlived its process refuses the next bind; the database lock says that nobody uses it.
+  rmSync(where.path, { force: true });
+  return app.listen({ path: where.path });
+};
+
+/** An interval that ends, rather than throws, when its signal is aborted. */
+async function* untilAborted(ticks: AsyncIterable<undefined>): AsyncGenerator<undefined> {
+  try {
+    yield* ticks;
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "AbortError")) throw error;
+  }
+}
+
+const countBy = (values: string[]): Record<string, number> =>
+  values.reduce<Record<string, number>>((counts, value) => ({ ...counts, [value]: (counts[value] ?? 0) + 1 }), {});

@@ -1,0 +1,130 @@
+/** Calls in flight: who waits for which id, and what an answer must look like. Knows nothing of sockets. */
+import { randomInt } from "node:crypto";
+import { guestMethods, MAX_LINE_BYTES, rpcResponse } from "../contract/guest.ts";
+import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
+import { AppError } from "../lib/errors.ts";
+import type { CallOptions } from "./channel.ts";
+
+export interface Calls {
+  /** Registers a call; `line` is what has to be sent. Never settles later than its deadline. */
+  start<M extends GuestMethod>(
+    method: M,
+    params: GuestParams<M>,
+    options: CallOptions,
+  ): { id: number; line: string; answer: Promise<GuestResult<M>> };
+  isWaiting(id: number): boolean;
+  /** Hands a line to whoever waits for it; false when nobody does. */
+  settle(line: string): boolean;
+  rejectAll(reason: AppError): void;
+}
+
+interface Waiter {
+  method: GuestMethod;
+  resolve: (result: unknown) => void;
+  reject: (reason: unknown) => void;
+}
+
+/** No answer is shorter than this, so that a flood of shorter lines costs no parsing. */
+const SHORTEST_ANSWER = '{"jsonrpc":"2.0","id":0,"error":{}}'.length;
+/** Issues of a refused answer that reach the log; a guest decides how many there are. */
+const ISSUES_TOLD = 3;
+
+export const createCalls = (): Calls => {
+  const waiters = new Map<number, Waiter>();
+  // Not from 1: an answer meant for the controller before a restart must not fit a call of this one.
+  let nextId = randomInt(2 ** 40);
+
+  const start: Calls["start"] = (method, params, { timeoutMs, signal }) => {
+    signal?.throwIfAborted();
+    const id = nextId++;
+    const line = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+    if (Buffer.byteLength(line) > MAX_LINE_BYTES) {
+      throw new AppError("invalid", "channel-request-too-long", `A request "${method}" this long is not accepted.`);
+    }
+    const answer = new Promise<GuestResult<typeof method>>((resolve, reject) => {
+      const onAbort = (): void => fail(signal?.reason);
+      const settled = (): void => {
+        waiters.delete(id);
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const fail = (reason: unknown): void => {
+        settled();
+        reject(reason);
+      };
+      const timer = setTimeout(() => fail(noAnswer(method, timeoutMs)), timeoutMs);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      waiters.set(id, {
+        method,
+        resolve: (result) => {
+          settled();
+          resolve(result as GuestResult<typeof method>);
+        },
+        reject: fail,
+      });
+    });
+    return { id, line, answer };
+  };
+
+  const settle = (line: string): boolean => {
+    const response = parseResponse(line);
+    const waiter = response && waiters.get(response.id);
+    if (!waiter) return false;
+    if ("error" in response) {
+      waiter.reject(refusal(waiter.method, response.error));
+      return true;
+    }
+    const result = guestMethods[waiter.method].result.safeParse(response.result);
+    if (result.success) waiter.resolve(result.data);
+    else waiter.reject(wrongShape(waiter.method, result.error.issues));
+    return true;
+  };
+
+  return {
+    start,
+    settle,
+    isWaiting: (id) => waiters.has(id),
+    rejectAll: (reason) => [...waiters.values()].forEach((waiter) => waiter.reject(reason)),
+  };
+};
+
+const parseResponse = (line: string) => {
+  if (line.length < SHORTEST_ANSWER) return undefined;
+  try {
+    return rpcResponse.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+};
+
+const noAnswer = (method: GuestMethod, timeoutMs: number): AppError =>
+  new AppError(
+    "timeout",
+    "channel-timeout",
+    `The guest agent did not answer "${method}" within ${timeoutMs / 1000} s.`,
+    {
+      hint: "Look at the machine's console: the guest may still be booting, be overloaded, or have stopped.",
+    },
+  );
+
+const refusal = (method: GuestMethod, error: { code: number; message: string }): AppError =>
+  new AppError("conflict", "guest-refused", `The guest agent refused "${method}": ${printable(error.message)}`, {
+    context: { method, rpcCode: error.code },
+  });
+
+/** Names places of our own schema only; keys and values of the answer are the guest's words. */
+const wrongShape = (method: GuestMethod, issues: { code?: string | undefined; path: PropertyKey[] }[]): AppError =>
+  new AppError(
+    "internal",
+    "channel-garbage",
+    `The guest agent's answer to "${method}" does not have the agreed shape.`,
+    {
+      hint: "The image may hold an agent of another version, or the guest has been taken over: destroy the session.",
+      context: {
+        issues: issues.slice(0, ISSUES_TOLD).map((issue) => `${issue.path.map(String).join(".")}: ${issue.code}`),
+      },
+    },
+  );
+
+/** What a guest says ends up in terminals and pages: one line, no control characters, bounded. */
+const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ").slice(0, 300);

@@ -1,0 +1,78 @@
+import type { Command } from "commander";
+import { buildImage, type BuildImageResult } from "../../image/build.ts";
+import { createImageStore } from "../../image/store.ts";
+import { AppError } from "../../lib/errors.ts";
+import { dataPaths } from "../../lib/paths.ts";
+import type { CliContext } from "../context.ts";
+import { duration, mebibytes, table } from "../output.ts";
+
+interface BuildCommandOptions {
+  recipe?: string;
+  name?: string;
+  mirror?: string;
+}
+
+export const addImage = (program: Command, context: CliContext): void => {
+  const image = program.command("image").description("the guest's image on this machine");
+  image
+    .command("build")
+    .description("build an image, or find the one that the same recipe made before")
+    .option("--recipe <file>", "YAML or JSON; default: the built-in recipe")
+    .option("--name <name>", "name to build it under; default: the one that sessions use")
+    .option("--mirror <uri>", "Debian archive to build from; default: this machine's own")
+    .action((options: BuildCommandOptions) => build(options, context));
+  image
+    .command("ls")
+    .description("list images")
+    .action(async () => {
+      const images = await store(context).list();
+      context.out.result(images, () =>
+        images.length === 0
+          ? "No images. Build one: sallyport image build"
+          : table(
+              ["NAME", "BASE", "BUILT", "SIZE", "DIGEST"],
+              images.map(({ name, base, builtAt, bytes, digest }) => [name, base, builtAt, mebibytes(bytes), digest]),
+            ),
+      );
+    });
+  image
+    .command("verify [name]")
+    .description("compute an image's checksums anew")
+    .action((name: string | undefined) => verify(name, context));
+};
+
+const store = (context: CliContext) => createImageStore(dataPaths(context.config().dataDir));
+
+const build = async (options: BuildCommandOptions, context: CliContext): Promise<void> => {
+  const config = context.config();
+  const result = await buildImage({
+    name: options.name ?? config.image,
+    paths: dataPaths(config.dataDir),
+    ...(options.recipe === undefined ? {} : { recipeFile: options.recipe }),
+    ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
+    onProgress: ({ stage, message, elapsedMs }) =>
+      context.out.note(`${duration(elapsedMs).padStart(8)}  ${stage.padEnd(14)}${message}`),
+    signal: context.signal,
+  });
+  context.out.result({ ok: true, ...result }, () => outcome(result));
+};
+
+const outcome = ({ image, wasBuilt, stages }: BuildImageResult): string => {
+  const total = duration(stages.reduce((sum, { ms }) => sum + ms, 0));
+  const size = mebibytes(image.bytes);
+  return wasBuilt
+    ? `Built ${image.name} (${image.base}, ${size}) in ${total}: ${image.digest}`
+    : `${image.name} is up to date (${image.base}, ${size}, built ${image.builtAt}): ${image.digest}`;
+};
+
+const verify = async (name: string | undefined, context: CliContext): Promise<void> => {
+  const wanted = name ?? context.config().image;
+  const { ok, problems } = await store(context).verify(wanted);
+  if (!ok) {
+    throw new AppError("unprocessable", "image-damaged", `The image ${wanted} is not what was built.`, {
+      fields: problems,
+      hint: `Build it again: sallyport image build --name ${wanted}`,
+    });
+  }
+  context.out.result({ ok, problems }, () => `${wanted} is exactly what was built.`);
+};

@@ -1,0 +1,52 @@
+import type { Command } from "commander";
+import type { SessionView, VmView } from "../../contract/api.ts";
+import type { CliContext } from "../context.ts";
+import { duration, table } from "../output.ts";
+
+export const addLs = (program: Command, context: CliContext): void => {
+  program
+    .command("ls")
+    .description("list sessions")
+    .option("--vms", "list microVMs and what they hold instead")
+    .action(async (options: { vms?: boolean }) => {
+      if (options.vms) {
+        const vms = await context.client().vms();
+        context.out.result(vms, () => vmTable(vms));
+        return;
+      }
+      const sessions = await context.client().sessions();
+      context.out.result(sessions, () => sessionTable(sessions));
+    });
+};
+
+const sessionTable = (sessions: SessionView[]): string[] =>
+  sessions.length === 0
+    ? ["No sessions."]
+    : table(
+        ["SESSION", "PROVIDER", "USER", "STATE", "STAGE", "ADDRESS", "AGE"],
+        sessions.map((session) => [
+          session.sessionId,
+          session.provider,
+          session.userId,
+          session.verdict ? `${session.state}: ${session.verdict.code}` : session.state,
+          session.stages.findLast(({ endedAt }) => endedAt !== null)?.stage ?? "-",
+          session.browserIP ?? "-",
+          duration(Date.now() - Date.parse(session.createdAt)),
+        ]),
+      );
+
+const vmTable = (vms: VmView[]): string[] =>
+  vms.length === 0
+    ? ["No microVMs."]
+    : table(
+        ["VM", "SESSION", "BACKEND", "TAP", "ADDRESS", "PID", "HOLDS"],
+        vms.map((vm) => [
+          vm.vmId,
+          vm.sessionId,
+          vm.backend,
+          vm.tap,
+          vm.address,
+          vm.pid === null ? "-" : String(vm.pid),
+          vm.holds.map(({ kind }) => kind).join(",") || "nothing",
+        ]),
+      );

@@ -1,0 +1,54 @@
+/** Text for people, JSON for programs. What comes from a guest or a controller is stripped of terminal control. */
+import { stripVTControlCharacters } from "node:util";
+
+export interface TextSink {
+  write(text: string): unknown;
+}
+
+export interface Output {
+  /** `value` as one JSON document with --json, else the lines of `text`. */
+  result(value: unknown, text: () => string | string[]): void;
+  /** One JSON line, for streams of events. */
+  jsonLine(value: unknown): void;
+  /** A line for a person on standard output. */
+  line(text: string): void;
+  /** Progress: to standard error, so that standard output holds results only. */
+  note(text: string): void;
+}
+
+export const createOutput = (sinks: { stdout: TextSink; stderr: TextSink; isJson: () => boolean }): Output => {
+  const { stdout, stderr, isJson } = sinks;
+  const line = (text: string): void => void stdout.write(`${plain(text)}\n`);
+  return {
+    result: (value, text) => {
+      if (isJson()) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      else for (const one of [text()].flat()) line(one);
+    },
+    jsonLine: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
+    line,
+    note: (text) => void stderr.write(`${plain(text)}\n`),
+  };
+};
+
+/** Without escape sequences and control characters, except line ends and tabs: a guest must not steer a terminal. */
+export const plain = (text: string): string => stripVTControlCharacters(text).replaceAll(/(?![\n\t])\p{Cc}/gu, "");
+
+/** Columns padded to their widest cell, with a heading. */
+export const table = (heading: string[], rows: string[][]): string[] => {
+  const cells = [heading, ...rows].map((row) => row.map((cell) => plain(cell).replaceAll(/\s+/g, " ")));
+  const widths = heading.map((_name, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return cells.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+};
+
+/** `1.2 s`, `3 min`, `2 h`: as exact as a person wants it. */
+export const duration = (ms: number): string => {
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  return ms < 3_600_000 ? `${Math.round(ms / 60_000)} min` : `${Math.round(ms / 3_600_000)} h`;
+};
+
+export const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;

@@ -1,0 +1,160 @@
+/** The HTTP API as functions; the one our own command line uses. Every answer is parsed, every problem is an AppError. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import {
+  credentialsResponse,
+  imageView,
+  keyCreated,
+  keyView,
+  reapResponse,
+  sessionEvent,
+  sessionView,
+  startResponse,
+  vmView,
+  type ImageView,
+  type OpenRequest,
+  type SessionView,
+  type StartRequest,
+  type StartResponse,
+  type VmView,
+  type keyRequest,
+} from "../contract/api.ts";
+import type { Sealed } from "../contract/guest.ts";
+import { providerRecipe, type ProviderRecipe } from "../contract/provider.ts";
+import { receipt, type Receipt } from "../contract/session.ts";
+import { AppError } from "../lib/errors.ts";
+import { readEvents } from "./sse.ts";
+import { createTransport, readJson, type RequestOptions, type TransportOptions } from "./transport.ts";
+
+export type ClientOptions = TransportOptions;
+export type KeyView = z.infer<typeof keyView>;
+export type KeyCreated = z.infer<typeof keyCreated>;
+export type KeyRequest = z.infer<typeof keyRequest>;
+export type ReapResponse = z.infer<typeof reapResponse>;
+
+export interface Client {
+  /** Answers at once, not after the boot. */
+  start(request: StartRequest): Promise<StartResponse>;
+  sessions(): Promise<SessionView[]>;
+  session(sessionId: string): Promise<SessionView>;
+  /** The view now and after each change, until nothing of it is left, or it is lost; connects again when the stream breaks. */
+  events(sessionId: string, signal?: AbortSignal): AsyncGenerator<SessionView>;
+  open(sessionId: string, request: OpenRequest): Promise<void>;
+  /** The sealed box; undefined while none is there (202). Single read: afterwards AppError of kind `gone`. */
+  credentials(sessionId: string): Promise<Sealed | undefined>;
+  answer(sessionId: string, sealedAnswer: string): Promise<void>;
+  /** Destroys now; the receipt says what was seen gone. */
+  destroy(sessionId: string): Promise<Receipt>;
+  receipt(sessionId: string): Promise<Receipt>;
+  /** The guest's console so far, as text. */
+  console(sessionId: string): Promise<string>;
+  providers(): Promise<ProviderRecipe[]>;
+  images(): Promise<ImageView[]>;
+  vms(): Promise<VmView[]>;
+  reap(options: { dryRun: boolean }): Promise<ReapResponse>;
+  /** Removes bridge, firewall table and resolver of the host; refused while a microVM needs them. */
+  removeNetwork(): Promise<void>;
+  keys(): Promise<KeyView[]>;
+  createKey(request: KeyRequest): Promise<KeyCreated>;
+  revokeKey(keyId: string): Promise<void>;
+  /** Ends idle connections; nothing may be called afterwards. */
+  close(): Promise<void>;
+}
+
+/** Times in a row that a broken event stream is connected again, and the pause before the first of them. */
+const MAX_RECONNECTS = 8;
+const RECONNECT_MS = 500;
+
+/** Removing process, TAP, firewall and directory, each seen gone, takes seconds on a busy host. */
+const DESTROY_TIMEOUT_MS = 90_000;
+
+/** Throws AppError `url-invalid`, `url-insecure`; the functions as described in transport.ts, and `bad-answer`. */
+export const createClient = (options: ClientOptions): Client => {
+  const transport = createTransport(options);
+
+  const call = async <T extends z.ZodType>(shape: T, path: string, request?: RequestOptions): Promise<z.output<T>> =>
+    parse(shape, await readJson(await transport.request(path, request)));
+  /** For calls whose answer's body says nothing; it is read all the same, so that the connection is free again. */
+  const tell = async (path: string, request: RequestOptions): Promise<void> => {
+    await (await transport.request(path, request)).text();
+  };
+  const post = (body: unknown): RequestOptions => ({ method: "POST", body });
+
+  const events = async function* (sessionId: string, signal?: AbortSignal): AsyncGenerator<SessionView> {
+    for (let failures = 0; ;) {
+      try {
+        const accept = "text/event-stream";
+        const response = await transport.request(`${sessionPath(sessionId)}/events`, { accept, signal });
+        for await (const data of readEvents(response.body ?? noBody())) {
+          failures = 0;
+          const view = parse(sessionEvent, parseText(data));
+          yield view;
+          if (view.hasReceipt || view.state === "lost") return;
+        }
+      } catch (error) {
+        signal?.throwIfAborted();
+        options.signal?.throwIfAborted();
+        // What the controller says in words stays true; only a lost connection is worth another try.
+        if (error instanceof AppError && error.code !== "controller-unreachable") throw error;
+        if (failures >= MAX_RECONNECTS) throw error;
+      }
+      failures += 1;
+      const pause = AbortSignal.any([signal, options.signal].filter((one) => one !== undefined));
+      await sleep(Math.min(RECONNECT_MS * 2 ** (failures - 1), 10_000), undefined, { signal: pause });
+    }
+  };
+
+  const credentials = async (sessionId: string): Promise<Sealed | undefined> => {
+    const response = await transport.request(`${sessionPath(sessionId)}/credentials`);
+    if (response.status === 202) {
+      await response.text();
+      return undefined;
+    }
+    return parse(credentialsResponse, await readJson(response)).sealed;
+  };
+
+  return {
+    start: (request) => call(startResponse, "/api/auth/start", post(request)),
+    sessions: () => call(z.array(sessionView), "/api/sessions"),
+    session: (id) => call(sessionView, sessionPath(id)),
+    events,
+    open: (id, request) => tell(`${sessionPath(id)}/open`, post(request)),
+    credentials,
+    answer: (id, sealedAnswer) => tell(`${sessionPath(id)}/answer`, post({ sealedAnswer })),
+    destroy: (id) => call(receipt, sessionPath(id), { method: "DELETE", timeoutMs: DESTROY_TIMEOUT_MS }),
+    receipt: (id) => call(receipt, `${sessionPath(id)}/receipt`),
+    console: async (id) => (await transport.request(`${sessionPath(id)}/console`, { accept: "text/plain" })).text(),
+    providers: () => call(z.array(providerRecipe), "/api/providers"),
+    images: () => call(z.array(imageView), "/api/images"),
+    vms: () => call(z.array(vmView), "/api/vms"),
+    reap: (request) => call(reapResponse, "/api/reap", { ...post(request), timeoutMs: DESTROY_TIMEOUT_MS }),
+    removeNetwork: () => tell("/api/network", { method: "DELETE" }),
+    keys: () => call(z.array(keyView), "/api/keys"),
+    createKey: (request) => call(keyCreated, "/api/keys", post(request)),
+    revokeKey: (id) => tell(`/api/keys/${encodeURIComponent(id)}`, { method: "DELETE" }),
+    close: () => transport.close(),
+  };
+};
+
+const sessionPath = (sessionId: string): string => `/api/auth/session/${encodeURIComponent(sessionId)}`;
+
+const parse = <T extends z.ZodType>(shape: T, content: unknown): z.output<T> => {
+  const parsed = shape.safeParse(content);
+  if (parsed.success) return parsed.data;
+  throw new AppError("internal", "bad-answer", "The controller's answer is not of the expected shape.", {
+    hint: "Client and controller are probably of different versions.",
+    context: { issues: parsed.error.issues },
+  });
+};
+
+const parseText = (text: string): unknown => {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new AppError("internal", "bad-answer", "The controller sent an event that is not JSON.", { cause });
+  }
+};
+
+const noBody = (): never => {
+  throw new AppError("internal", "bad-answer", "The controller answered without an event stream.");
+};

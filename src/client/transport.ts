@@ -1,0 +1,143 @@
+/** HTTP to one controller: where it is, the key, and every failure as an AppError with a sentence. */
+import { Agent, fetch, type Response } from "undici";
+import { problem } from "../contract/api.ts";
+import { AppError, errnoOf, kindOfStatus, messageOf } from "../lib/errors.ts";
+
+export interface TransportOptions {
+  /** `http(s)://host:port`, or `unix:/path`. */
+  url: string;
+  /** API key; leave out for calls that need none. */
+  key?: string | undefined;
+  /** PEM of a certificate authority to trust besides the system's. */
+  ca?: string | undefined;
+  /** Ends every call. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface RequestOptions {
+  method?: "GET" | "POST" | "DELETE";
+  /** Sent as JSON. */
+  body?: unknown;
+  accept?: string;
+  /** Milliseconds until the answer's head must be there; null: no limit. Default 30 000. */
+  timeoutMs?: number | null;
+  signal?: AbortSignal | undefined;
+}
+
+export interface Transport {
+  /** The answer, if its status is 2xx; its body is still to be read. */
+  request(path: string, options?: RequestOptions): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** Milliseconds without a byte after which a stream counts as dead; its reader then connects again. */
+const IDLE_MS = 45_000;
+
+/**
+ * Throws AppError `url-invalid`, `url-insecure` at once. `request` throws AppError: `controller-unreachable`,
+ * `controller-silent`, or the controller's own problem with its code, sentence, hint and fields.
+ */
+export const createTransport = ({ url, key, ca, signal }: TransportOptions): Transport => {
+  const { origin, socketPath } = parseUrl(url);
+  const dispatcher = new Agent({
+    bodyTimeout: IDLE_MS,
+    connect: { timeout: 10_000, ...(socketPath ? { socketPath } : {}), ...(ca ? { ca } : {}) },
+  });
+
+  const request = async (path: string, options: RequestOptions = {}): Promise<Response> => {
+    const deadline = new AbortController();
+    const timeoutMs = options.timeoutMs === undefined ? 30_000 : options.timeoutMs;
+    const timer = timeoutMs === null ? undefined : setTimeout(() => deadline.abort(), timeoutMs);
+    const signals = [deadline.signal, signal, options.signal].filter((one) => one !== undefined);
+    try {
+      const response = await fetch(origin + path, {
+        method: options.method ?? "GET",
+        dispatcher,
+        redirect: "error",
+        signal: AbortSignal.any(signals),
+        headers: {
+          accept: options.accept ?? "application/json",
+          ...(key ? { authorization: `Bearer ${key}` } : {}),
+          ...(options.body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      });
+      if (!response.ok) throw await problemOf(response);
+      return response;
+    } catch (error) {
+      signal?.throwIfAborted();
+      options.signal?.throwIfAborted();
+      if (error instanceof AppError) throw error;
+      if (deadline.signal.aborted) {
+        throw new AppError("timeout", "controller-silent", `The controller at ${url} did not answer in time.`, {
+          hint: "See its log; a machine that is short of memory or disk answers late.",
+          cause: error,
+        });
+      }
+      throw unreachable(url, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  return { request, close: () => dispatcher.destroy() };
+};
+
+/** A body of JSON or a sentence about what came instead. */
+export const readJson = async (response: Response): Promise<unknown> => {
+  const text = await response.text();
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new AppError("internal", "bad-answer", `What answered at ${response.url} is not Sallyport: no JSON came.`, {
+      hint: "Check --url.",
+      cause,
+    });
+  }
+};
+
+const parseUrl = (url: string): { origin: string; socketPath?: string } => {
+  if (url.startsWith("unix:/")) return { origin: "http://localhost", socketPath: url.slice("unix:".length) };
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (!parsed || !["http:", "https:"].includes(parsed.protocol) || !["/", ""].includes(parsed.pathname)) {
+    throw new AppError("invalid", "url-invalid", `${url} is not the address of a controller.`, {
+      hint: "Use https://host[:port], http://127.0.0.1:PORT or unix:/path/to/socket.",
+    });
+  }
+  const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(parsed.hostname);
+  if (parsed.protocol === "http:" && !isLoopback) {
+    throw new AppError("invalid", "url-insecure", `The key would cross the network readable on its way to ${url}.`, {
+      hint: "Use https://, or tunnel: ssh -L 4000:127.0.0.1:4000 HOST, then --url http://127.0.0.1:4000.",
+    });
+  }
+  return { origin: parsed.origin };
+};
+
+const problemOf = async (response: Response): Promise<AppError> => {
+  const parsed = problem.safeParse(await readJson(response));
+  if (!parsed.success) {
+    return new AppError("internal", "bad-answer", `The controller answered ${response.status} without saying why.`, {
+      hint: "Check --url, and that client and controller are of the same version.",
+    });
+  }
+  const { code, detail, hint, fields } = parsed.data;
+  const retryAfterSec = Number(response.headers.get("retry-after") ?? Number.NaN);
+  return new AppError(kindOfStatus(response.status), code, detail, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(fields === undefined ? {} : { fields }),
+    ...(Number.isFinite(retryAfterSec) ? { retryAfterSec } : {}),
+  });
+};
+
+const unreachable = (url: string, error: unknown): AppError => {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const isNobodyThere = ["ECONNREFUSED", "ENOENT"].includes(errnoOf(cause) ?? "");
+  return new AppError(
+    "unavailable",
+    "controller-unreachable",
+    isNobodyThere
+      ? `No controller answers at ${url}.`
+      : `The controller at ${url} cannot be reached: ${messageOf(cause)}.`,
+    { hint: "Is the controller running? Start it with: sallyport up. Is it elsewhere? Give --url.", cause: error },
+  );
+};

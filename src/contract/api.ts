@@ -1,0 +1,141 @@
+/** Shapes of the HTTP API (spec: product, "Interfaces"). Unknown fields are refused. */
+import { z } from "zod";
+import { sealed } from "./guest.ts";
+import { providerName } from "./provider.ts";
+import { goneResource, sessionState, stageRecord, verdict } from "./session.ts";
+
+const userId = z.string().min(1).max(128);
+
+export const startRequest = z.strictObject({
+  provider: providerName,
+  /** The caller's own, or, with scope `act-as`, one of its users. Absent: the caller's own. */
+  userId: userId.optional(),
+  /** Raw X25519 public key, base64. Absent: a browser, and nothing handed over. */
+  recipientKey: z
+    .base64()
+    .refine((key) => Buffer.from(key, "base64").length === 32, "must be 32 bytes, base64")
+    .optional(),
+});
+export type StartRequest = z.infer<typeof startRequest>;
+
+export const sessionLinks = z.object({
+  self: z.string(),
+  events: z.string(),
+  novnc: z.string(),
+  credentials: z.string(),
+  receipt: z.string(),
+});
+
+/** The documents' shape (`success … browserIP`) and what was added to it. */
+export const startResponse = z.object({
+  success: z.literal(true),
+  sessionId: z.string(),
+  provider: z.string(),
+  userId: z.string(),
+  /** Viewer page; holds no secret. */
+  novncURL: z.string(),
+  browserIP: z.string(),
+  /** Shown to the requester only; the viewer page asks for it. */
+  pairingCode: z.string(),
+  expiresAt: z.string(),
+  links: sessionLinks,
+});
+export type StartResponse = z.infer<typeof startResponse>;
+
+export const sessionView = z.object({
+  sessionId: z.string(),
+  provider: z.string(),
+  userId: z.string(),
+  state: sessionState,
+  stages: z.array(stageRecord),
+  browserIP: z.string().nullable(),
+  vmId: z.string().nullable(),
+  createdAt: z.string(),
+  expiresAt: z.string(),
+  hasViewer: z.boolean(),
+  /** Whether a sealed result waits, was taken, or cannot exist (`none-possible`: no recipientKey). */
+  credential: z.enum(["none-possible", "awaited", "waiting", "taken"]),
+  verdict: verdict.nullable(),
+  /** Everything of its microVM was seen gone; the receipt can be fetched. Nothing changes any more. */
+  hasReceipt: z.boolean(),
+});
+export type SessionView = z.infer<typeof sessionView>;
+
+/** Server-sent event: the whole view after each change, so that a client that missed some is right again at once. */
+export const sessionEvent = sessionView;
+
+export const openRequest = z.strictObject({
+  /** What the tool wants to open. https, host on the provider's list, PKCE S256 where a callback is caught. */
+  url: z.string().max(8192),
+  /** Loopback callback to catch, as in the URL's redirect_uri. Absent in mode `open`. */
+  callback: z.strictObject({ port: z.int(), path: z.string().startsWith("/").max(1024).default("/") }).optional(),
+});
+export type OpenRequest = z.infer<typeof openRequest>;
+
+export const credentialsResponse = z.object({ sealed });
+
+/** The tool's own reply for the browser in the guest, sealed with the box's answer key. */
+export const answerRequest = z.strictObject({ sealedAnswer: z.base64().max(200_000) });
+
+export const pairRequest = z.strictObject({ pairingCode: z.string().max(32) });
+export const ticketResponse = z.object({
+  /** Offered as WebSocket subprotocol `sallyport.ticket.<ticket>`, beside `binary`. */
+  ticket: z.string(),
+  expiresInSec: z.number(),
+});
+
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  /** Stable code, e.g. `no-image`. */
+  code: z.string(),
+  detail: z.string(),
+  hint: z.string().optional(),
+  fields: z.array(z.string()).optional(),
+});
+export type Problem = z.infer<typeof problem>;
+
+export const vmView = z.object({
+  vmId: z.string(),
+  sessionId: z.string(),
+  backend: z.string(),
+  tap: z.string(),
+  address: z.string(),
+  pid: z.int().nullable(),
+  createdAt: z.string(),
+  /** Resources not yet seen gone. */
+  holds: z.array(goneResource.pick({ kind: true, ref: true })),
+});
+export type VmView = z.infer<typeof vmView>;
+
+export const imageView = z.object({
+  name: z.string(),
+  digest: z.string(),
+  base: z.string(),
+  builtAt: z.string(),
+  bytes: z.number(),
+});
+export type ImageView = z.infer<typeof imageView>;
+
+export const scope = z.enum(["login", "act-as", "operate"]);
+export type Scope = z.infer<typeof scope>;
+
+export const keyRequest = z.strictObject({
+  userId,
+  scopes: z.array(scope).min(1),
+  label: z.string().max(100).optional(),
+});
+export const keyView = z.object({
+  id: z.string(),
+  userId: z.string(),
+  scopes: z.array(scope),
+  label: z.string(),
+  createdAt: z.string(),
+  revokedAt: z.string().nullable(),
+});
+/** `key` is shown once and stored only as a hash. */
+export const keyCreated = keyView.extend({ key: z.string() });
+
+export const reapRequest = z.strictObject({ dryRun: z.boolean().default(false) });
+export const reapResponse = z.object({ found: z.array(z.string()), removed: z.array(z.string()) });

@@ -1,0 +1,185 @@
+/**
+ * What host and guest agent say to each other over the channel: newline-delimited JSON-RPC 2.0 where **only the host asks**.
+ * The guest never starts a message, so a message nobody asked for is garbage by definition. The guest is hostile: every
+ * result is parsed by these schemas, and none of it names a path, a port or a command on the host.
+ */
+import { z } from "zod";
+
+export const GUEST_PROTOCOL = 1;
+
+/** Name of the virtio-serial port; the guest finds it as /dev/virtio-ports/<name>. */
+export const CHANNEL_PORT_NAME = "sallyport.0";
+
+/** Longest line either side accepts, in bytes without the newline. */
+export const MAX_LINE_BYTES = 256 * 1024;
+
+/** Longest request line, header block and body that the loopback catcher takes, in bytes. */
+export const MAX_CALLBACK_BYTES = 64 * 1024;
+
+const shortText = z.string().max(256);
+const ipv4 = z.ipv4();
+const base64 = z.base64();
+
+/** What the sealed box is bound to. Serialised by `sealingAad` in signin/sealing.ts, byte for byte the same on both sides. */
+export const sealingContext = z.strictObject({
+  sessionId: shortText,
+  provider: shortText,
+  userId: shortText,
+  /** SHA-256 of the recipient's raw public key, base64url. */
+  keyThumbprint: shortText,
+  /** When the session ends, ISO 8601. */
+  expiresAt: shortText,
+});
+export type SealingContext = z.infer<typeof sealingContext>;
+
+/** HPKE (RFC 9180) output: X25519-HKDF-SHA256, HKDF-SHA256, AES-256-GCM, base mode. */
+export const sealed = z.strictObject({ enc: base64.max(128), ciphertext: base64.max(MAX_LINE_BYTES - 1024) });
+export type Sealed = z.infer<typeof sealed>;
+
+export const guestSession = z.strictObject({
+  sealing: sealingContext,
+  /** Raw X25519 public key, base64; absent: nothing can be handed over, `listen` is refused. */
+  recipientKey: base64.max(64).optional(),
+  /** Shown on the waiting page. */
+  providerTitle: shortText,
+});
+export type GuestSession = z.infer<typeof guestSession>;
+
+export const guestNetwork = z.strictObject({
+  address: ipv4,
+  prefixLength: z.int().min(1).max(31),
+  gateway: ipv4,
+});
+
+const empty = z.strictObject({});
+
+const link = z.object({
+  name: shortText,
+  mac: shortText,
+  driver: shortText,
+  state: shortText,
+  hasCarrier: z.boolean(),
+  mtu: z.int(),
+});
+
+const address = z.object({ link: shortText, address: shortText, prefixLength: z.int(), origin: shortText });
+const route = z.object({ destination: shortText, gateway: shortText, link: shortText, origin: shortText });
+
+/** Method → shapes. Additions are allowed within one protocol number; a changed meaning needs a new number. */
+export const guestMethods = {
+  hello: {
+    params: z.strictObject({ protocol: z.int() }),
+    result: z.object({
+      protocol: z.int(),
+      agentVersion: shortText,
+      bootId: shortText,
+      kernelRelease: shortText,
+      /** Seconds since the guest's kernel started. */
+      uptimeSec: z.number(),
+    }),
+  },
+  /** Gives the machine its identity. May be called again; each part present is applied. */
+  configure: {
+    params: z.strictObject({
+      hostname: z
+        .string()
+        .regex(/^[a-z0-9-]{1,63}$/)
+        .optional(),
+      /** Host's wall clock, milliseconds since 1970. */
+      clockMs: z.int().optional(),
+      /** Fresh random bytes for the kernel's pool. */
+      entropy: base64.max(1024).optional(),
+      nameserver: ipv4.optional(),
+      /** Only after a restore: the clone's own address, applied through networkd. A cold boot has it from `ip=`. */
+      network: guestNetwork.optional(),
+      session: guestSession.optional(),
+    }),
+    result: empty,
+  },
+  health: {
+    params: empty,
+    result: z.object({
+      uptimeSec: z.number(),
+      /** First global IPv4 address of eth0, `a.b.c.d/p`, or null. */
+      address: shortText.nullable(),
+      isDisplayUp: z.boolean(),
+      /** `absent`, `running` (process seen), `painted` (the waiting page was drawn), in that order. */
+      browser: z.enum(["absent", "running", "painted"]),
+      memAvailableMib: z.number(),
+    }),
+  },
+  /** Opens a URL in the running Firefox, in the current tab. The host has checked the URL; the agent checks https again. */
+  open: { params: z.strictObject({ url: z.url().max(8192) }), result: empty },
+  /** Starts the loopback catcher: one request to `http://localhost:<port><path>`, then it closes. */
+  listen: {
+    params: z.strictObject({ port: z.int().min(1024).max(65535), path: z.string().startsWith("/").max(1024) }),
+    result: empty,
+  },
+  /** Waits up to `waitMs` for the caught request. Repeatable: the same box until `answer` or the end of the VM. */
+  collect: {
+    params: z.strictObject({ waitMs: z.int().min(0).max(30_000) }),
+    result: z.object({ caught: sealed.nullable() }),
+  },
+  /** The tool's own reply for the waiting browser, sealed by the requester with the box's answer key. */
+  answer: { params: z.strictObject({ sealedAnswer: base64.max(MAX_LINE_BYTES - 1024) }), result: empty },
+  network: {
+    params: empty,
+    result: z.object({
+      links: z.array(link).max(32),
+      addresses: z.array(address).max(64),
+      routes: z.array(route).max(64),
+      networkctl: z.string().max(16_384),
+      cmdline: z.string().max(4096),
+    }),
+  },
+  journal: {
+    params: z.strictObject({
+      unit: z
+        .string()
+        .regex(/^[a-zA-Z0-9@._-]{1,128}$/)
+        .optional(),
+      lines: z.int().min(1).max(500),
+    }),
+    result: z.object({ text: z.string().max(200_000) }),
+  },
+} as const;
+
+export type GuestMethod = keyof typeof guestMethods;
+export type GuestParams<M extends GuestMethod> = z.infer<(typeof guestMethods)[M]["params"]>;
+export type GuestResult<M extends GuestMethod> = z.infer<(typeof guestMethods)[M]["result"]>;
+
+export const rpcRequest = z.strictObject({
+  jsonrpc: z.literal("2.0"),
+  id: z.int(),
+  method: z.string(),
+  params: z.unknown(),
+});
+
+export const rpcResponse = z.union([
+  z.object({ jsonrpc: z.literal("2.0"), id: z.int(), result: z.unknown() }),
+  z.object({
+    jsonrpc: z.literal("2.0"),
+    id: z.int(),
+    error: z.object({ code: z.int(), message: z.string().max(4096) }),
+  }),
+]);
+
+/** The plaintext inside a sealed box: the request exactly as the browser sent it. */
+export const caughtRequest = z.object({
+  method: z.string(),
+  /** Path and query, as on the request line. */
+  target: z.string(),
+  /** Raw header names and values in order, alternating. */
+  rawHeaders: z.array(z.string()),
+  /** One character per byte (latin1), like Node's raw headers, so that any bytes survive. */
+  body: z.string(),
+});
+export type CaughtRequest = z.infer<typeof caughtRequest>;
+
+/** The plaintext of `answer`: what the tool's listener replied. `body` is base64. */
+export const callbackAnswer = z.object({
+  status: z.int().min(200).max(599),
+  headers: z.array(z.tuple([z.string().max(256), z.string().max(8192)])).max(64),
+  body: base64,
+});
+export type CallbackAnswer = z.infer<typeof callbackAnswer>;

@@ -1,0 +1,92 @@
+/** Words of a session's life, shared by store, API, CLI and pages. The transition table is in session/session.ts. */
+import { z } from "zod";
+
+export const sessionState = z.enum([
+  "requested",
+  "starting",
+  "ready",
+  "active",
+  "completing",
+  "failed",
+  "destroyed",
+  "lost",
+]);
+export type SessionState = z.infer<typeof sessionState>;
+
+/** Readiness steps in the order they are passed. */
+export const BOOT_STAGES = [
+  "leased",
+  "vmm-up",
+  "kernel",
+  "agent",
+  "addressed",
+  "reachable",
+  "display",
+  "browser",
+] as const;
+export const bootStage = z.enum(BOOT_STAGES);
+export type BootStage = z.infer<typeof bootStage>;
+
+export const stageRecord = z.object({
+  stage: bootStage,
+  /** ISO 8601; start is when the stage before was passed. */
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  /** What said so: `ledger`, `qemu`, `console`, `channel`, `network`. */
+  source: z.string(),
+});
+export type StageRecord = z.infer<typeof stageRecord>;
+
+/** Why a session failed, in plain words. */
+export const verdict = z.object({
+  code: z.string(),
+  sentence: z.string(),
+  hint: z.string(),
+  /** Lines that prove it. */
+  evidence: z.array(z.string()),
+  /** The stage that was being waited for, if it failed while starting. */
+  stage: bootStage.nullable(),
+  at: z.string(),
+});
+export type Verdict = z.infer<typeof verdict>;
+
+/** What a microVM may own; the ledger holds one row for each. */
+export const RESOURCE_KINDS = ["lease", "directory", "tap", "firewall", "neighbour", "process", "sockets"] as const;
+export const resourceKind = z.enum(RESOURCE_KINDS);
+export type ResourceKind = z.infer<typeof resourceKind>;
+
+export const goneResource = z.object({
+  kind: resourceKind,
+  /** Name of the resource: an address, an interface, a process id, a folder's name. */
+  ref: z.string(),
+  acquiredAt: z.string(),
+  /** When it was looked for and not found. */
+  seenGoneAt: z.string(),
+});
+
+export type GoneResource = z.infer<typeof goneResource>;
+
+export const receiptBody = z.object({
+  version: z.literal(1),
+  sessionId: z.string(),
+  provider: z.string(),
+  userId: z.string(),
+  vmId: z.string().nullable(),
+  imageDigest: z.string().nullable(),
+  startedAt: z.string(),
+  destroyedAt: z.string(),
+  /** `signed-in`, `destroyed-by-request`, `expired`, `failed`. */
+  outcome: z.string(),
+  gone: z.array(goneResource),
+});
+export type ReceiptBody = z.infer<typeof receiptBody>;
+
+/** Ed25519 over the canonical JSON (keys sorted, no white space) of `body`. */
+export const receipt = z.object({
+  body: receiptBody,
+  /** SPKI, PEM. */
+  publicKey: z.string(),
+  /** base64. */
+  signature: z.string(),
+});
+export type Receipt = z.infer<typeof receipt>;

@@ -1,0 +1,63 @@
+/** Puts the agent together: one method of the channel per line, and what each is made of. */
+import { run } from "../lib/exec.ts";
+import { createBrowser } from "./browser.ts";
+import { createCatcher } from "./catcher.ts";
+import { startHealthServer } from "./health-server.ts";
+import { createIdentity } from "./identity.ts";
+import { createMachine } from "./machine.ts";
+import { createPort, type Device } from "./port.ts";
+import { createReport } from "./report.ts";
+import { createRpcServer, type Handlers } from "./server.ts";
+import { createSessionHolder } from "./session.ts";
+import { startWaitingPage } from "./waiting-page.ts";
+
+export interface AgentOptions {
+  openDevice: () => Promise<Device>;
+  /** TCP ports; 0 lets the kernel choose (tests). */
+  healthPort: number;
+  pagePort: number;
+  /** Folder that /proc, /sys, /etc and /run are looked for in; "/" but in tests. */
+  root: string;
+  log: (message: string) => void;
+  runProgram?: typeof run;
+}
+
+export interface Agent {
+  healthPort: number;
+  pagePort: number;
+  stop(): Promise<void>;
+}
+
+export const startAgent = async (options: AgentOptions): Promise<Agent> => {
+  const { openDevice, root, log, runProgram = run } = options;
+  const session = createSessionHolder();
+  const machine = createMachine({ root });
+  const page = await startWaitingPage({ port: options.pagePort, session, onPainted: () => browser.notePainted() });
+  const browser = createBrowser({ root, waitingPageUrl: page.url, runProgram });
+  const identity = createIdentity({ root, session, runProgram });
+  const catcher = createCatcher({ session });
+  const report = createReport({ root, runProgram });
+  const health = await startHealthServer(options.healthPort);
+
+  const handlers: Handlers = {
+    hello: async () => machine.hello(),
+    configure: async (params) => identity.configure(params),
+    health: async () => ({ ...(await machine.health()), browser: await browser.state() }),
+    open: async ({ url }) => browser.open(url),
+    listen: async ({ port, path }) => catcher.listen(port, path),
+    collect: async ({ waitMs }) => ({ caught: (await catcher.collect(waitMs)) ?? null }),
+    answer: async ({ sealedAnswer }) => catcher.answer(sealedAnswer),
+    network: async () => report.network(),
+    journal: async ({ unit, lines }) => report.journal(lines, unit),
+  };
+
+  const server = createRpcServer({ handlers, send: (line) => port.send(line), log });
+  const port = createPort({ openDevice, onLine: (line) => void server.handleLine(line), log });
+  return {
+    healthPort: health.port,
+    pagePort: page.port,
+    stop: async () => {
+      await Promise.all([port.close(), catcher.close(), page.close(), health.close()]);
+    },
+  };
+};

@@ -1,0 +1,96 @@
+/** The one Firefox on the display: whether it is there, and sending it to an address. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { GuestResult } from "../contract/guest.ts";
+import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
+import type { run } from "../lib/exec.ts";
+
+export interface BrowserOptions {
+  root: string;
+  /** The one address besides https that may be opened. */
+  waitingPageUrl: string;
+  runProgram: typeof run;
+}
+
+export interface Browser {
+  state(): Promise<GuestResult<"health">["browser"]>;
+  /** Throws AppError `url-refused`, `browser-absent`, or `open-failed` when Firefox did not take the address. */
+  open(url: string): Promise<Record<string, never>>;
+  /** The waiting page was drawn by the Firefox that runs now. */
+  notePainted(): void;
+}
+
+const PROGRAM = "firefox-esr";
+const CGROUP_PROCS = "sys/fs/cgroup/system.slice/sallyport-browser.service/cgroup.procs";
+/** About one second under emulation on an idle host. */
+const COMMAND_TIMEOUT_MS = 30_000;
+
+/** That of sallyport-browser.service; the session bus is found through XDG_RUNTIME_DIR. */
+const BROWSER_ENV = { PATH: "/usr/bin:/bin", DISPLAY: ":1", HOME: "/home/browser", XDG_RUNTIME_DIR: "/run/browser" };
+
+export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptions): Browser => {
+  let paintedBy: Promise<number | undefined> | undefined;
+
+  /** Main process of the browser's unit: one small file names all of its processes, no scan of /proc is needed. */
+  const mainPid = async (): Promise<number | undefined> => {
+    const pids = (await readIfThere(join(root, CGROUP_PROCS))).split("\n").filter(Boolean).map(Number);
+    for (const pid of pids.toSorted((a, b) => a - b)) {
+      if ((await readIfThere(join(root, "proc", String(pid), "comm"))).trim() === PROGRAM) return pid;
+    }
+    return undefined;
+  };
+
+  const state: Browser["state"] = async () => {
+    const pid = await mainPid();
+    if (pid === undefined) return "absent";
+    return (await paintedBy) === pid ? "painted" : "running";
+  };
+
+  /**
+   * As when any program opens a link: a second Firefox process finds the running one on the user's session bus, passes the
+   * address on, which a policy sends to the current tab, and ends.
+   */
+  const open: Browser["open"] = async (text) => {
+    const url = allowedUrl(text, waitingPageUrl);
+    if ((await mainPid()) === undefined) {
+      throw new AppError("unavailable", "browser-absent", "The browser is not running yet.", {
+        hint: "Wait until health says that it is.",
+      });
+    }
+    const args = ["--reuid=1000", "--regid=1000", "--clear-groups", "--", PROGRAM, url];
+    try {
+      await runProgram("setpriv", args, { env: BROWSER_ENV, cwd: "/", timeoutMs: COMMAND_TIMEOUT_MS });
+    } catch (cause) {
+      throw new AppError("unavailable", "open-failed", `Firefox did not take the address: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+    return {};
+  };
+
+  return {
+    state,
+    open,
+    notePainted: () => {
+      // Not knowing who painted counts as not painted.
+      paintedBy = mainPid().catch(() => undefined);
+    },
+  };
+};
+
+/** https or the waiting page itself, in the form the URL standard gives it: no white space, no leading dash. */
+const allowedUrl = (text: string, waitingPageUrl: string): string => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && (url.protocol === "https:" || url.href === waitingPageUrl)) return url.href;
+  throw new AppError("unprocessable", "url-refused", "Only https addresses are opened in the guest's browser.");
+};
+
+const readIfThere = async (path: string): Promise<string> => {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    // No such unit yet, or a process that ended while it was looked at.
+    if (["ENOENT", "ESRCH", "ENODEV"].includes(errnoOf(error) ?? "")) return "";
+    throw error;
+  }
+};

@@ -1,0 +1,114 @@
+/**
+ * The loopback callback: the guest stands where the tool's own listener would be, for one request.
+ *
+ *     listen ──▶ listening ──request──▶ caught ──answer──▶ (idle)
+ *                                         └──── a minute without answer ──▶ (idle)
+ *
+ * What the browser sent leaves this process sealed; what the browser is told in return comes sealed from the requester.
+ */
+import type { Sealed } from "../contract/guest.ts";
+import { callbackAnswer } from "../contract/guest.ts";
+import { AppError } from "../lib/errors.ts";
+import { sealTo, type SealedBox } from "../signin/sealing.ts";
+import { openListener, type Listener, type WaitingBrowser } from "./catcher-listener.ts";
+import type { SessionHolder } from "./session.ts";
+
+export interface Catcher {
+  /** Throws AppError `nobody-to-hand-to`, `already-listening` (another port or path), `port-taken`. */
+  listen(port: number, path: string): Promise<Record<string, never>>;
+  /** The box, at once or as soon as there is one within `waitMs`. */
+  collect(waitMs: number): Promise<Sealed | undefined>;
+  /** Throws AppError `nothing-caught`, or `answer-refused` (sealed for another box) after which a right one may follow. */
+  answer(sealedAnswer: string): Promise<Record<string, never>>;
+  close(): Promise<void>;
+}
+
+export interface CatcherOptions {
+  session: SessionHolder;
+  /** How long the browser is kept waiting for the tool's answer. */
+  holdMs?: number;
+}
+
+interface Catch {
+  box: SealedBox;
+  browser: WaitingBrowser;
+  timer: NodeJS.Timeout;
+}
+
+export const createCatcher = ({ session, holdMs = 60_000 }: CatcherOptions): Catcher => {
+  let target: { port: number; path: string } | undefined;
+  let listener: Listener | undefined;
+  let caught: Catch | undefined;
+  let wakeCollectors: (() => void)[] = [];
+
+  const listen: Catcher["listen"] = async (port, path) => {
+    const current = session.current;
+    const recipientKey = current?.recipientKey;
+    if (!current || !recipientKey) {
+      throw new AppError("conflict", "nobody-to-hand-to", "This session has no recipient key: nothing may be caught.");
+    }
+    if (target?.port === port && target.path === path) return {};
+    if (target) throw new AppError("conflict", "already-listening", `Port ${target.port} is already listened on.`);
+    target = { port, path };
+    try {
+      listener = await openListener({
+        port,
+        path,
+        onCaught: async (plaintext, browser) => {
+          const box = await sealTo(recipientKey, current.sealing, plaintext).catch(startOver);
+          caught = { box, browser, timer: setTimeout(() => void giveUp(), holdMs) };
+          wakeCollectors.forEach((wake) => wake());
+        },
+      });
+    } catch (error) {
+      target = undefined;
+      throw error;
+    }
+    return {};
+  };
+
+  const collect: Catcher["collect"] = async (waitMs) => {
+    if (!caught && waitMs > 0) await nextCatch(waitMs);
+    return caught?.box.sealed;
+  };
+
+  const nextCatch = async (waitMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        wakeCollectors = wakeCollectors.filter((each) => each !== wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, waitMs);
+      wakeCollectors.push(wake);
+    });
+
+  const answer: Catcher["answer"] = async (sealedAnswer) => {
+    if (!caught) throw new AppError("conflict", "nothing-caught", "No request is waiting for an answer.");
+    const { box, browser } = caught;
+    const plaintext = await box.openAnswer(sealedAnswer);
+    browser.answer(callbackAnswer.parse(JSON.parse(Buffer.from(plaintext).toString("utf8"))));
+    await finish();
+    return {};
+  };
+
+  const giveUp = async (): Promise<void> => {
+    caught?.browser.tellToGoBack();
+    await finish();
+  };
+
+  const startOver = async (error: unknown): Promise<never> => {
+    await finish();
+    throw error;
+  };
+
+  /** Afterwards everything is as before `listen`. The browser's last response is still on its way out. */
+  const finish = async (): Promise<void> => {
+    clearTimeout(caught?.timer);
+    const closing = listener;
+    target = listener = caught = undefined;
+    await closing?.close();
+  };
+
+  return { listen, collect, answer, close: giveUp };
+};

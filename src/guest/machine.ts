@@ -1,0 +1,56 @@
+/** What the machine says about itself: `hello`, and the part of `health` that is not the browser. */
+import { readFile } from "node:fs/promises";
+import { networkInterfaces, release } from "node:os";
+import { join } from "node:path";
+import { GUEST_PROTOCOL, type GuestResult } from "../contract/guest.ts";
+import { errnoOf } from "../lib/errors.ts";
+
+export const AGENT_VERSION = "0.1.0";
+
+export interface Machine {
+  hello(): Promise<GuestResult<"hello">>;
+  health(): Promise<Omit<GuestResult<"health">, "browser">>;
+}
+
+const RFB_PORT = 5901;
+
+export const createMachine = ({ root }: { root: string }): Machine => {
+  const proc = async (name: string): Promise<string> => readFile(join(root, "proc", name), "utf8");
+  const uptimeSec = async (): Promise<number> => Number((await proc("uptime")).split(" ")[0]);
+
+  /**
+   * The kernel's own list of listening sockets. A connection would take the display's only viewer seat, and the X socket's
+   * file outlives a display that crashed.
+   */
+  const isListening = async (port: number): Promise<boolean> => {
+    const tables = await Promise.all(["net/tcp", "net/tcp6"].map(async (name) => proc(name).catch(emptyIfMissing)));
+    const hexPort = port.toString(16).toUpperCase().padStart(4, "0");
+    return tables.some((table) => new RegExp(`^ *\\d+: [0-9A-F]+:${hexPort} [0-9A-F]+:0000 0A `, "m").test(table));
+  };
+
+  return {
+    hello: async () => ({
+      protocol: GUEST_PROTOCOL,
+      agentVersion: AGENT_VERSION,
+      bootId: (await proc("sys/kernel/random/boot_id")).trim(),
+      kernelRelease: release(),
+      uptimeSec: await uptimeSec(),
+    }),
+    health: async () => ({
+      uptimeSec: await uptimeSec(),
+      address: eth0Address() ?? null,
+      isDisplayUp: await isListening(RFB_PORT),
+      memAvailableMib: Math.floor(Number(/^MemAvailable: +(\d+) kB$/m.exec(await proc("meminfo"))?.[1] ?? 0) / 1024),
+    }),
+  };
+};
+
+/** First IPv4 address of eth0 that is not link-local, as `a.b.c.d/p`. */
+export const eth0Address = (): string | undefined =>
+  networkInterfaces()["eth0"]?.find(({ family, address }) => family === "IPv4" && !address.startsWith("169.254."))
+    ?.cidr ?? undefined;
+
+const emptyIfMissing = (error: unknown): string => {
+  if (errnoOf(error) === "ENOENT") return "";
+  throw error;
+};

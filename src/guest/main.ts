@@ -1,0 +1,28 @@
+/** The guest agent's entry: bundled into one file for the distribution's Node 20 and started by sallyport-agent.service. */
+import { parseArgs } from "node:util";
+import { CHANNEL_PORT_NAME } from "../contract/guest.ts";
+import { startAgent } from "./agent.ts";
+import { openVirtioPort } from "./port.ts";
+
+const { values } = parseArgs({
+  options: {
+    "port-path": { type: "string", default: `/dev/virtio-ports/${CHANNEL_PORT_NAME}` },
+    "health-port": { type: "string", default: "8080" },
+    "page-port": { type: "string", default: "8081" },
+  },
+});
+
+const main = async (): Promise<void> => {
+  const log = (message: string): boolean => process.stdout.write(`${message}\n`);
+  const agent = await startAgent({
+    openDevice: async () => openVirtioPort(values["port-path"]),
+    healthPort: Number(values["health-port"]),
+    pagePort: Number(values["page-port"]),
+    root: "/",
+    log,
+  });
+  log(`agent up, health on :${agent.healthPort}`);
+};
+
+// Not awaited at the top level, which a CommonJS bundle has not; a failed start ends the process and systemd tries again.
+void main();

@@ -1,0 +1,39 @@
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { Config } from "../config/config.ts";
+import type { ProviderRecipe } from "../contract/provider.ts";
+import type { ImageStore } from "../image/store.ts";
+import type { DataPaths } from "../lib/paths.ts";
+import type { Metrics } from "../lib/metrics.ts";
+import type { SessionService } from "../session/service.ts";
+import type { KeyStore } from "./keys.ts";
+
+/** What routes may use. */
+export interface HttpContext {
+  config: Config;
+  paths: DataPaths;
+  sessions: SessionService;
+  keys: KeyStore;
+  providers: Map<string, ProviderRecipe>;
+  images: ImageStore;
+  metrics: Metrics;
+  /** Folder with viewer.html, viewer.js, viewer.css. */
+  webDirectory: string;
+  reap: (options: { dryRun: boolean }) => Promise<{ found: string[]; removed: string[] }>;
+  /** Removes bridge, firewall table and resolver when no microVM is left. */
+  tearDownNetwork: () => Promise<void>;
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;

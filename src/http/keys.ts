@@ -1,0 +1,116 @@
+/** API keys: 256-bit bearer secrets, stored as SHA-256 (a slow hash protects guessable secrets, which these are not). */
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import type { Scope } from "../contract/api.ts";
+import { scope } from "../contract/api.ts";
+import { AppError, errnoOf } from "../lib/errors.ts";
+import { newApiKey, newVmId } from "../lib/id.ts";
+import type { Db } from "../state/db.ts";
+
+export interface KeyHolder {
+  keyId: string;
+  userId: string;
+  scopes: Scope[];
+}
+
+export interface KeyRecord {
+  id: string;
+  userId: string;
+  scopes: Scope[];
+  label: string;
+  createdAt: string;
+  revokedAt: string | null;
+}
+
+export type KeyStore = ReturnType<typeof createKeyStore>;
+
+export const createKeyStore = (db: Db) => {
+  const create = async (input: { userId: string; scopes: Scope[]; label: string }, key = newApiKey()) => {
+    const record: KeyRecord = {
+      id: `key_${newVmId()}`,
+      ...input,
+      createdAt: new Date().toISOString(),
+      revokedAt: null,
+    };
+    await db
+      .insertInto("api_keys")
+      .values({
+        id: record.id,
+        user_id: record.userId,
+        scopes: JSON.stringify(record.scopes),
+        label: record.label,
+        hash: hashKey(key),
+        created_at: record.createdAt,
+        revoked_at: null,
+      })
+      .execute();
+    return { ...record, key };
+  };
+
+  return {
+    /** The secret is in the answer and nowhere else. */
+    create,
+
+    /** Who holds this secret, or undefined. Looked up by hash: equal time for every wrong one. */
+    holderOf: async (key: string): Promise<KeyHolder | undefined> => {
+      const row = await db
+        .selectFrom("api_keys")
+        .selectAll()
+        .where("hash", "=", hashKey(key))
+        .where("revoked_at", "is", null)
+        .executeTakeFirst();
+      return row && { keyId: row.id, userId: row.user_id, scopes: parseScopes(row.scopes) };
+    },
+
+    list: async (): Promise<KeyRecord[]> =>
+      (await db.selectFrom("api_keys").selectAll().orderBy("created_at").execute()).map((row) => ({
+        id: row.id,
+        userId: row.user_id,
+        scopes: parseScopes(row.scopes),
+        label: row.label,
+        createdAt: row.created_at,
+        revokedAt: row.revoked_at,
+      })),
+
+    revoke: async (id: string): Promise<void> => {
+      const { numUpdatedRows } = await db
+        .updateTable("api_keys")
+        .set({ revoked_at: new Date().toISOString() })
+        .where("id", "=", id)
+        .executeTakeFirst();
+      if (numUpdatedRows === 0n) throw new AppError("not-found", "no-key", `There is no key ${id}.`);
+    },
+
+    /**
+     * The local operator's key, in a 0600 file that the command line reads. Made at first start, and again when the
+     * file is gone; a file whose key the database does not know (a restored copy) is entered anew.
+     */
+    ensureAdmin: async (file: string): Promise<void> => {
+      const existing = readKeyFile(file);
+      if (existing !== undefined) {
+        const row = await db
+          .selectFrom("api_keys")
+          .select("id")
+          .where("hash", "=", hashKey(existing))
+          .executeTakeFirst();
+        if (row) return;
+      }
+      const key = existing ?? newApiKey();
+      if (existing === undefined) writeFileSync(file, `${key}\n`, { mode: 0o600, flag: "wx", flush: true });
+      await create({ userId: "admin", scopes: ["login", "act-as", "operate"], label: "local operator" }, key);
+    },
+  };
+};
+
+export const readKeyFile = (file: string): string | undefined => {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+};
+
+const hashKey = (key: string): string => createHash("sha256").update(key).digest("hex");
+
+const parseScopes = (json: string): Scope[] => scope.array().parse(JSON.parse(json));

@@ -1,0 +1,175 @@
+/** Everything about one session that a key holder may ask. */
+import { createReadStream } from "node:fs";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { answerRequest, credentialsResponse, openRequest, sessionView } from "../../contract/api.ts";
+import { receipt, stageRecord, verdict } from "../../contract/session.ts";
+import { readFacts, readKeptConsole } from "../../diagnosis/evidence.ts";
+import { AppError } from "../../lib/errors.ts";
+import { isOver, type Session } from "../../session/session.ts";
+import { consoleSize } from "../../vmm/console.ts";
+import { requireKey, requireSameOrigin, requireVisible, VIEWER_COOKIE } from "../auth.ts";
+import type { App, HttpContext } from "../context.ts";
+import { streamSession } from "../events.ts";
+import { viewOf } from "../view.ts";
+
+const params = z.strictObject({ id: z.string().max(64) });
+const tags = ["sessions"];
+
+export const registerSession = (app: App, context: HttpContext): void => {
+  const { config, keys, paths, sessions } = context;
+
+  const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
+    requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
+
+  const view = async (session: Session) =>
+    viewOf(session, await sessions.microvmOf(session.id), sessions.seats.hasViewer(session.id));
+
+  app.get(
+    "/api/auth/session/:id",
+    { schema: { params, response: { 200: sessionView }, summary: "State, stages, verdict", tags } },
+    async (request) => view(await visible(request)),
+  );
+
+  app.get(
+    "/api/auth/session/:id/events",
+    { schema: { params, summary: "The same as server-sent events", tags } },
+    async (request, reply) => {
+      const session = await visible(request);
+      await streamSession(reply, { sessions, session, view });
+      return reply;
+    },
+  );
+
+  app.post(
+    "/api/auth/session/:id/open",
+    { schema: { params, body: openRequest, summary: "Open the tool's URL in the browser", tags } },
+    async (request, reply) => {
+      const { id } = await visible(request);
+      await sessions.open(id, request.body.url, request.body.callback);
+      return reply.status(204).send();
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/credentials",
+    {
+      schema: {
+        params,
+        response: { 200: credentialsResponse, 202: z.object({ state: z.string() }) },
+        summary: "The sealed result, once",
+        tags,
+      },
+    },
+    async (request, reply) => {
+      const session = await visible(request);
+      const sealed = await sessions.credentials(session.id);
+      reply.header("cache-control", "no-store");
+      return sealed ? { sealed } : reply.status(202).send({ state: session.state });
+    },
+  );
+
+  app.post(
+    "/api/auth/session/:id/answer",
+    { schema: { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags } },
+    async (request, reply) => {
+      const { id } = await visible(request);
+      await sessions.answer(id, request.body.sealedAnswer);
+      return reply.status(204).send();
+    },
+  );
+
+  app.delete(
+    "/api/auth/session/:id",
+    { schema: { params, response: { 200: receipt }, summary: "Destroy now; answers the receipt", tags } },
+    async (request) => {
+      if (request.headers.authorization === undefined) {
+        requireSameOrigin(request, config.publicUrl, true);
+        sessions.seats.requirePaired(request.params.id, request.cookies[VIEWER_COOKIE]);
+        return sessions.destroy(request.params.id);
+      }
+      return sessions.destroy((await visible(request)).id);
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/receipt",
+    { schema: { params, response: { 200: receipt }, summary: "Proof of destruction", tags } },
+    async (request) => {
+      const session = await visible(request);
+      if (session.receipt) return session.receipt;
+      throw new AppError(
+        "conflict",
+        "no-receipt-yet",
+        `The session is ${session.state}; there is a receipt when its microVM is gone.`,
+        {
+          hint: "DELETE the session to end it now.",
+        },
+      );
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/diagnosis",
+    {
+      schema: {
+        params,
+        response: { 200: z.object({ verdict: verdict.nullable(), stages: z.array(stageRecord) }) },
+        summary: "What went wrong, if anything",
+        tags,
+      },
+    },
+    async (request) => {
+      const session = await visible(request);
+      return { verdict: session.verdict, stages: session.stages };
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/evidence",
+    { schema: { params, summary: "Facts kept of a session that ended", tags } },
+    async (request) => {
+      const session = await visible(request);
+      const facts = await readFacts(paths, session.id);
+      if (facts) return facts;
+      throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
+        hint: isOver(session.state)
+          ? "Evidence is kept for a few days only (evidence.keepDays)."
+          : "It is kept when the session ends.",
+      });
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/console",
+    { schema: { params, summary: "The guest's console", tags } },
+    async (request, reply) => {
+      const session = await visible(request);
+      const vm = await sessions.microvmOf(session.id);
+      reply.type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff");
+      return sendConsole(reply, context, session, vm?.id);
+    },
+  );
+
+  app.get(
+    "/api/sessions",
+    { schema: { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags } },
+    async (request) => {
+      const holder = await requireKey(keys, request);
+      const filter = holder.scopes.includes("operate") ? {} : { userId: holder.userId };
+      return Promise.all((await sessions.list(filter)).map(view));
+    },
+  );
+
+  const sendConsole = async (
+    reply: FastifyReply,
+    { paths: p }: HttpContext,
+    session: Session,
+    vmId: string | undefined,
+  ) => {
+    if (vmId !== undefined && !session.receipt && (await consoleSize(p.vm(vmId).console)) > 0) {
+      return reply.send(createReadStream(p.vm(vmId).console));
+    }
+    return reply.send((await readKeptConsole(p, session.id)) ?? "");
+  };
+};

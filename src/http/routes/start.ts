@@ -1,0 +1,40 @@
+import { startRequest, startResponse, type StartResponse } from "../../contract/api.ts";
+import type { Started } from "../../session/service.ts";
+import { requireKey, resolveUser } from "../auth.ts";
+import type { App, HttpContext } from "../context.ts";
+
+/** The documents' call: answers at once, the boot goes on. */
+export const registerStart = (app: App, { config, keys, sessions }: HttpContext): void => {
+  app.post(
+    "/api/auth/start",
+    {
+      schema: { body: startRequest, response: { 200: startResponse }, summary: "Start a sign-in", tags: ["sessions"] },
+    },
+    async (request) => {
+      const holder = await requireKey(keys, request, "login", "act-as");
+      const userId = resolveUser(holder, request.body.userId);
+      return answer(config.publicUrl, await sessions.start(request.body, userId, holder.keyId));
+    },
+  );
+};
+
+const answer = (publicUrl: string, { session, vm, pairingCode }: Started): StartResponse => {
+  const self = `${publicUrl}/api/auth/session/${session.id}`;
+  return {
+    success: true,
+    sessionId: session.id,
+    provider: session.provider,
+    userId: session.userId,
+    novncURL: `${self}/novnc`,
+    browserIP: vm.address,
+    pairingCode,
+    expiresAt: session.expiresAt,
+    links: {
+      self,
+      events: `${self}/events`,
+      novnc: `${self}/novnc`,
+      credentials: `${self}/credentials`,
+      receipt: `${self}/receipt`,
+    },
+  };
+};

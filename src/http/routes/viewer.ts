@@ -1,0 +1,178 @@
+/** The viewer's page and its calls: pairing code → cookie → ticket → WebSocket. No secret is ever in a URL. */
+import { connect } from "node:net";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { readFile } from "node:fs/promises";
+import type { FastifyRequest } from "fastify";
+import { createWebSocketStream, type WebSocket } from "ws";
+import { z } from "zod";
+import { pairRequest, ticketResponse } from "../../contract/api.ts";
+import { BOOT_STAGES, bootStage, sessionState } from "../../contract/session.ts";
+import { AppError } from "../../lib/errors.ts";
+import { RFB_PORT } from "../../session/probes.ts";
+import { isOver, type Session } from "../../session/session.ts";
+import { TICKET_TTL_SEC } from "../../session/viewer.ts";
+import { requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
+import type { App, HttpContext } from "../context.ts";
+
+const params = z.strictObject({ id: z.string().regex(/^ses_[0-9a-z]{26}$/) });
+const tags = ["viewer"];
+const TICKET_PROTOCOL = /(?:^|[ ,])sallyport\.ticket\.([A-Za-z0-9_-]{20,100})(?:[ ,]|$)/;
+
+/** noVNC sets styles through the DOM, which this policy allows; nothing is loaded from anywhere else. */
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+const ASSETS = { "viewer.js": "text/javascript", "viewer.css": "text/css" } as const;
+
+export const registerViewer = (app: App, context: HttpContext): void => {
+  const { config, sessions, providers, webDirectory } = context;
+  const isHttps = config.publicUrl.startsWith("https:");
+
+  app.get(
+    "/api/auth/session/:id/novnc",
+    { schema: { params, summary: "The viewer page", tags } },
+    async (_request, reply) =>
+      reply
+        .headers({
+          "content-security-policy": CONTENT_SECURITY_POLICY,
+          "referrer-policy": "no-referrer",
+          "cache-control": "no-store",
+        })
+        .type("text/html; charset=utf-8")
+        .send(await readFile(join(webDirectory, "viewer.html"))),
+  );
+
+  for (const [name, type] of Object.entries(ASSETS)) {
+    app.get(`/assets/${name}`, { schema: { hide: true } }, async (_request, reply) =>
+      reply
+        .headers({ "cache-control": "no-cache", "x-content-type-options": "nosniff" })
+        .type(`${type}; charset=utf-8`)
+        .send(await readFile(join(webDirectory, name))),
+    );
+  }
+
+  app.post(
+    "/api/auth/session/:id/pair",
+    { schema: { params, body: pairRequest, summary: "Type the pairing code", tags } },
+    async (request, reply) => {
+      requireSameOrigin(request, config.publicUrl, false);
+      await requireLive(request.params.id);
+      const cookie = await sessions.seats.pair(request.params.id, request.body.pairingCode);
+      return reply
+        .setCookie(VIEWER_COOKIE, cookie, {
+          path: `/api/auth/session/${request.params.id}`,
+          httpOnly: true,
+          sameSite: "strict",
+          secure: isHttps,
+        })
+        .status(204)
+        .send();
+    },
+  );
+
+  app.post(
+    "/api/auth/session/:id/ticket",
+    { schema: { params, response: { 200: ticketResponse }, summary: "One WebSocket, within 30 s", tags } },
+    async (request) => {
+      requireSameOrigin(request, config.publicUrl, false);
+      return {
+        ticket: sessions.seats.newTicket(request.params.id, request.cookies[VIEWER_COOKIE]),
+        expiresInSec: TICKET_TTL_SEC,
+      };
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/viewer",
+    {
+      schema: {
+        params,
+        response: {
+          200: z.object({
+            paired: z.literal(true),
+            provider: z.string(),
+            userId: z.string(),
+            state: sessionState,
+            expiresAt: z.string(),
+            /** Boot stage that is awaited; null when the browser is there. */
+            stage: bootStage.nullable(),
+            /** Host of the page that was opened; null before. */
+            openedHost: z.string().nullable(),
+          }),
+        },
+        summary: "What the trust strip shows",
+        tags,
+      },
+    },
+    async (request) => {
+      const session = await sessions.get(request.params.id);
+      if (isOver(session.state)) throw over(session);
+      sessions.seats.requirePaired(session.id, request.cookies[VIEWER_COOKIE]);
+      return {
+        paired: true as const,
+        provider: providers.get(session.provider)?.title ?? session.provider,
+        userId: session.userId,
+        state: session.state,
+        expiresAt: session.expiresAt,
+        stage: BOOT_STAGES[session.stages.length] ?? null,
+        openedHost: session.openedHost,
+      };
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/vnc",
+    { websocket: true, schema: { params, hide: true }, preValidation: (request) => takeSeat(request as ViewerRequest) },
+    (socket, request) => bridge(socket, request as ViewerRequest),
+  );
+
+  const requireLive = async (id: string): Promise<void> => {
+    const session = await sessions.get(id);
+    if (isOver(session.state)) throw over(session);
+  };
+
+  /** Before the upgrade, so that a refusal is an ordinary HTTP answer. */
+  const takeSeat = async (request: ViewerRequest): Promise<void> => {
+    requireSameOrigin(request, config.publicUrl, true);
+    const [, ticket] = TICKET_PROTOCOL.exec(request.headers["sec-websocket-protocol"] ?? "") ?? [];
+    const vm = await sessions.microvmOf(request.params.id);
+    if (!vm || ticket === undefined)
+      throw new AppError("unauthenticated", "bad-ticket", "The WebSocket needs a ticket.");
+    const seat: Seat = { address: vm.address, disconnect: () => {}, leave: () => {} };
+    seat.leave = sessions.seats.sitDown(request.params.id, ticket, () => seat.disconnect());
+    // A client that announces an upgrade and goes away must not keep the seat.
+    request.raw.socket.once("close", seat.leave);
+    request.seat = seat;
+  };
+
+  const bridge = (socket: WebSocket, request: ViewerRequest): void => {
+    const { seat } = request;
+    if (!seat) return socket.close(1011);
+    const rfb = connect({ host: seat.address, port: RFB_PORT });
+    const screen = createWebSocketStream(socket);
+    seat.disconnect = () => socket.close(4000, "another page took over, or the session is over");
+    rfb.once("connect", () => void sessions.viewerConnected(request.params.id).catch(() => socket.close(1011)));
+    // Streams on both sides: a slow viewer stops the guest's pixels, not the controller's memory.
+    void Promise.allSettled([pipeline(screen, rfb), pipeline(rfb, screen)]).then(() => {
+      rfb.destroy();
+      socket.terminate();
+      seat.leave();
+    });
+  };
+};
+
+interface Seat {
+  address: string;
+  disconnect: () => void;
+  leave: () => void;
+}
+
+type ViewerRequest = FastifyRequest<{ Params: { id: string } }> & { seat?: Seat };
+
+const over = ({ state, verdict }: Session): AppError =>
+  verdict
+    ? new AppError("gone", "session-failed", verdict.sentence, { hint: verdict.hint })
+    : new AppError("gone", "session-over", `The session is over (${state}); its browser has been destroyed.`, {
+        hint: "Start a new sign-in in the terminal.",
+      });

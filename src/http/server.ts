@@ -1,0 +1,67 @@
+/** The HTTP API, the viewer page and its WebSocket on one listener. */
+import { readFileSync } from "node:fs";
+import cookie from "@fastify/cookie";
+import swagger from "@fastify/swagger";
+import websocket from "@fastify/websocket";
+import fastify, { LogController, type FastifyBaseLogger } from "fastify";
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from "fastify-type-provider-zod";
+import type { Logger } from "../lib/logger.ts";
+import type { App, HttpContext } from "./context.ts";
+import { installErrorHandler } from "./errors.ts";
+import { registerMeta } from "./routes/meta.ts";
+import { registerOperator } from "./routes/operator.ts";
+import { registerSession } from "./routes/session.ts";
+import { registerStart } from "./routes/start.ts";
+import { registerViewer } from "./routes/viewer.ts";
+
+const MAX_BODY_BYTES = 256 * 1024;
+const MAX_RFB_MESSAGE_BYTES = 1024 * 1024;
+
+export const createServer = async (context: HttpContext, logger: Logger): Promise<App> => {
+  const { config } = context;
+  const app: App = fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    // URLs can carry what must not be logged; state changes are logged where they happen.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BODY_BYTES,
+    trustProxy: config.trustedProxy ?? false,
+    forceCloseConnections: true,
+    ...(config.tls ? { https: { cert: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) } } : {}),
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  installErrorHandler(app);
+
+  await app.register(cookie);
+  await app.register(websocket, {
+    options: {
+      maxPayload: MAX_RFB_MESSAGE_BYTES,
+      handleProtocols: (offered) => (offered.has("binary") ? "binary" : false),
+    },
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Sallyport",
+        version: "1",
+        description: "Signs command line tools in through a browser in a throw-away microVM.",
+      },
+      components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } },
+      security: [{ key: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
+
+  await app.register(async (scoped) => {
+    const routes = scoped.withTypeProvider<ZodTypeProvider>();
+    for (const register of [registerStart, registerSession, registerViewer, registerOperator, registerMeta])
+      register(routes, context);
+  });
+  return app;
+};

@@ -1,0 +1,26 @@
+import type { SessionView } from "../contract/api.ts";
+import type { Microvm } from "../session/store.ts";
+import type { Session } from "../session/session.ts";
+
+/** A session as the API shows it: nothing of its keys, code or sealed box. */
+export const viewOf = (session: Session, vm: Microvm | undefined, hasViewer: boolean): SessionView => ({
+  sessionId: session.id,
+  provider: session.provider,
+  userId: session.userId,
+  state: session.state,
+  stages: session.stages,
+  browserIP: vm?.address ?? null,
+  vmId: vm?.id ?? null,
+  createdAt: session.createdAt,
+  expiresAt: session.expiresAt,
+  hasViewer,
+  credential: credentialOf(session),
+  verdict: session.verdict,
+  hasReceipt: session.receipt !== null,
+});
+
+const credentialOf = (session: Session): SessionView["credential"] => {
+  if (session.recipientKey === null) return "none-possible";
+  if (session.sealedTakenAt !== null) return "taken";
+  return session.sealed === null ? "awaited" : "waiting";
+};

@@ -1,0 +1,42 @@
+import { run, type RunOptions, type RunResult } from "../lib/exec.ts";
+
+export interface ContainOptions extends RunOptions {
+  /** Directory the program sees as `/`; absent: the host's own. */
+  root?: string;
+}
+
+// What programs inside an image see. Offline: systemctl must edit links, not ask for a running systemd.
+const GUEST_ENV = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  HOME: "/root",
+  LC_ALL: "C.UTF-8",
+  DEBIAN_FRONTEND: "noninteractive",
+  SYSTEMD_OFFLINE: "1",
+};
+
+/**
+ * Runs a program that must not outlive this process nor leave a mount behind, even after `kill -9`: it dies with its parent,
+ * takes its descendants along (a process namespace of its own), and what it mounts vanishes with its mount namespace.
+ * Throws what `run` throws.
+ */
+export const runContained = (file: string, args: string[], options: ContainOptions = {}): Promise<RunResult> => {
+  const { root, ...runOptions } = options;
+  const enter = root === undefined ? [] : ["--root", root, "--wd", "/"];
+  return run(
+    "setpriv",
+    [
+      "--pdeathsig",
+      "KILL",
+      "unshare",
+      "--mount",
+      "--pid",
+      "--fork",
+      "--kill-child",
+      ...enter,
+      "--mount-proc",
+      file,
+      ...args,
+    ],
+    { ...(root === undefined ? {} : { env: GUEST_ENV }), ...runOptions },
+  );
+};

@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+
+/** `sha256:<hex>` of bytes or text. */
+export const digestOf = (content: string | Uint8Array): string =>
+  `sha256:${createHash("sha256").update(content).digest("hex")}`;
+
+/** `sha256:<hex>` of any JSON value, whatever the order of its keys. */
+export const digestOfValue = (value: unknown): string => digestOf(canonicalJson(value));
+
+export const digestOfFile = async (path: string, signal?: AbortSignal): Promise<string> => {
+  const hash = createHash("sha256");
+  const source = createReadStream(path, { highWaterMark: 1024 * 1024 });
+  await pipeline(source, hash, signal ? { signal } : {});
+  return `sha256:${hash.digest("hex")}`;
+};
+
+/** An image's own digest: what it consists of and what was asked for. */
+export const imageDigest = (parts: { rootfs: string; vmlinux: string; initrd: string; recipe: string }): string =>
+  digestOfValue(parts);
+
+export const hexOf = (digest: string): string => digest.slice("sha256:".length);
+
+/** A digest in the form that mkfs.ext4 takes as UUID (version 8: contents of our own making). */
+export const uuidOf = (digest: string): string => {
+  const hex = hexOf(digest);
+  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    "-",
+  );
+};
+
+const canonicalJson = (value: unknown): string =>
+  JSON.stringify(value, (_key, part: unknown) =>
+    part !== null && typeof part === "object" && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );

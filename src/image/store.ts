@@ -1,0 +1,169 @@
+/** Images on disk: `<images>/<digest>/` holds one, `<images>/names/<name>.json` says which one a name means. */
+import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { IMAGE_FILES, imageManifest, imageName, imagePointer, type ImageManifest } from "../contract/image-manifest.ts";
+import { AppError, errnoOf } from "../lib/errors.ts";
+import type { DataPaths } from "../lib/paths.ts";
+import { digestOfFile, hexOf, imageDigest } from "./digest.ts";
+import type { Image } from "./image.ts";
+
+export interface ImageStore {
+  /** The image a name stands for, or undefined. Throws AppError `image-damaged` when its manifest cannot be read. */
+  find(name: string): Promise<Image | undefined>;
+  list(): Promise<Image[]>;
+  /** Computes every checksum anew. Throws AppError `no-image`. */
+  verify(name: string): Promise<{ ok: boolean; problems: string[] }>;
+  /** The newest complete image made from the same inputs. */
+  findByInputs(inputsDigest: string): Promise<ImageManifest | undefined>;
+  /** Takes a finished folder over and makes it read-only. `aside` receives one of the same digest that was there already. */
+  add(folder: string, manifest: ImageManifest, aside: string): Promise<void>;
+  /** Lets a name mean an image, at one stroke. */
+  point(name: string, digest: string): Promise<Image>;
+}
+
+export const createImageStore = (paths: DataPaths): ImageStore => {
+  const names = join(paths.images, "names");
+  const folderOf = (digest: string): string => join(paths.images, hexOf(digest));
+  const pointerOf = (name: string): string => join(names, `${checkName(name)}.json`);
+
+  const store: ImageStore = {
+    find: async (name) => {
+      const pointer = await readJson(pointerOf(name), (value) => imagePointer.parse(value));
+      const manifest = pointer && (await readManifest(folderOf(pointer.digest)));
+      return manifest && toImage(name, folderOf(manifest.digest), manifest);
+    },
+
+    list: async () => {
+      const files = (await entries(names)).filter((file) => file.endsWith(".json")).sort();
+      const images = await Promise.all(files.map((file) => store.find(file.slice(0, -".json".length))));
+      return images.filter((image) => image !== undefined);
+    },
+
+    verify: async (name) => {
+      const image = await store.find(name);
+      const manifest = image && (await readManifest(folderOf(image.digest)));
+      if (!image || !manifest) throw noImage(name);
+      const problems = (
+        await Promise.all(IMAGE_FILES.map((file) => checkFile(folderOf(image.digest), file, manifest)))
+      ).flat();
+      const digest = digestOfManifest(manifest);
+      if (digest !== image.digest) problems.push(`manifest.json: describes ${digest}, not ${image.digest}`);
+      return { ok: problems.length === 0, problems };
+    },
+
+    findByInputs: async (inputsDigest) => {
+      const folders = (await entries(paths.images)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+      const manifests = await Promise.all(folders.map((name) => readManifest(join(paths.images, name))));
+      const matching = manifests.filter((manifest) => manifest?.inputs.digest === inputsDigest) as ImageManifest[];
+      matching.sort((a, b) => b.builtAt.localeCompare(a.builtAt));
+      for (const manifest of matching) if (await isComplete(folderOf(manifest.digest), manifest)) return manifest;
+      return undefined;
+    },
+
+    add: async (folder, manifest, aside) => {
+      const target = folderOf(manifest.digest);
+      await writeFile(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+      for (const file of [...IMAGE_FILES, "manifest.json"]) await chmod(join(folder, file), 0o444);
+      await chmod(folder, 0o755);
+      await mkdir(paths.images, { recursive: true });
+      await unlessMissing(rename(target, aside), undefined);
+      await rename(folder, target);
+    },
+
+    point: async (name, digest) => {
+      const pointer = pointerOf(name);
+      await mkdir(names, { recursive: true });
+      const fresh = `${pointer}.${process.pid}`;
+      await writeFile(fresh, `${JSON.stringify({ digest })}\n`);
+      await rename(fresh, pointer);
+      const image = await store.find(name);
+      if (!image) throw noImage(name);
+      return image;
+    },
+  };
+  return store;
+};
+
+/** A name becomes part of a path. Throws AppError `bad-image-name`. */
+const checkName = (name: string): string => {
+  const result = imageName.safeParse(name);
+  if (result.success) return result.data;
+  throw new AppError(
+    "invalid",
+    "bad-image-name",
+    `The image name ${JSON.stringify(name)} ${result.error.issues[0]?.message}.`,
+  );
+};
+
+export const digestOfManifest = ({ files, inputs }: Pick<ImageManifest, "files" | "inputs">): string =>
+  imageDigest({
+    rootfs: files["rootfs.ext4"].digest,
+    vmlinux: files.vmlinux.digest,
+    initrd: files.initrd.digest,
+    recipe: inputs.recipe,
+  });
+
+const noImage = (name: string): AppError =>
+  new AppError("not-found", "no-image", `There is no image named ${name}.`, {
+    hint: `Build it: sallyport image build --name ${name}`,
+  });
+
+const toImage = async (name: string, folder: string, manifest: ImageManifest): Promise<Image> => {
+  const sizes = await Promise.all(IMAGE_FILES.map(async (file) => (await stat(join(folder, file))).blocks * 512));
+  return {
+    name,
+    digest: manifest.digest,
+    base: manifest.base,
+    builtAt: manifest.builtAt,
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    rootfs: join(folder, "rootfs.ext4"),
+    vmlinux: join(folder, "vmlinux"),
+    initrd: join(folder, "initrd"),
+  };
+};
+
+const checkFile = async (
+  folder: string,
+  file: (typeof IMAGE_FILES)[number],
+  manifest: ImageManifest,
+): Promise<string[]> => {
+  const wanted = manifest.files[file].digest;
+  const actual = await unlessMissing(digestOfFile(join(folder, file)), "missing");
+  return actual === wanted ? [] : [`${file}: is ${actual}, but was built as ${wanted}`];
+};
+
+const isComplete = async (folder: string, manifest: ImageManifest): Promise<boolean> => {
+  const sizes = await Promise.all(
+    IMAGE_FILES.map(
+      async (file) => (await unlessMissing(stat(join(folder, file)), undefined))?.size === manifest.files[file].bytes,
+    ),
+  );
+  return sizes.every(Boolean);
+};
+
+const readManifest = (folder: string): Promise<ImageManifest | undefined> =>
+  readJson(join(folder, "manifest.json"), (value) => imageManifest.parse(value));
+
+const readJson = async <T>(path: string, parse: (value: unknown) => T): Promise<T | undefined> => {
+  const text = await unlessMissing(readFile(path, "utf8"), undefined);
+  if (text === undefined) return undefined;
+  try {
+    return parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AppError("internal", "image-damaged", `${path} is not what an image build wrote.`, {
+      cause,
+      hint: "Remove the folder it lies in and build the image again.",
+    });
+  }
+};
+
+const entries = (folder: string): Promise<string[]> => unlessMissing(readdir(folder), []);
+
+const unlessMissing = async <T, U>(work: Promise<T>, instead: U): Promise<T | U> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return instead;
+    throw error;
+  }
+};

@@ -1,0 +1,39 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Every path below the data directory; nobody else joins them. docs/DATA-DIR.md draws the tree. */
+export const dataPaths = (dataDir: string) => ({
+  root: dataDir,
+  database: join(dataDir, "sallyport.db"),
+  adminKey: join(dataDir, "admin.key"),
+  receiptKey: join(dataDir, "receipt-key.pem"),
+  images: join(dataDir, "images"),
+  imageCache: join(dataDir, "cache"),
+  kvmProbe: join(dataDir, "cache", "kvm-probe.json"),
+  resolver: join(dataDir, "resolver"),
+  vms: join(dataDir, "vms"),
+  vm: (vmId: string) => vmPaths(join(dataDir, "vms", vmId)),
+  evidence: (sessionId: string) => join(dataDir, "evidence", sessionId),
+  providers: join(dataDir, "providers"),
+});
+
+/** All that one microVM has on disk: removing `root` removes everything. */
+export const vmPaths = (root: string) => ({
+  root,
+  config: join(root, "config.json"),
+  console: join(root, "console.log"),
+  vmmLog: join(root, "vmm.log"),
+  /** Sockets in a folder that belongs to the VMM's own user. */
+  run: join(root, "run"),
+  channel: join(root, "run", "channel.sock"),
+  control: join(root, "run", "qmp.sock"),
+});
+
+export type DataPaths = ReturnType<typeof dataPaths>;
+export type VmPaths = ReturnType<typeof vmPaths>;
+
+/** Root of the installed package: from `src/lib/` and from the bundle in `dist/` alike. */
+export const packageRoot = (): string => {
+  const here = fileURLToPath(import.meta.url);
+  return here.slice(0, here.lastIndexOf(here.includes("/src/lib/") ? "/src/lib/" : "/dist/"));
+};

@@ -1,0 +1,27 @@
+import { readFile } from "node:fs/promises";
+import { errnoOf } from "./errors.ts";
+
+/** A process that can be told from a later one with the same number. */
+export interface ProcessIdentity {
+  pid: number;
+  /** Field 22 of /proc/PID/stat: clock ticks between the host's boot and the start of the process. */
+  startTicks: string;
+}
+
+/** Identity of a running process, or undefined when there is none (a zombie counts as none). */
+export const identify = async (pid: number): Promise<ProcessIdentity | undefined> => {
+  let stat: string;
+  try {
+    stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+  // The command name in parentheses may hold spaces and parentheses itself.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  if (fields[0] === "Z" || fields[0] === "X") return undefined;
+  return { pid, startTicks: fields[19] ?? "" };
+};
+
+export const isAlive = async (process: ProcessIdentity): Promise<boolean> =>
+  (await identify(process.pid))?.startTicks === process.startTicks;

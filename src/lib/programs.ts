@@ -1,0 +1,23 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, isAbsolute, join } from "node:path";
+
+/** Full path of a program as the shell would find it, or undefined. A name with a slash is looked at where it says. */
+export const findProgram = (name: string, path: string): string | undefined => {
+  const candidates = name.includes("/")
+    ? [name]
+    : path
+        .split(delimiter)
+        .filter(isAbsolute)
+        .map((dir) => join(dir, name));
+  return candidates.find(isExecutable);
+};
+
+const isExecutable = (file: string): boolean => {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    // Whatever keeps it from being run, missing or forbidden, the search goes on as the shell's does.
+    return false;
+  }
+};

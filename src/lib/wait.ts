@@ -1,0 +1,24 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { AppError } from "./errors.ts";
+
+export interface PollOptions {
+  /** What is waited for, as the object of a sentence: "the agent's answer". */
+  what: string;
+  timeoutMs: number;
+  intervalMs: number;
+  signal?: AbortSignal;
+}
+
+/** Asks until the answer is not undefined. Throws AppError `deadline` after `timeoutMs`, or the signal's reason. */
+export const poll = async <T>(ask: () => Promise<T | undefined>, options: PollOptions): Promise<T> => {
+  const deadline = performance.now() + options.timeoutMs;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (performance.now() >= deadline) {
+      throw new AppError("timeout", "deadline", `Waited ${options.timeoutMs / 1000} s in vain for ${options.what}.`);
+    }
+    await sleep(options.intervalMs, undefined, options.signal ? { signal: options.signal } : {});
+  }
+};

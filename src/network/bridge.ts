@@ -1,0 +1,80 @@
+/** The bridge that all guests hang on, with the gateway's address on the host's side. */
+import { AppError } from "../lib/errors.ts";
+import { addressesOf, findLink, ip, ipRemove, routes } from "./ip.ts";
+import type { Link } from "./ip.ts";
+import { formatRange, overlaps, parseAddress, parseRange } from "./ipv4.ts";
+import { setSysctl, setSysctlIfThere } from "./sysctl.ts";
+
+export interface BridgeOptions {
+  bridge: string;
+  gateway: string;
+  prefixLength: number;
+}
+
+/**
+ * The bridge exists, is up and has the gateway's address afterwards. Throws AppError `bridge-taken` where the name
+ * belongs to something else, `range-taken` where the host already reaches the range another way.
+ */
+export const ensureBridge = async (options: BridgeOptions): Promise<void> => {
+  await refuseTakenRange(options);
+  const { bridge } = options;
+  const mac = bridgeMac(options.gateway);
+  const found = await findLink(bridge);
+  if (found && !isOurs(found, mac)) throw bridgeTaken(bridge, "exists already and was not made by Sallyport");
+  if (!found) {
+    await ip("link", "add", "name", bridge, "address", mac, "type", "bridge", "stp_state", "0", "mcast_snooping", "0");
+  }
+  await ensureAddress(options);
+  // No IPv6 on the bridge: guests have none, and no link-local address of the host is there to talk to.
+  await setSysctlIfThere(`net/ipv6/conf/${bridge}/disable_ipv6`, "1");
+  // Answer ARP for the gateway only, not for the host's other addresses.
+  await setSysctl(`net/ipv4/conf/${bridge}/arp_ignore`, "1");
+  await ip("link", "set", "dev", bridge, "up");
+};
+
+export const removeBridge = async (options: BridgeOptions): Promise<void> => {
+  const found = await findLink(options.bridge);
+  if (found && isOurs(found, bridgeMac(options.gateway))) await ipRemove("link", "delete", "dev", options.bridge);
+};
+
+/**
+ * Made of the gateway's address, for two reasons. A bridge without a fixed one takes over the lowest of its ports, so
+ * that guests would lose their gateway whenever a TAP comes or goes. And it is given at creation, in one step, so that
+ * our bridge can be told from another's even after a crash.
+ */
+export const bridgeMac = (gateway: string): string => {
+  const hex = parseAddress(gateway).toString(16).padStart(8, "0");
+  return ["06", "00", ...(hex.match(/../g) ?? [])].join(":");
+};
+
+const isOurs = (link: Link, mac: string): boolean => link.linkinfo?.info_kind === "bridge" && link.address === mac;
+
+const ensureAddress = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
+  const wanted = `${gateway}/${prefixLength}`;
+  const addresses = await addressesOf(bridge);
+  const foreign = addresses.filter((address) => address !== wanted);
+  if (foreign.length > 0) throw bridgeTaken(bridge, `has the address ${foreign.join(", ")} besides ${wanted}`);
+  if (addresses.length === 0) await ip("address", "add", wanted, "dev", bridge);
+};
+
+const refuseTakenRange = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
+  const range = parseRange(`${gateway}/${prefixLength}`);
+  const clash = (await routes()).find(({ dst, dev }) => {
+    if (dev === undefined || dev === bridge || dst === "default") return false;
+    const other = parseRange(dst);
+    // A route wider than /8 is a way out (a VPN's 0.0.0.0/1), not a network that could be shadowed.
+    return other.prefixLength >= 8 && overlaps(other, range);
+  });
+  if (!clash) return;
+  throw new AppError(
+    "conflict",
+    "range-taken",
+    `The guests' range ${formatRange(range)} overlaps ${clash.dst}, which this host reaches through ${clash.dev}.`,
+    { hint: "Choose another range for the guests in the configuration (network.cidr)." },
+  );
+};
+
+const bridgeTaken = (bridge: string, what: string): AppError =>
+  new AppError("conflict", "bridge-taken", `The interface ${bridge} ${what}.`, {
+    hint: `Give Sallyport another bridge name in the configuration (network.bridge), or remove this one: ip link delete ${bridge}`,
+  });

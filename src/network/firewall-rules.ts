@@ -1,0 +1,116 @@
+/** Text of the firewall table: pure, so that it can be read and tested as a whole. */
+import { formatRange, parseRange } from "./ipv4.ts";
+import type { GuestNic } from "./network.ts";
+
+export interface FirewallOptions {
+  table: string;
+  bridge: string;
+  gateway: string;
+  prefixLength: number;
+  /** Ranges that guests may reach although they are private. */
+  allow: string[];
+}
+
+/** What each counter counts, for diagnosis: packets of guests that were refused, or passed. */
+export const FIREWALL_COUNTERS = {
+  ipv6_refused: "IPv6 from a guest",
+  spoofed: "IPv4 from a guest with an address or MAC that is not its own",
+  dns: "new name queries to the host's resolver",
+  host_refused: "to the host itself, other than name queries",
+  neighbour_refused: "to another guest by way of the host",
+  private_refused: "to a private, link-local or otherwise special range",
+  inbound_refused: "to a guest, from outside, unasked",
+  forwarded: "new connections of guests to the internet",
+  returned: "answers from the internet to guests",
+} as const;
+export type FirewallCounter = keyof typeof FIREWALL_COUNTERS;
+
+/**
+ * Special-purpose ranges (RFC 6890), private, shared, link-local with the cloud metadata address, multicast. The
+ * documentation ranges (TEST-NET) are left out: nobody routes them, and the tests' internet lives there.
+ */
+export const BLOCKED_RANGES = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+];
+
+/**
+ * Script for `nft -f`, one transaction. `keep` flushes the rules but not the set of guests nor the counters, so that
+ * mending does not cut off a guest that this process does not know (yet); `replace` starts from nothing, for a table
+ * whose chains or sets have another shape.
+ *
+ * An `accept` here ends only this table's chain: a `drop` elsewhere (Docker's FORWARD policy, ufw's INPUT) still drops.
+ * Then `forwarded` counts up and `returned` stays at 0.
+ */
+export const firewallScript = (options: FirewallOptions, guests: GuestNic[], mode: "keep" | "replace"): string => {
+  const { table, bridge, gateway } = options;
+  const guestRange = formatRange(parseRange(`${gateway}/${options.prefixLength}`));
+  const ranges = `type ipv4_addr; flags interval; auto-merge;`;
+  return `
+add table inet ${table}
+${mode === "keep" ? "flush" : "delete"} table inet ${table}
+add table inet ${table}
+${["blocked", "allowed"].map((set) => `add set inet ${table} ${set} { ${ranges} }\nflush set inet ${table} ${set}`).join("\n")}
+table inet ${table} {
+${Object.keys(FIREWALL_COUNTERS)
+  .map((name) => `  counter ${name} { }`)
+  .join("\n")}
+  set guests {
+    type ipv4_addr . ether_addr
+    ${elements(guests.map(guestElement))}
+  }
+  set blocked {
+    ${ranges}
+    ${elements(BLOCKED_RANGES)}
+  }
+  set allowed {
+    ${ranges}
+    ${elements(options.allow.map((range) => formatRange(parseRange(range))))}
+  }
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifname "${bridge}" meta nfproto ipv6 counter name ipv6_refused drop
+    iifname "${bridge}" ip saddr . ether saddr != @guests counter name spoofed drop
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname != "${bridge}" accept
+    ct state established,related accept
+    ip daddr ${gateway} udp dport 53 counter name dns accept
+    ip daddr ${gateway} tcp dport 53 counter name dns accept
+    counter name host_refused drop
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "${bridge}" oifname "${bridge}" counter name neighbour_refused drop
+    iifname "${bridge}" ip daddr != @allowed ip daddr @blocked counter name private_refused drop
+    # Guests take 1500 bytes for granted; the way out may be narrower, and ICMP from there may be filtered.
+    iifname "${bridge}" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "${bridge}" tcp flags syn tcp option maxseg size set rt mtu
+    iifname "${bridge}" ct state new counter name forwarded accept
+    iifname "${bridge}" accept
+    oifname "${bridge}" ct state established,related counter name returned accept
+    oifname "${bridge}" counter name inbound_refused drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${guestRange} oifname != "${bridge}" masquerade
+  }
+}
+`;
+};
+
+/** `address . mac`, one element of the set `guests`. */
+export const guestElement = ({ address, mac }: GuestNic): string => `${address} . ${mac}`;
+
+// The syntax knows no empty list of elements.
+const elements = (items: string[]): string => (items.length === 0 ? "" : `elements = { ${items.join(", ")} }`);

@@ -1,0 +1,36 @@
+import { AppError } from "../lib/errors.ts";
+
+export interface Ipv4Range {
+  /** First address, as an unsigned 32-bit number. */
+  first: number;
+  last: number;
+  prefixLength: number;
+}
+
+/** Unsigned 32-bit number of a dotted address. Throws AppError `bad-address`. */
+export const parseAddress = (text: string): number => {
+  const parts = text.split(".");
+  const isAddress = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255);
+  if (!isAddress) throw new AppError("invalid", "bad-address", `"${text}" is not an IPv4 address.`);
+  return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
+};
+
+/** `a.b.c.d/p`, or one address alone; host bits may be set, as in `192.168.100.1/24`. Throws AppError `bad-range`. */
+export const parseRange = (text: string): Ipv4Range => {
+  const [address = "", prefix = "32", ...rest] = text.split("/");
+  const prefixLength = Number(prefix);
+  if (rest.length > 0 || !/^\d{1,2}$/.test(prefix) || prefixLength > 32) {
+    throw new AppError("invalid", "bad-range", `"${text}" is not an IPv4 range such as 10.1.2.0/24.`);
+  }
+  const size = 2 ** (32 - prefixLength);
+  const first = Math.floor(parseAddress(address) / size) * size;
+  return { first, last: first + size - 1, prefixLength };
+};
+
+export const overlaps = (a: Ipv4Range, b: Ipv4Range): boolean => a.first <= b.last && b.first <= a.last;
+
+/** `a.b.c.d/p` with the host bits cleared. */
+export const formatRange = (range: Ipv4Range): string => {
+  const octets = [24, 16, 8, 0].map((shift) => Math.floor(range.first / 2 ** shift) % 256);
+  return `${octets.join(".")}/${range.prefixLength}`;
+};

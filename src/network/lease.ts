@@ -1,0 +1,62 @@
+/** Address leases: a row in SQLite whose primary key is the address, so that two microVMs can never hold one. */
+import { AppError } from "../lib/errors.ts";
+import type { Db } from "../state/db.ts";
+
+export interface Range {
+  /** The bridge's own address. */
+  gateway: string;
+  prefixLength: number;
+}
+
+/** `192.168.100.1/24` → its parts. */
+export const parseRange = (cidr: string): Range => {
+  const [gateway = "", prefix] = cidr.split("/");
+  return { gateway, prefixLength: Number(prefix) };
+};
+
+/** Addresses that guests may have: from the second to the last but one of the range, without the gateway. */
+export const guestAddresses = ({ gateway, prefixLength }: Range): string[] => {
+  const size = 2 ** (32 - prefixLength);
+  const network = toNumber(gateway) - (toNumber(gateway) % size);
+  // A larger range is no use: a Linux bridge has 1 024 ports (facts: BR_PORT_BITS).
+  const last = Math.min(size - 2, 1022);
+  return Array.from({ length: Math.max(last - 1, 0) }, (_, i) => toText(network + 2 + i)).filter((a) => a !== gateway);
+};
+
+/** Position in the range: the last number of the address for a /24. Distinct per guest, stable, small. */
+export const hostNumber = (address: string, { prefixLength }: Range): number =>
+  toNumber(address) % 2 ** (32 - prefixLength);
+
+/** Locally administered MAC that carries the address, so that each is known from the other. */
+export const macOf = (address: string): string =>
+  ["06", "00", ...address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"))].join(":");
+
+/** Leases a free address. Throws AppError `pool-exhausted` (503, with Retry-After). */
+export const leaseAddress = async (db: Db, range: Range, vmId: string): Promise<string> => {
+  const taken = new Set((await db.selectFrom("leases").select("address").execute()).map((row) => row.address));
+  for (const address of guestAddresses(range)) {
+    if (taken.has(address)) continue;
+    const { numInsertedOrUpdatedRows } = await db
+      .insertInto("leases")
+      .values({ address, vm_id: vmId, leased_at: new Date().toISOString() })
+      .onConflict((conflict) => conflict.doNothing())
+      .executeTakeFirst();
+    if (numInsertedOrUpdatedRows === 1n) return address;
+  }
+  throw new AppError("unavailable", "pool-exhausted", "Every address of this host is in use by a running browser.", {
+    hint: "Try again when a session has ended, or configure a larger network.cidr.",
+    retryAfterSec: 30,
+  });
+};
+
+export const releaseAddress = async (db: Db, vmId: string): Promise<void> => {
+  await db.deleteFrom("leases").where("vm_id", "=", vmId).execute();
+};
+
+export const isLeased = async (db: Db, vmId: string): Promise<boolean> =>
+  (await db.selectFrom("leases").select("address").where("vm_id", "=", vmId).executeTakeFirst()) !== undefined;
+
+const toNumber = (address: string): number => address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+
+const toText = (number: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");

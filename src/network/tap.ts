@@ -1,0 +1,45 @@
+/** One guest's TAP: made for the VMM's user, isolated on the bridge, pinned to the guest's MAC. */
+import { chmod, stat } from "node:fs/promises";
+import type { GuestNic } from "./network.ts";
+import { findLink, ip, ipRemove, tapOwner, tunLinks } from "./ip.ts";
+import { runTool } from "./tool.ts";
+
+const TAP_PREFIX = "sp-";
+const TUN_DEVICE = "/dev/net/tun";
+
+/** The TAP exists with the right owner afterwards. One of another owner is a leftover and is made anew. */
+export const ensureTap = async ({ tap, uid }: GuestNic): Promise<void> => {
+  if ((await findLink(tap)) && (await tapOwner(tap)) !== uid) await removeTap(tap);
+  if (!(await findLink(tap))) await ip("tuntap", "add", "dev", tap, "mode", "tap", "user", String(uid));
+  await openTunDevice();
+};
+
+/**
+ * Puts the TAP on the bridge so that its guest can reach the bridge itself and nothing else: frames go to no other
+ * guest (`isolated`), come from no other MAC (`locked`), and no frame for somebody unknown is flooded to it. Isolation
+ * alone would still flood unknown unicast (kernel/hypeman#476).
+ */
+export const joinBridge = async ({ tap, mac }: GuestNic, bridge: string): Promise<void> => {
+  await ip("link", "set", "dev", tap, "addrgenmode", "none", "master", bridge);
+  await runTool("bridge", ["link", "set", "dev", tap, ...PORT_OPTIONS]);
+  await runTool("bridge", ["fdb", "replace", mac, "dev", tap, "master", "static"]);
+  await ip("link", "set", "dev", tap, "up");
+};
+
+const PORT_OPTIONS = "isolated on locked on learning off flood off mcast_flood off bcast_flood off".split(" ");
+
+export const removeTap = (tap: string): Promise<void> => ipRemove("link", "delete", "dev", tap);
+
+/** TAPs with our prefix on this bridge or on none; those on another bridge belong to another controller. */
+export const listTaps = async (bridge: string): Promise<string[]> =>
+  (await tunLinks())
+    .filter((link) => link.ifname.startsWith(TAP_PREFIX) && (link.master ?? bridge) === bridge)
+    .map((link) => link.ifname);
+
+/**
+ * The VMM opens this device as an unprivileged user and may then attach to the TAPs it owns only. udev sets 0666 on
+ * every ordinary host; on one without udev the node is for root alone and the VMM could not start.
+ */
+const openTunDevice = async (): Promise<void> => {
+  if (((await stat(TUN_DEVICE)).mode & 0o006) !== 0o006) await chmod(TUN_DEVICE, 0o666);
+};

@@ -1,0 +1,35 @@
+/** The network programs that the host must have, run with errors a person can act on. */
+import { AppError } from "../lib/errors.ts";
+import { run, type RunOptions, type RunResult } from "../lib/exec.ts";
+
+/** Program → Debian package. */
+const PACKAGES = { ip: "iproute2", bridge: "iproute2", nft: "nftables", dnsmasq: "dnsmasq-base" } as const;
+export type NetworkTool = keyof typeof PACKAGES;
+
+/** Throws AppError `command-missing` with the package to install, `needs-root`, or whatever `run` throws. */
+export const runTool = async (tool: NetworkTool, args: string[], options: RunOptions = {}): Promise<RunResult> => {
+  try {
+    return await run(tool, args, { timeoutMs: 10_000, ...options });
+  } catch (error) {
+    throw explain(tool, error);
+  }
+};
+
+export const missingTool = (tool: NetworkTool, cause?: unknown): AppError =>
+  new AppError("unavailable", "command-missing", `The program ${tool} is not installed, and guests need it.`, {
+    hint: `Install it: apt install ${PACKAGES[tool]}`,
+    cause,
+  });
+
+export const needsRoot = (what: string, cause?: unknown): AppError =>
+  new AppError("forbidden", "needs-root", `This process may not ${what}.`, {
+    hint: "Run the controller as root: it makes network interfaces and firewall rules, and starts VMMs as other users.",
+    cause,
+  });
+
+const explain = (tool: NetworkTool, error: unknown): unknown => {
+  if (!(error instanceof AppError)) return error;
+  if (error.code === "command-missing") return missingTool(tool, error);
+  if (/Operation not permitted|Permission denied/.test(error.message)) return needsRoot(`use ${tool}`, error);
+  return error;
+};

@@ -1,0 +1,286 @@
+/** The single owner of one session's transitions, from the request to the receipt. One driver per live session. */
+import type { KeyObject } from "node:crypto";
+import { connectChannel } from "../channel/connect.ts";
+import type { GuestChannel } from "../channel/channel.ts";
+import type { Sealed } from "../contract/guest.ts";
+import type { StageRecord, Verdict } from "../contract/session.ts";
+import { keepEvidence } from "../diagnosis/evidence.ts";
+import type { Image } from "../image/image.ts";
+import { signReceipt } from "../ledger/receipt.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { CheckedUrl } from "../signin/url-check.ts";
+import { awaitBrowser, launchFailure, newVerdict, SessionFailure } from "./boot.ts";
+import { collectSealed } from "./collect.ts";
+import { guestIdentity } from "./identity.ts";
+import type { MicrovmDeps, Microvms } from "./microvm.ts";
+import { isOver, type Outcome, type Session } from "./session.ts";
+import type { Microvm, SessionChange } from "./store.ts";
+import { watchGuest } from "./watch.ts";
+
+export interface DriverDeps extends MicrovmDeps {
+  microvms: Microvms;
+  receiptKey: KeyObject;
+  logger: Logger;
+  /** Told after every change has been committed. */
+  onChange: (session: Session) => void;
+  providerTitle: (provider: string) => string;
+  /** Told how long each boot stage took, in seconds. */
+  onStage: (stage: string, seconds: number) => void;
+}
+
+/** Why a driver stops: the session ends, or the controller does and leaves the microVM running. */
+type Stop = { outcome: Exclude<Outcome, "failed"> } | "detach";
+
+/** How long an answered sign-in may stay on the screen before the microVM goes by itself. */
+const AFTER_TAKEN_MS = 60_000;
+
+export class SessionDriver {
+  readonly #deps: DriverDeps;
+  readonly #logger: Logger;
+  readonly #stop = new AbortController();
+  #session: Session;
+  #vm: Microvm | undefined;
+  #channel: GuestChannel | undefined;
+  /** Changes wait for one another, so that each sees the generation the last one wrote. */
+  #lastChange: Promise<unknown> = Promise.resolve();
+  #isOpening = false;
+
+  constructor(deps: DriverDeps, session: Session, vm: Microvm | undefined) {
+    this.#deps = deps;
+    this.#session = session;
+    this.#vm = vm;
+    this.#logger = deps.logger.child({ sessionId: session.id });
+  }
+
+  get session(): Session {
+    return this.#session;
+  }
+
+  get vm(): Microvm | undefined {
+    return this.#vm;
+  }
+
+  /**
+   * Lives the session to its end. `image` boots a new microVM; without one an existing microVM is adopted.
+   * Resolves when the session is over and its microVM gone, or after `detach`. Rejects only when something of the
+   * microVM refuses to go: the record then still names it, and the reaper asks again.
+   */
+  async run(image?: Image): Promise<void> {
+    const timer = setTimeout(() => this.end("expired"), Date.parse(this.#session.expiresAt) - Date.now());
+    try {
+      if (!isOver(this.#session.state) && this.#session.state !== "completing") await this.#live(image);
+    } catch (error) {
+      const stop = this.#stop.signal.aborted ? (this.#stop.signal.reason as Stop) : undefined;
+      if (stop === "detach") return;
+      if (stop) await this.#change({ state: "completing", outcome: stop.outcome });
+      else await this.#fail(error);
+    } finally {
+      clearTimeout(timer);
+      if (this.#stop.signal.reason === "detach") this.#channel?.close();
+    }
+    // Ends whatever of #live still runs beside the part that failed.
+    this.#stop.abort();
+    await this.#destroy();
+  }
+
+  /** Ends the session; the microVM is destroyed by `run`. */
+  end(outcome: Exclude<Outcome, "failed">): void {
+    this.#stop.abort({ outcome } satisfies Stop);
+  }
+
+  /** The controller stops; the microVM goes on and is adopted by the next one. */
+  detach(): void {
+    this.#stop.abort("detach" satisfies Stop);
+  }
+
+  async viewerConnected(): Promise<void> {
+    if (this.#session.state === "ready") await this.#change({ state: "active" });
+  }
+
+  /** Sends a checked URL to Firefox, with the loopback catcher listening first. Once per session. */
+  async open({ url, host, callback }: CheckedUrl): Promise<void> {
+    const channel = this.#channel;
+    if (!channel || !["ready", "active"].includes(this.#session.state)) {
+      throw new AppError("conflict", "not-ready", `The browser is not ready: the session is ${this.#session.state}.`, {
+        hint: "Wait for the state ready or active (GET …/events), then send the URL.",
+      });
+    }
+    if (this.#isOpening || this.#session.openedAt !== null) {
+      throw new AppError("conflict", "already-opened", "This session has opened its one URL already.", {
+        hint: "Start a new session for another sign-in.",
+      });
+    }
+    this.#isOpening = true;
+    try {
+      const call = { timeoutMs: 30_000, signal: this.#stop.signal };
+      if (callback) await channel.call("listen", callback, call);
+      await channel.call("open", { url }, call);
+      await this.#change({ openedAt: new Date().toISOString(), openedHost: host });
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  /** Hands the sealed box out, once; from then on it exists nowhere on this host. */
+  async takeSealed(): Promise<Sealed | undefined> {
+    return this.#exclusively(async () => {
+      const { sealed } = this.#session;
+      if (!sealed) return undefined;
+      await this.#apply({ sealed: null, sealedTakenAt: new Date().toISOString() });
+      setTimeout(() => this.end("signed-in"), AFTER_TAKEN_MS).unref();
+      return sealed;
+    });
+  }
+
+  /** Passes the tool's sealed reply to the browser that waits in the guest. */
+  async answer(sealedAnswer: string): Promise<void> {
+    if (!this.#channel || this.#session.sealedTakenAt === null) {
+      throw new AppError("conflict", "nothing-to-answer", "No caught request of this session waits for an answer.");
+    }
+    await this.#channel.call("answer", { sealedAnswer }, { timeoutMs: 10_000, signal: this.#stop.signal });
+  }
+
+  async #live(image: Image | undefined): Promise<never> {
+    if (this.#session.state === "requested") await this.#change({ state: "starting" });
+    const vm = await this.#ensureRunning(image);
+    const paths = this.#deps.paths.vm(vm.id);
+    const channel = connectChannel({ socketPath: paths.channel, logger: this.#logger });
+    this.#channel = channel;
+    const context = {
+      address: vm.address,
+      consoleFile: paths.console,
+      channel,
+      unreachableSec: this.#deps.config.session.unreachableSec,
+      process: vm.process,
+      signal: this.#stop.signal,
+    };
+    if (this.#session.state === "starting") {
+      await awaitBrowser({
+        ...context,
+        passed: this.#session.stages,
+        configure: () => guestIdentity(this.#session, vm, this.#deps),
+        onStage: (stages) => this.#recordStages(stages),
+      });
+      await this.#change({ state: "ready" });
+    }
+    const collecting = collectSealed({
+      channel,
+      signal: this.#stop.signal,
+      logger: this.#logger,
+      session: () => this.#session,
+      onSealed: (sealed) => this.#change({ sealed }),
+    });
+    return Promise.race([watchGuest(context), collecting]);
+  }
+
+  /** Launches the microVM, or takes over the one that a former controller launched. */
+  async #ensureRunning(image: Image | undefined): Promise<Microvm & { process: NonNullable<Microvm["process"]> }> {
+    if (!image) {
+      const vm = this.#vm;
+      if (vm?.process) return { ...vm, process: vm.process };
+      throw new SessionFailure(
+        newVerdict("vmm-up", {
+          code: "interrupted",
+          sentence: "The controller stopped while it was starting this virtual machine.",
+          hint: "Start a new sign-in; nothing was signed in yet.",
+          evidence: [],
+        }),
+      );
+    }
+    const startedAt = this.#session.createdAt;
+    this.#vm ??= await this.#deps.microvms.lease(this.#session.id, image);
+    const leased = { stage: "leased", startedAt, endedAt: new Date().toISOString(), source: "ledger" } as const;
+    await this.#recordStages([leased]);
+    const running = await this.#deps.microvms.launch(this.#vm, image).catch(launchFailure);
+    this.#vm = running;
+    const up = { stage: "vmm-up", startedAt: leased.endedAt, endedAt: new Date().toISOString() } as const;
+    await this.#recordStages([leased, { ...up, source: this.#deps.vmm.name }]);
+    if (!running.process) throw new Error("launch returned without a process");
+    return { ...running, process: running.process };
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    if (!(error instanceof SessionFailure)) this.#logger.error({ err: error }, "session failed unexpectedly");
+    const verdict: Verdict =
+      error instanceof SessionFailure
+        ? error.verdict
+        : newVerdict(null, {
+            code: error instanceof AppError ? error.code : "internal-error",
+            sentence: messageOf(error),
+            hint: (error instanceof AppError && error.hint) || "Read the controller's log for this session.",
+            evidence: [],
+          });
+    await this.#keepEvidence(verdict);
+    await this.#change({ state: "failed", outcome: "failed", verdict });
+  }
+
+  async #destroy(): Promise<void> {
+    if (this.#session.receipt) return;
+    if (this.#session.state === "completing") await this.#keepEvidence(null);
+    this.#channel?.close();
+    const gone = this.#vm ? await this.#deps.microvms.destroy(this.#vm) : [];
+    const receipt = signReceipt(
+      {
+        version: 1,
+        sessionId: this.#session.id,
+        provider: this.#session.provider,
+        userId: this.#session.userId,
+        vmId: this.#vm?.id ?? null,
+        imageDigest: this.#vm?.imageDigest ?? null,
+        startedAt: this.#session.createdAt,
+        destroyedAt: new Date().toISOString(),
+        outcome: this.#session.outcome ?? "failed",
+        gone,
+      },
+      this.#deps.receiptKey,
+    );
+    const end = this.#session.state === "completing" ? { state: "destroyed" as const } : {};
+    await this.#change({ ...end, sealed: null, receipt });
+  }
+
+  /** Evidence is worth much, destruction more: a full disk must not keep a microVM alive. */
+  async #keepEvidence(verdict: Verdict | null): Promise<void> {
+    if (!this.#vm) return;
+    const { id: vmId, tap, address } = this.#vm;
+    const { id: sessionId, stages } = this.#session;
+    await keepEvidence(this.#deps.paths, {
+      sessionId,
+      vmId,
+      tap,
+      address,
+      stages,
+      verdict,
+      channel: this.#channel,
+    }).catch((error: unknown) => this.#logger.error({ error: messageOf(error) }, "evidence could not be kept"));
+  }
+
+  async #recordStages(stages: StageRecord[]): Promise<void> {
+    await this.#change({ stages });
+    const last = stages.at(-1);
+    if (last?.endedAt) {
+      const ms = Date.parse(last.endedAt) - Date.parse(last.startedAt);
+      this.#logger.info({ stage: last.stage, ms }, "boot stage passed");
+      this.#deps.onStage(last.stage, ms / 1000);
+    }
+  }
+
+  #change(change: SessionChange): Promise<void> {
+    return this.#exclusively(() => this.#apply(change));
+  }
+
+  async #apply(change: SessionChange): Promise<void> {
+    const before = this.#session.state;
+    this.#session = await this.#deps.store.change(this.#session, change);
+    if (this.#session.state !== before) {
+      this.#logger.info({ from: before, to: this.#session.state, verdict: this.#session.verdict?.code }, "session");
+    }
+    this.#deps.onChange(this.#session);
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#lastChange.then(work);
+    this.#lastChange = result.catch(() => {});
+    return result;
+  }
+}

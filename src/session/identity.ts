@@ -1,0 +1,26 @@
+import type { GuestParams } from "../contract/guest.ts";
+import type { Network } from "../network/network.ts";
+import { keyThumbprint } from "../signin/sealing.ts";
+import type { Session } from "./session.ts";
+import type { Microvm } from "./store.ts";
+
+/** Who a guest is and for whom it works, as `configure` says it; clock and entropy are added when it is sent. */
+export const guestIdentity = (
+  { id, userId, provider, expiresAt, recipientKey }: Session,
+  vm: Microvm,
+  deps: { network: Network; providerTitle: (provider: string) => string },
+): GuestParams<"configure"> => ({
+  hostname: `sp-${vm.id}`,
+  nameserver: deps.network.gateway,
+  session: {
+    providerTitle: deps.providerTitle(provider),
+    sealing: {
+      sessionId: id,
+      provider,
+      userId,
+      expiresAt,
+      keyThumbprint: recipientKey === null ? "" : keyThumbprint(recipientKey),
+    },
+    ...(recipientKey === null ? {} : { recipientKey }),
+  },
+});

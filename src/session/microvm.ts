@@ -1,0 +1,164 @@
+/** Making and unmaking what one microVM owns on this host. The ledger is told first, the undo is always the same road. */
+import { chmod, chown, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import type { Config } from "../config/config.ts";
+import type { GoneResource } from "../contract/session.ts";
+import type { Image } from "../image/image.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { errnoOf } from "../lib/errors.ts";
+import { newVmId } from "../lib/id.ts";
+import type { DataPaths } from "../lib/paths.ts";
+import { isAlive } from "../lib/process.ts";
+import { poll } from "../lib/wait.ts";
+import { hostNumber, isLeased, leaseAddress, macOf, parseRange, releaseAddress } from "../network/lease.ts";
+import type { Network } from "../network/network.ts";
+import type { Db } from "../state/db.ts";
+import type { VmmBackend } from "../vmm/vmm.ts";
+import type { Microvm, SessionStore } from "./store.ts";
+
+export interface MicrovmDeps {
+  config: Config;
+  paths: DataPaths;
+  db: Db;
+  store: SessionStore;
+  ledger: Ledger;
+  network: Network;
+  vmm: VmmBackend;
+}
+
+export type Microvms = ReturnType<typeof createMicrovms>;
+
+export const createMicrovms = (deps: MicrovmDeps) => ({
+  lease: (sessionId: string, image: Image) => lease(deps, sessionId, image),
+  launch: (vm: Microvm, image: Image) => launch(deps, vm, image),
+  destroy: (vm: Microvm) => destroy(deps, vm),
+});
+
+/** Address, names and record of a new microVM; nothing runs yet. Throws AppError `pool-exhausted`. */
+const lease = async (deps: MicrovmDeps, sessionId: string, image: Image): Promise<Microvm> => {
+  const range = parseRange(deps.config.network.cidr);
+  const id = newVmId();
+  const address = await leaseAddress(deps.db, range, id);
+  const vm: Microvm = {
+    id,
+    sessionId,
+    backend: deps.vmm.name,
+    imageDigest: image.digest,
+    tap: `sp-${id}`,
+    mac: macOf(address),
+    address,
+    uid: deps.config.vm.uidBase + hostNumber(address, range),
+    process: null,
+    createdAt: new Date().toISOString(),
+  };
+  try {
+    await deps.ledger.acquire(id, "lease", address);
+    await deps.store.insertVm(vm);
+  } catch (error) {
+    await releaseAddress(deps.db, id);
+    throw error;
+  }
+  return vm;
+};
+
+/** Folder, TAP and VMM process. On failure the caller destroys; whatever was made is in the ledger. */
+const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Microvm> => {
+  const { ledger, network, vmm, store } = deps;
+  const paths = deps.paths.vm(vm.id);
+
+  await ledger.acquire(vm.id, "directory", vm.id);
+  await makeDirectory(paths, vm.uid);
+
+  await network.ensure();
+  await ledger.acquire(vm.id, "tap", vm.tap);
+  await ledger.acquire(vm.id, "firewall", vm.address);
+  await ledger.acquire(vm.id, "neighbour", vm.mac);
+  await network.attach(vm);
+
+  await ledger.acquire(vm.id, "sockets", `${vm.id}/run`);
+  const { prefixLength } = parseRange(deps.config.network.cidr);
+  const process = await vmm.start(
+    {
+      vmId: vm.id,
+      paths,
+      image: { vmlinux: image.vmlinux, initrd: image.initrd, rootfs: image.rootfs },
+      kernelArgs: [`ip=${vm.address}::${network.gateway}:${netmask(prefixLength)}::eth0:off`],
+      vcpuCount: deps.config.vm.vcpuCount,
+      memoryMib: deps.config.vm.memoryMib,
+      tap: vm.tap,
+      mac: vm.mac,
+      uid: vm.uid,
+    },
+    async (identity) => {
+      await ledger.acquire(vm.id, "process", String(identity.pid));
+      await store.setVmProcess(vm.id, identity);
+    },
+  );
+  return { ...vm, process };
+};
+
+/** The console belongs to the VMM's user so that it can be opened; the folder itself stays the controller's. */
+const makeDirectory = async (paths: ReturnType<DataPaths["vm"]>, uid: number): Promise<void> => {
+  await mkdir(paths.root, { recursive: true, mode: 0o711 });
+  await chmod(paths.root, 0o711);
+  await mkdir(paths.run, { mode: 0o700 });
+  await chown(paths.run, uid, uid);
+  await writeFile(paths.console, "", { mode: 0o600 });
+  await chown(paths.console, uid, uid);
+};
+
+/**
+ * Ends the process, takes the network apart, removes the folder, returns the lease, and looks after each step whether
+ * the thing is really gone. May be called again after a crash at any line. Throws when something refuses to go.
+ */
+const destroy = async (deps: MicrovmDeps, vm: Microvm): Promise<GoneResource[]> => {
+  const { ledger, network } = deps;
+  const paths = deps.paths.vm(vm.id);
+
+  for (const process of await processesOf(deps, vm)) await deps.vmm.kill(process);
+  await ledger.seenGone(vm.id, "process");
+
+  await network.detach(vm);
+  const left = await network.presence(vm);
+  if (!left.tap) await ledger.seenGone(vm.id, "tap");
+  if (!left.firewall) await ledger.seenGone(vm.id, "firewall");
+  if (!left.neighbour) await ledger.seenGone(vm.id, "neighbour");
+
+  await rm(paths.root, { recursive: true, force: true });
+  await waitUntilMissing(paths.root);
+  await ledger.seenGone(vm.id, "sockets");
+  await ledger.seenGone(vm.id, "directory");
+
+  await releaseAddress(deps.db, vm.id);
+  if (!(await isLeased(deps.db, vm.id))) await ledger.seenGone(vm.id, "lease");
+
+  return (await ledger.of(vm.id)).flatMap((entry) =>
+    entry.seenGoneAt === null
+      ? []
+      : [{ kind: entry.kind, ref: entry.ref, acquiredAt: entry.acquiredAt, seenGoneAt: entry.seenGoneAt }],
+  );
+};
+
+/** The recorded process and any that names this VM: the controller may have died between spawn and record. */
+const processesOf = async (deps: MicrovmDeps, vm: Microvm) => {
+  const named = (await deps.vmm.list(deps.paths.vms)).filter((entry) => entry.vmId === vm.id).map((e) => e.process);
+  const recorded = (await deps.store.vmOf(vm.sessionId))?.process;
+  if (recorded && (await isAlive(recorded)) && !named.some((p) => p.pid === recorded.pid)) named.push(recorded);
+  return named;
+};
+
+const waitUntilMissing = (folder: string): Promise<true> =>
+  poll(
+    async () => {
+      try {
+        await readdir(folder);
+        return undefined;
+      } catch (error) {
+        if (errnoOf(error) === "ENOENT") return true;
+        throw error;
+      }
+    },
+    { what: `the folder ${folder} to be gone`, timeoutMs: 5000, intervalMs: 50 },
+  );
+
+const netmask = (prefixLength: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor((2 ** 32 - 2 ** (32 - prefixLength)) / 2 ** shift) % 256).join(".");

@@ -1,0 +1,38 @@
+/** Looks at a guest from outside, over its network: what a person's browser and the viewer will need. */
+import { request } from "node:http";
+import { connect } from "node:net";
+
+export const AGENT_HTTP_PORT = 8080;
+export const RFB_PORT = 5901;
+
+/** Undefined when `http://<guest>:8080/health` answers 200, else what happened, e.g. `EHOSTUNREACH`. */
+export const probeHealth = (address: string, timeoutMs: number): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const call = request({ host: address, port: AGENT_HTTP_PORT, path: "/health", agent: false, timeout: timeoutMs });
+    call.on("response", (response) => {
+      response.resume();
+      resolve(response.statusCode === 200 ? undefined : `HTTP ${response.statusCode}`);
+      call.destroy();
+    });
+    call.on("timeout", () => call.destroy(new Error("no answer")));
+    call.on("error", (error) => resolve(codeOf(error)));
+    call.end();
+  });
+
+/** Undefined when an RFB server greets on 5901, else what happened. The connection is closed after the greeting. */
+export const probeRfb = (address: string, timeoutMs: number): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const socket = connect({ host: address, port: RFB_PORT, timeout: timeoutMs });
+    const finish = (result: string | undefined): void => {
+      resolve(result);
+      socket.destroy();
+    };
+    socket.once("data", (greeting: Buffer) =>
+      finish(greeting.toString("latin1", 0, 4) === "RFB " ? undefined : "something else answers on port 5901"),
+    );
+    socket.on("timeout", () => finish("no greeting"));
+    socket.on("error", (error) => finish(codeOf(error)));
+    socket.on("close", () => finish("closed without a greeting"));
+  });
+
+const codeOf = (error: NodeJS.ErrnoException): string => error.code ?? error.message;

@@ -1,0 +1,269 @@
+/** What the outside may ask about sessions. Each live session has one driver; this is the register of drivers. */
+import { EventEmitter } from "node:events";
+import type { StartRequest, VmView } from "../contract/api.ts";
+import type { CheckedUrl } from "../signin/url-check.ts";
+import { checkAuthorizeUrl } from "../signin/url-check.ts";
+import type { ProviderRecipe } from "../contract/provider.ts";
+import type { Sealed } from "../contract/guest.ts";
+import type { Receipt } from "../contract/session.ts";
+import type { Image } from "../image/image.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import { newPairingCode, newSessionId } from "../lib/id.ts";
+import { poll } from "../lib/wait.ts";
+import { type DriverDeps, SessionDriver } from "./driver.ts";
+import { createMicrovms, type MicrovmDeps } from "./microvm.ts";
+import { isOver, type Session } from "./session.ts";
+import type { Microvm } from "./store.ts";
+import { createViewerSeats, hashPairingCode } from "./viewer.ts";
+
+export interface ServiceDeps extends MicrovmDeps {
+  providers: Map<string, ProviderRecipe>;
+  findImage: () => Promise<Image | undefined>;
+  receiptKey: DriverDeps["receiptKey"];
+  logger: DriverDeps["logger"];
+  /** Told how long each boot stage took, for metrics. */
+  onStage: DriverDeps["onStage"];
+}
+
+export interface Started {
+  session: Session;
+  vm: Microvm;
+  pairingCode: string;
+}
+
+const DESTROY_TIMEOUT_MS = 60_000;
+/** Requests to one session at most, so that a client cannot hold many streams. */
+const MAX_LISTENERS = 1000;
+
+export type SessionService = ReturnType<typeof createSessionService>;
+
+export const createSessionService = (deps: ServiceDeps) => {
+  const microvms = createMicrovms(deps);
+  const seats = createViewerSeats(deps.store);
+  const drivers = new Map<string, SessionDriver>();
+  const events = new EventEmitter().setMaxListeners(MAX_LISTENERS);
+  const running = new Set<Promise<void>>();
+  let isStopping = false;
+
+  const driverDeps: DriverDeps = {
+    ...deps,
+    microvms,
+    onChange: (session) => {
+      if (isOver(session.state)) seats.clear(session.id);
+      events.emit(session.id, session);
+    },
+    providerTitle: (name) => deps.providers.get(name)?.title ?? name,
+  };
+
+  const drive = (driver: SessionDriver, image?: Image): void => {
+    const { id } = driver.session;
+    drivers.set(id, driver);
+    const life = driver
+      .run(image)
+      .catch((error: unknown) =>
+        deps.logger.error({ sessionId: id, error: messageOf(error) }, "not all could be removed"),
+      )
+      .finally(() => {
+        drivers.delete(id);
+        running.delete(life);
+      });
+    running.add(life);
+  };
+
+  const get = async (id: string): Promise<Session> => {
+    const session = drivers.get(id)?.session ?? (await deps.store.get(id));
+    if (!session) {
+      throw new AppError("not-found", "no-session", "There is no such session.", { hint: "sallyport ls shows yours." });
+    }
+    return session;
+  };
+
+  const liveDriver = async (id: string): Promise<SessionDriver> => {
+    const driver = drivers.get(id);
+    if (driver && !isOver(driver.session.state)) return driver;
+    throw over(await get(id));
+  };
+
+  return {
+    seats,
+    get,
+    list: deps.store.list,
+    microvmOf: deps.store.vmOf,
+
+    /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
+    start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {
+      if (isStopping)
+        throw new AppError("unavailable", "stopping", "The controller is stopping.", { retryAfterSec: 10 });
+      requireUsable(deps.providers.get(request.provider), request.provider);
+      const image = await requireImage(deps);
+      const live = await deps.store.list({ userId, isLive: true });
+      if (live.length >= deps.config.session.maxPerUser) {
+        throw new AppError(
+          "too-many",
+          "too-many-sessions",
+          `${userId} has ${live.length} sign-ins running; that is the limit.`,
+          {
+            hint: "End one (sallyport ls, sallyport destroy <id>) or wait until it expires.",
+            retryAfterSec: 60,
+          },
+        );
+      }
+      const session = newSession(request, userId, startedBy, deps.config.session.ttlSec);
+      const pairingCode = newPairingCode();
+      await deps.store.insert(session, hashPairingCode(session.id, pairingCode));
+      const vm = await microvms.lease(session.id, image).catch(async (error: unknown) => {
+        await deps.store.remove(session.id);
+        throw error;
+      });
+      drive(new SessionDriver(driverDeps, session, vm), image);
+      return { session, vm, pairingCode };
+    },
+
+    /** Sends the tool's URL to the browser. Throws 422 `url-…` when a check fails; nothing is opened then. */
+    open: async (id: string, url: string, callback?: { port: number; path: string }): Promise<void> => {
+      const driver = await liveDriver(id);
+      const recipe = requireUsable(deps.providers.get(driver.session.provider), driver.session.provider);
+      const checked = checkAuthorizeUrl(url, recipe, callback);
+      requireRecipient(driver.session, checked);
+      await driver.open(checked);
+    },
+
+    /** The sealed box once; undefined while it is awaited. Throws 409 without a key, 410 when taken or over. */
+    credentials: async (id: string): Promise<Sealed | undefined> => {
+      const session = await get(id);
+      if (session.recipientKey === null) {
+        throw new AppError(
+          "conflict",
+          "no-recipient-key",
+          "This session was started without a recipientKey: nothing can be handed over.",
+          {
+            hint: "Start a session with recipientKey (sallyport login does) to receive the result.",
+          },
+        );
+      }
+      if (session.sealedTakenAt !== null) {
+        throw new AppError("gone", "credential-taken", "The result was handed out already; it is given once.");
+      }
+      const driver = drivers.get(id);
+      if (isOver(session.state) || !driver) throw over(session);
+      return driver.takeSealed();
+    },
+
+    answer: async (id: string, sealedAnswer: string): Promise<void> => (await liveDriver(id)).answer(sealedAnswer),
+
+    viewerConnected: async (id: string): Promise<void> => (await liveDriver(id)).viewerConnected(),
+
+    /** Ends a session and waits for its receipt; a session that is over answers the receipt it has. */
+    destroy: async (id: string): Promise<Receipt> => {
+      const session = await get(id);
+      drivers.get(id)?.end(session.sealedTakenAt === null ? "destroyed-by-request" : "signed-in");
+      return poll(async () => (await get(id)).receipt ?? undefined, {
+        what: "everything of the session to be seen gone",
+        timeoutMs: DESTROY_TIMEOUT_MS,
+        intervalMs: 50,
+      });
+    },
+
+    /** Calls back after each change until the returned function is called. */
+    subscribe: (id: string, listener: (session: Session) => void): (() => void) => {
+      events.on(id, listener);
+      return () => events.off(id, listener);
+    },
+
+    /**
+     * Gives every unfinished session without a driver one: after a restart a living microVM is adopted, the rest is
+     * brought to its end. Called at start and by the reaper.
+     */
+    resume: async (): Promise<string[]> => {
+      const resumed: string[] = [];
+      for (const session of await deps.store.unfinished()) {
+        if (drivers.has(session.id)) continue;
+        drive(new SessionDriver(driverDeps, session, await deps.store.vmOf(session.id)));
+        resumed.push(session.id);
+      }
+      return resumed;
+    },
+
+    vms: async (): Promise<VmView[]> => {
+      const held = await deps.ledger.held();
+      return (await deps.store.vms()).flatMap((vm) => {
+        const holds = held.filter((entry) => entry.vmId === vm.id).map(({ kind, ref }) => ({ kind, ref }));
+        return holds.length === 0 ? [] : [{ ...vm, vmId: vm.id, pid: vm.process?.pid ?? null, holds }];
+      });
+    },
+
+    /** Stops every driver and leaves the microVMs running. Resolves when none of them will write any more. */
+    stop: async (): Promise<void> => {
+      isStopping = true;
+      for (const driver of drivers.values()) driver.detach();
+      await Promise.all(running);
+    },
+  };
+};
+
+const newSession = (request: StartRequest, userId: string, startedBy: string, ttlSec: number): Session => ({
+  id: newSessionId(),
+  userId,
+  startedBy,
+  provider: request.provider,
+  state: "requested",
+  generation: 0,
+  createdAt: new Date().toISOString(),
+  expiresAt: new Date(Date.now() + ttlSec * 1000).toISOString(),
+  recipientKey: request.recipientKey ?? null,
+  stages: [],
+  verdict: null,
+  sealed: null,
+  sealedTakenAt: null,
+  openedAt: null,
+  openedHost: null,
+  outcome: null,
+  receipt: null,
+});
+
+const requireUsable = (recipe: ProviderRecipe | undefined, name: string): ProviderRecipe => {
+  if (!recipe) {
+    throw new AppError("not-found", "unknown-provider", `There is no provider "${name}" on this host.`, {
+      hint: "GET /api/providers (sallyport providers) lists them; a recipe is one YAML file in the data directory's providers/.",
+    });
+  }
+  if (recipe.mode === "oidc" && (!recipe.issuer || !recipe.clientId)) {
+    throw new AppError(
+      "unavailable",
+      "provider-not-configured",
+      `The provider "${name}" has no issuer or client id on this host.`,
+      {
+        hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.`,
+      },
+    );
+  }
+  return recipe;
+};
+
+const requireImage = async (deps: ServiceDeps): Promise<Image> => {
+  const image = await deps.findImage();
+  if (image) return image;
+  throw new AppError("unavailable", "no-image", `There is no image named "${deps.config.image}" on this host.`, {
+    hint: `Build it: sallyport image build --name ${deps.config.image}`,
+  });
+};
+
+const requireRecipient = (session: Session, checked: CheckedUrl): void => {
+  if (!checked.callback || session.recipientKey !== null) return;
+  throw new AppError(
+    "conflict",
+    "no-recipient-key",
+    "This session was started without a recipientKey: a callback could be caught, but not handed over.",
+    {
+      hint: "Start a session with recipientKey, or send the URL without callback.",
+    },
+  );
+};
+
+const over = (session: Session): AppError =>
+  new AppError(
+    "gone",
+    "session-over",
+    `The session is over (${session.state}${session.outcome ? `, ${session.outcome}` : ""}).`,
+    { hint: session.verdict?.sentence ?? "Start a new sign-in." },
+  );

@@ -1,0 +1,62 @@
+/**
+ * A session's states and which may follow which. Pure: the driver owns every change, the store refuses any other.
+ *
+ *     requested ──> starting ──> ready ──> active ──> completing ──> destroyed
+ *         │             │          │         │             │
+ *         └─────────────┴──────────┴────┬────┴─────────────┘
+ *                                       ├──> failed   (verdict kept; its microVM is destroyed all the same, see receipt)
+ *                                       ├──> completing ──> destroyed   (asked for, or expired)
+ *                                       └──> lost     (its host is gone: said by somebody else)
+ *
+ * ready: the browser is proven, nobody watches yet. active: the paired viewer is connected.
+ * There is no state in which a guest is frozen, recorded or copied after it started.
+ */
+import type { SessionState, StageRecord, Verdict } from "../contract/session.ts";
+import type { Sealed } from "../contract/guest.ts";
+import type { Receipt } from "../contract/session.ts";
+
+export interface Session {
+  id: string;
+  userId: string;
+  /** API key that started it; it may see the session even when it is another user's (scope `act-as`). */
+  startedBy: string;
+  provider: string;
+  state: SessionState;
+  /** A change that names an older generation loses. */
+  generation: number;
+  createdAt: string;
+  expiresAt: string;
+  /** Raw X25519 public key, base64; null: nothing can be handed over. */
+  recipientKey: string | null;
+  stages: StageRecord[];
+  verdict: Verdict | null;
+  sealed: Sealed | null;
+  sealedTakenAt: string | null;
+  /** When a URL was sent to the browser: one per session. */
+  openedAt: string | null;
+  /** Its host, for the strip beside the screen; never its path or query. */
+  openedHost: string | null;
+  outcome: Outcome | null;
+  receipt: Receipt | null;
+}
+
+/** How a session ended. */
+export type Outcome = "signed-in" | "destroyed-by-request" | "expired" | "failed";
+
+const TRANSITIONS: Record<SessionState, readonly SessionState[]> = {
+  requested: ["starting", "completing", "failed", "lost"],
+  starting: ["ready", "completing", "failed", "lost"],
+  ready: ["active", "completing", "failed", "lost"],
+  active: ["completing", "failed", "lost"],
+  completing: ["destroyed", "failed", "lost"],
+  failed: [],
+  destroyed: [],
+  lost: [],
+};
+
+export const canTransition = (from: SessionState, to: SessionState): boolean => TRANSITIONS[from].includes(to);
+
+/** Nothing more will happen to it. */
+export const isOver = (state: SessionState): boolean => TRANSITIONS[state].length === 0;
+
+export const LIVE_STATES = (Object.keys(TRANSITIONS) as SessionState[]).filter((state) => !isOver(state));

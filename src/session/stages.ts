@@ -1,0 +1,108 @@
+/**
+ * Boot stages after the VMM is up, in order: what is asked, of whom, for how long at most, and what a miss means.
+ * Deadlines count from the stage before. They are sized for two busy cores under emulation, where a cold guest takes about
+ * 40 s; a healthy one under KVM passes long before.
+ */
+import type { GuestChannel } from "../channel/channel.ts";
+import type { BootStage } from "../contract/session.ts";
+import { consoleSize } from "../vmm/console.ts";
+import { probeHealth, probeRfb } from "./probes.ts";
+
+export interface StageContext {
+  address: string;
+  consoleFile: string;
+  channel: GuestChannel;
+  /** Seconds after which an unreachable guest is given up. */
+  unreachableSec: number;
+}
+
+export interface StageRule {
+  stage: BootStage;
+  source: string;
+  deadlineMs: (context: StageContext) => number;
+  /** Undefined when passed, else what was seen instead, in words. */
+  check: (context: StageContext) => Promise<string | undefined>;
+  /** The verdict when the deadline is missed. */
+  missed: { code: string; sentence: string; hint: string };
+}
+
+const CALL = { timeoutMs: 3000 };
+const PROBE_MS = 2000;
+
+export const STAGE_RULES: readonly StageRule[] = [
+  {
+    stage: "kernel",
+    source: "console",
+    deadlineMs: () => 60_000,
+    check: async ({ consoleFile }) => ((await consoleSize(consoleFile)) > 0 ? undefined : "the console is empty"),
+    missed: {
+      code: "kernel-silent",
+      sentence: "The virtual machine runs, but its kernel wrote nothing to the console.",
+      hint: "Check that KVM works (sallyport doctor); set vm.accel: emulation to leave it out.",
+    },
+  },
+  {
+    stage: "agent",
+    source: "channel",
+    deadlineMs: () => 180_000,
+    check: async ({ channel }) => {
+      await channel.call("health", {}, CALL);
+      return undefined;
+    },
+    missed: {
+      code: "agent-silent",
+      sentence: "The guest's kernel started, but its agent never answered on the channel.",
+      hint: "Read the console (sallyport console <session>): look for a failed mount, a panic or sallyport-agent.service.",
+    },
+  },
+  {
+    stage: "addressed",
+    source: "channel",
+    deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
+    check: async ({ channel, address }) => {
+      const seen = (await channel.call("health", {}, CALL)).address;
+      return seen?.split("/")[0] === address ? undefined : `eth0 has ${seen ?? "no IPv4 address"}`;
+    },
+    missed: {
+      code: "guest-without-address",
+      sentence: "The guest is alive, but its eth0 never got the address that the host gave it.",
+      hint: "See which .network file is in force in the evidence: nothing but ip= may configure eth0.",
+    },
+  },
+  {
+    stage: "reachable",
+    source: "network",
+    deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
+    check: ({ address }) => probeHealth(address, PROBE_MS),
+    missed: {
+      code: "guest-unreachable",
+      sentence: "The guest has its address, but http://<guest>:8080/health does not answer from the host.",
+      hint: "Check the TAP, the bridge and the firewall in the evidence's host facts.",
+    },
+  },
+  {
+    stage: "display",
+    source: "network",
+    deadlineMs: () => 90_000,
+    check: ({ address }) => probeRfb(address, PROBE_MS),
+    missed: {
+      code: "display-missing",
+      sentence: "The guest is reachable, but its screen (Xvnc on port 5901) does not answer.",
+      hint: "Read sallyport-display.service's lines on the console.",
+    },
+  },
+  {
+    stage: "browser",
+    source: "channel",
+    deadlineMs: () => 240_000,
+    check: async ({ channel }) => {
+      const { browser } = await channel.call("health", {}, CALL);
+      return browser === "painted" ? undefined : `Firefox is ${browser}`;
+    },
+    missed: {
+      code: "browser-missing",
+      sentence: "The guest's screen is up, but Firefox never drew its first page.",
+      hint: "Read sallyport-browser.service's lines on the console; give the guest more memory (vm.memoryMib).",
+    },
+  },
+];

@@ -1,0 +1,204 @@
+/** Sessions and microVMs on disk. Every change is one statement guarded by state and generation. */
+import type { Selectable } from "kysely";
+import { sealed as sealedSchema } from "../contract/guest.ts";
+import { receipt as receiptSchema, stageRecord, verdict as verdictSchema } from "../contract/session.ts";
+import { AppError } from "../lib/errors.ts";
+import type { ProcessIdentity } from "../lib/process.ts";
+import type { Db } from "../state/db.ts";
+import type { SessionsTable, VmsTable } from "../state/schema.ts";
+import { canTransition, LIVE_STATES, type Outcome, type Session } from "./session.ts";
+
+/** One VMM process that incarnates a session. */
+export interface Microvm {
+  id: string;
+  sessionId: string;
+  backend: string;
+  imageDigest: string;
+  tap: string;
+  mac: string;
+  address: string;
+  uid: number;
+  process: ProcessIdentity | null;
+  createdAt: string;
+}
+
+/** What a change may set; the state's own change is checked against the transition table. */
+export type SessionChange = Partial<
+  Pick<
+    Session,
+    "state" | "stages" | "verdict" | "sealed" | "sealedTakenAt" | "openedAt" | "openedHost" | "outcome" | "receipt"
+  >
+>;
+
+export type SessionStore = ReturnType<typeof createSessionStore>;
+
+export const createSessionStore = (db: Db) => ({
+  insert: async (session: Session, pairingHash: string): Promise<void> => {
+    await db
+      .insertInto("sessions")
+      .values({ ...toRow(session), id: session.id, pairing_hash: pairingHash })
+      .execute();
+  },
+
+  /** Only for a session that never got an address. */
+  remove: async (id: string): Promise<void> => {
+    await db.deleteFrom("sessions").where("id", "=", id).execute();
+  },
+
+  get: async (id: string): Promise<Session | undefined> => {
+    const row = await db.selectFrom("sessions").selectAll().where("id", "=", id).executeTakeFirst();
+    return row && fromRow(row);
+  },
+
+  /** Newest first, at most `limit`. */
+  list: async (filter: { userId?: string; isLive?: boolean; limit?: number }): Promise<Session[]> => {
+    let query = db
+      .selectFrom("sessions")
+      .selectAll()
+      .orderBy("created_at", "desc")
+      .limit(filter.limit ?? 200);
+    if (filter.userId !== undefined) query = query.where("user_id", "=", filter.userId);
+    if (filter.isLive) query = query.where("state", "in", LIVE_STATES);
+    return (await query.execute()).map(fromRow);
+  },
+
+  /** Sessions that a controller must look after: alive, or ended without a receipt. */
+  unfinished: async (): Promise<Session[]> => {
+    const rows = await db
+      .selectFrom("sessions")
+      .selectAll()
+      .where((eb) => eb.or([eb("state", "in", LIVE_STATES), eb("receipt", "is", null)]))
+      .where("state", "!=", "lost")
+      .execute();
+    return rows.map(fromRow);
+  },
+
+  /**
+   * Applies one change and returns the session as it is then. Throws AppError `stale-session` when somebody else was
+   * first, `illegal-transition` for a step the table does not have (both are bugs, not user errors).
+   */
+  change: async (session: Session, change: SessionChange): Promise<Session> => {
+    const { state } = change;
+    if (state !== undefined && state !== session.state && !canTransition(session.state, state)) {
+      throw new AppError("internal", "illegal-transition", `A session cannot go from ${session.state} to ${state}.`, {
+        context: { sessionId: session.id },
+      });
+    }
+    const next: Session = { ...session, ...change, generation: session.generation + 1 };
+    const { numUpdatedRows } = await db
+      .updateTable("sessions")
+      .set(toRow(next))
+      .where("id", "=", session.id)
+      .where("generation", "=", session.generation)
+      .executeTakeFirst();
+    if (numUpdatedRows !== 1n) {
+      throw new AppError("internal", "stale-session", "The session was changed by somebody else meanwhile.", {
+        context: { sessionId: session.id, generation: session.generation },
+      });
+    }
+    return next;
+  },
+
+  pairing: async (id: string): Promise<{ hash: string; failures: number } | undefined> => {
+    const row = await db
+      .selectFrom("sessions")
+      .select(["pairing_hash", "pairing_failures"])
+      .where("id", "=", id)
+      .executeTakeFirst();
+    return row && { hash: row.pairing_hash, failures: row.pairing_failures };
+  },
+
+  countPairingFailure: async (id: string): Promise<void> => {
+    await db
+      .updateTable("sessions")
+      .set((eb) => ({ pairing_failures: eb("pairing_failures", "+", 1) }))
+      .where("id", "=", id)
+      .execute();
+  },
+
+  insertVm: async (vm: Microvm): Promise<void> => {
+    await db
+      .insertInto("vms")
+      .values({
+        id: vm.id,
+        session_id: vm.sessionId,
+        backend: vm.backend,
+        image_digest: vm.imageDigest,
+        tap: vm.tap,
+        mac: vm.mac,
+        address: vm.address,
+        uid: vm.uid,
+        pid: null,
+        start_ticks: null,
+        created_at: vm.createdAt,
+      })
+      .execute();
+  },
+
+  setVmProcess: async (vmId: string, process: ProcessIdentity): Promise<void> => {
+    await db
+      .updateTable("vms")
+      .set({ pid: process.pid, start_ticks: process.startTicks })
+      .where("id", "=", vmId)
+      .execute();
+  },
+
+  vmOf: async (sessionId: string): Promise<Microvm | undefined> => {
+    const row = await db.selectFrom("vms").selectAll().where("session_id", "=", sessionId).executeTakeFirst();
+    return row && vmFromRow(row);
+  },
+
+  vms: async (): Promise<Microvm[]> => (await db.selectFrom("vms").selectAll().execute()).map(vmFromRow),
+});
+
+const toRow = (session: Session) => ({
+  user_id: session.userId,
+  started_by: session.startedBy,
+  provider: session.provider,
+  state: session.state,
+  generation: session.generation,
+  created_at: session.createdAt,
+  expires_at: session.expiresAt,
+  recipient_key: session.recipientKey,
+  stages: JSON.stringify(session.stages),
+  verdict: session.verdict && JSON.stringify(session.verdict),
+  sealed: session.sealed && JSON.stringify(session.sealed),
+  sealed_taken_at: session.sealedTakenAt,
+  opened_at: session.openedAt,
+  opened_host: session.openedHost,
+  outcome: session.outcome,
+  receipt: session.receipt && JSON.stringify(session.receipt),
+});
+
+const fromRow = (row: Selectable<SessionsTable>): Session => ({
+  id: row.id,
+  userId: row.user_id,
+  startedBy: row.started_by,
+  provider: row.provider,
+  state: row.state,
+  generation: row.generation,
+  createdAt: row.created_at,
+  expiresAt: row.expires_at,
+  recipientKey: row.recipient_key,
+  stages: stageRecord.array().parse(JSON.parse(row.stages)),
+  verdict: row.verdict === null ? null : verdictSchema.parse(JSON.parse(row.verdict)),
+  sealed: row.sealed === null ? null : sealedSchema.parse(JSON.parse(row.sealed)),
+  sealedTakenAt: row.sealed_taken_at,
+  openedAt: row.opened_at,
+  openedHost: row.opened_host,
+  outcome: row.outcome as Outcome | null,
+  receipt: row.receipt === null ? null : receiptSchema.parse(JSON.parse(row.receipt)),
+});
+
+const vmFromRow = (row: Selectable<VmsTable>): Microvm => ({
+  id: row.id,
+  sessionId: row.session_id,
+  backend: row.backend,
+  imageDigest: row.image_digest,
+  tap: row.tap,
+  mac: row.mac,
+  address: row.address,
+  uid: row.uid,
+  process: row.pid === null || row.start_ticks === null ? null : { pid: row.pid, startTicks: row.start_ticks },
+  createdAt: row.created_at,
+});

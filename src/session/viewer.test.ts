@@ -1,0 +1,80 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { openDatabase } from "../state/db.ts";
+import type { Session } from "./session.ts";
+import { createSessionStore, type SessionStore } from "./store.ts";
+import { createViewerSeats, hashPairingCode } from "./viewer.ts";
+
+const session: Session = {
+  id: "ses_1",
+  userId: "ada",
+  startedBy: "key_1",
+  provider: "oidc",
+  state: "requested",
+  generation: 0,
+  createdAt: "2026-01-01T00:00:00.000Z",
+  expiresAt: "2026-01-01T00:15:00.000Z",
+  recipientKey: null,
+  stages: [],
+  verdict: null,
+  sealed: null,
+  sealedTakenAt: null,
+  openedAt: null,
+  openedHost: null,
+  outcome: null,
+  receipt: null,
+};
+
+describe("viewer seats", () => {
+  let store: SessionStore;
+  beforeEach(async () => {
+    store = createSessionStore(await openDatabase(":memory:"));
+    await store.insert(session, hashPairingCode("ses_1", "ABCD-2345"));
+  });
+
+  test("the right code, however it is typed, gives a cookie that gives a ticket that works once", async () => {
+    const seats = createViewerSeats(store);
+    const cookie = await seats.pair("ses_1", " abcd2345 ");
+    const ticket = seats.newTicket("ses_1", cookie);
+    seats.sitDown("ses_1", ticket, () => {});
+    expect(seats.hasViewer("ses_1")).toBe(true);
+    expect(() => seats.sitDown("ses_1", ticket, () => {})).toThrow(expect.objectContaining({ code: "bad-ticket" }));
+  });
+
+  test("four wrong codes are 403, the fifth locks, and then even the right one is 429", async () => {
+    const seats = createViewerSeats(store);
+    for (let i = 0; i < 4; i++) {
+      await expect(seats.pair("ses_1", "XXXX-XXXX")).rejects.toMatchObject({ status: 403, code: "wrong-pairing-code" });
+    }
+    await expect(seats.pair("ses_1", "XXXX-XXXX")).rejects.toMatchObject({ status: 429, code: "pairing-locked" });
+    await expect(seats.pair("ses_1", "ABCD-2345")).rejects.toMatchObject({ status: 429, code: "pairing-locked" });
+  });
+
+  test("a second viewer is refused while the first is connected, and welcome after", async () => {
+    const seats = createViewerSeats(store);
+    const first = await seats.pair("ses_1", "ABCD-2345");
+    const leave = seats.sitDown("ses_1", seats.newTicket("ses_1", first), () => {});
+    await expect(seats.pair("ses_1", "ABCD-2345")).rejects.toMatchObject({ status: 409, code: "viewer-present" });
+    leave();
+    await seats.pair("ses_1", "ABCD-2345");
+    expect(() => seats.newTicket("ses_1", first)).toThrow(expect.objectContaining({ code: "not-paired" }));
+  });
+
+  test("a reload of the same browser replaces its own connection", async () => {
+    const seats = createViewerSeats(store);
+    const cookie = await seats.pair("ses_1", "ABCD-2345");
+    let isFirstClosed = false;
+    seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), () => (isFirstClosed = true));
+    seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), () => {});
+    expect(isFirstClosed).toBe(true);
+  });
+
+  test("another session's cookie or ticket opens nothing", async () => {
+    const seats = createViewerSeats(store);
+    await store.insert({ ...session, id: "ses_2" }, hashPairingCode("ses_2", "ABCD-2345"));
+    const cookie = await seats.pair("ses_1", "ABCD-2345");
+    await seats.pair("ses_2", "ABCD-2345");
+    expect(() => seats.newTicket("ses_2", cookie)).toThrow(expect.objectContaining({ code: "not-paired" }));
+    const ticket = seats.newTicket("ses_1", cookie);
+    expect(() => seats.sitDown("ses_2", ticket, () => {})).toThrow(expect.objectContaining({ code: "bad-ticket" }));
+  });
+});

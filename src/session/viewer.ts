@@ -1,0 +1,129 @@
+/**
+ * Who may sit at a session's screen: the person who can read the requester's terminal, one at a time.
+ * pairing code (five tries) → cookie → one-time ticket of 30 s → the one WebSocket. Kept in memory: after a restart of
+ * the controller the code is asked again.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { AppError } from "../lib/errors.ts";
+import { newSecret } from "../lib/id.ts";
+import type { SessionStore } from "./store.ts";
+
+export const PAIRING_TRIES = 5;
+export const TICKET_TTL_SEC = 30;
+const MAX_TICKETS = 8;
+
+interface Seat {
+  cookieHash: string;
+  /** Ticket hash → expiry, ms on the monotonic clock. */
+  tickets: Map<string, number>;
+  /** Closes the connection that holds the screen. */
+  disconnect: (() => void) | undefined;
+}
+
+export type ViewerSeats = ReturnType<typeof createViewerSeats>;
+
+/** Codes are short, so the stored form is bound to the session; the five tries are what protects them. */
+export const hashPairingCode = (sessionId: string, code: string): string =>
+  hash(`${sessionId}\n${code.toUpperCase().replaceAll(/[^0-9A-Z]/g, "")}`);
+
+export const createViewerSeats = (store: SessionStore) => {
+  const seats = new Map<string, Seat>();
+
+  const paired = (sessionId: string, cookie: string | undefined): Seat => {
+    const seat = seats.get(sessionId);
+    if (!seat || cookie === undefined || !equal(seat.cookieHash, hash(cookie))) {
+      throw new AppError("unauthenticated", "not-paired", "This browser has not been paired with the session.", {
+        hint: "Type the pairing code that the terminal shows.",
+      });
+    }
+    return seat;
+  };
+
+  return {
+    /** Returns the cookie's value. Throws `wrong-pairing-code` 403, `pairing-locked` 429, `viewer-present` 409. */
+    pair: async (sessionId: string, code: string): Promise<string> => {
+      const pairing = await store.pairing(sessionId);
+      if (!pairing) throw new AppError("not-found", "no-session", "There is no such session.");
+      if (pairing.failures >= PAIRING_TRIES) throw locked();
+      if (!equal(pairing.hash, hashPairingCode(sessionId, code))) {
+        await store.countPairingFailure(sessionId);
+        const left = PAIRING_TRIES - pairing.failures - 1;
+        if (left <= 0) throw locked();
+        throw new AppError("forbidden", "wrong-pairing-code", `That is not the pairing code. ${left} tries are left.`, {
+          hint: "The code is in the terminal where the sign-in was started.",
+        });
+      }
+      if (seats.get(sessionId)?.disconnect) {
+        throw new AppError("conflict", "viewer-present", "Somebody is at this screen already; one viewer is allowed.", {
+          hint: "Close the other page. If it is not yours, destroy the session in the terminal with Ctrl-C.",
+        });
+      }
+      const cookie = newSecret();
+      seats.set(sessionId, { cookieHash: hash(cookie), tickets: new Map(), disconnect: undefined });
+      return cookie;
+    },
+
+    /** Throws `not-paired` 401. */
+    requirePaired: (sessionId: string, cookie: string | undefined): void => {
+      paired(sessionId, cookie);
+    },
+
+    /** A right to open the WebSocket once, within 30 s. */
+    newTicket: (sessionId: string, cookie: string | undefined): string => {
+      const seat = paired(sessionId, cookie);
+      const now = performance.now();
+      for (const [key, expiry] of seat.tickets) if (expiry < now) seat.tickets.delete(key);
+      if (seat.tickets.size >= MAX_TICKETS) {
+        throw new AppError("too-many", "too-many-tickets", "Too many connections were announced and not made.", {
+          retryAfterSec: TICKET_TTL_SEC,
+        });
+      }
+      const ticket = newSecret();
+      seat.tickets.set(hash(ticket), now + TICKET_TTL_SEC * 1000);
+      return ticket;
+    },
+
+    /**
+     * Uses a ticket up and takes the screen; an older connection of the same browser (a reload, a lost network) is closed.
+     * Returns what to call when the connection ends. Throws `bad-ticket` 401.
+     */
+    sitDown: (sessionId: string, ticket: string, disconnect: () => void): (() => void) => {
+      const seat = seats.get(sessionId);
+      const key = hash(ticket);
+      const expiry = seat?.tickets.get(key);
+      seat?.tickets.delete(key);
+      if (!seat || expiry === undefined || expiry < performance.now()) {
+        throw new AppError("unauthenticated", "bad-ticket", "The ticket is unknown, used or older than 30 s.");
+      }
+      const previous = seat.disconnect;
+      seat.disconnect = disconnect;
+      previous?.();
+      return () => {
+        if (seat.disconnect === disconnect) seat.disconnect = undefined;
+      };
+    },
+
+    hasViewer: (sessionId: string): boolean => seats.get(sessionId)?.disconnect !== undefined,
+
+    /** The session is over: the connection is closed and nothing of the pairing is kept. */
+    clear: (sessionId: string): void => {
+      seats.get(sessionId)?.disconnect?.();
+      seats.delete(sessionId);
+    },
+  };
+};
+
+const locked = (): AppError =>
+  new AppError(
+    "too-many",
+    "pairing-locked",
+    `The pairing code was wrong ${PAIRING_TRIES} times; the session is locked.`,
+    {
+      hint: "End it in the terminal (Ctrl-C) and start a new sign-in.",
+    },
+  );
+
+const hash = (text: string): string => createHash("sha256").update(text).digest("base64url");
+
+const equal = (a: string, b: string): boolean =>
+  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));

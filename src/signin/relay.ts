@@ -1,0 +1,90 @@
+/** Mode `relay`: the tool keeps its verifier, its state and its listener; only the sealed callback comes out of the VM. */
+import { AppError, messageOf } from "../lib/errors.ts";
+import type { Flow, FlowResult, LoginNews } from "./login.ts";
+import type { CaughtCallback, RemoteSession } from "./remote-session.ts";
+import { page, replay } from "./replay.ts";
+import { requireTool, toolEnded, withTool, type ToolFlowOptions, type ToolRecipe } from "./tool-run.ts";
+import { checkAuthorizeUrl } from "./url-check.ts";
+
+/** For the exchange of the code, on a slow line. */
+const EXIT_TIMEOUT_MS = 120_000;
+
+export const prepareRelay = async (options: ToolFlowOptions): Promise<Flow> => {
+  requireTool(options);
+  return (session, report) =>
+    withTool(options, report, async ({ url, exited }) => {
+      const wanted = await Promise.race([url(), session.ended()]);
+      const port = await openInGuest(wanted, options.recipe, session, report);
+      const first = await Promise.race([session.caught(), exited]);
+      if (typeof first === "number") return finished(options.recipe, first, "before the browser came back");
+      report({ event: "caught" });
+      await playBack(first, port, options.signal, report);
+      return finished(options.recipe, await exitOf(exited, options), "after it had got the callback");
+    });
+};
+
+const openInGuest = async (
+  url: string,
+  recipe: ToolRecipe,
+  session: RemoteSession,
+  report: (news: LoginNews) => void,
+): Promise<number> => {
+  const checked = checkAuthorizeUrl(url, recipe);
+  if (checked.callback === null) throw new Error(`mode ${recipe.mode} has no callback`);
+  await session.open({ url: checked.url, callback: checked.callback });
+  report({ event: "opened", url: originOf(checked.url) });
+  return checked.callback.port;
+};
+
+/** Without the query: its state and challenge are nobody's business. */
+export const originOf = (url: string): string => new URL(url).origin;
+
+const playBack = async (
+  { request, answer }: CaughtCallback,
+  port: number,
+  signal: AbortSignal,
+  report: (news: LoginNews) => void,
+): Promise<void> => {
+  let reply;
+  try {
+    reply = await replay(request, { port, signal });
+  } catch (error) {
+    await tryAnswer(answer, page(502, "The tool could not be reached. See the terminal."), report);
+    throw error;
+  }
+  await tryAnswer(answer, reply, report);
+};
+
+/** The tool has the callback by now: that the browser misses its page is told, and does not undo the sign-in. */
+export const tryAnswer = async (
+  answer: CaughtCallback["answer"],
+  reply: Parameters<CaughtCallback["answer"]>[0],
+  report: (news: LoginNews) => void,
+): Promise<void> => {
+  try {
+    await answer(reply);
+  } catch (error) {
+    const code = error instanceof AppError ? error.code : "internal";
+    report({ event: "answer-failed", code, sentence: messageOf(error) });
+  }
+};
+
+const exitOf = async (exited: Promise<number>, { recipe, signal }: ToolFlowOptions): Promise<number> => {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(EXIT_TIMEOUT_MS)]);
+  const isOver = new Promise<undefined>((resolve) => deadline.addEventListener("abort", () => resolve(undefined)));
+  const exitCode = await Promise.race([exited, isOver]);
+  signal.throwIfAborted();
+  if (exitCode !== undefined) return exitCode;
+  throw new AppError(
+    "timeout",
+    "tool-did-not-finish",
+    `${recipe.command.join(" ")} got the callback and was still running ${EXIT_TIMEOUT_MS / 1000} s later; it was ended.`,
+    { hint: "It may be signed in all the same: ask the tool itself." },
+  );
+};
+
+/** The tool's own word on whether it is signed in. A code pasted into it by hand counts as well as a callback. */
+export const finished = (recipe: ToolRecipe, exitCode: number, when: string): FlowResult => {
+  if (exitCode !== 0) throw toolEnded(recipe, exitCode, when);
+  return { account: null, credential: recipe.credential ?? null };
+};

@@ -1,0 +1,163 @@
+/** One session as its requester sees it: watched live, given a URL, asked for the sealed callback. */
+import type { Client } from "../client/client.ts";
+import type { OpenRequest, SessionView, StartResponse } from "../contract/api.ts";
+import { caughtRequest, type CallbackAnswer, type CaughtRequest } from "../contract/guest.ts";
+import { AppError } from "../lib/errors.ts";
+import { poll } from "../lib/wait.ts";
+import { keyThumbprint, type Recipient } from "./sealing.ts";
+
+export interface CaughtCallback {
+  request: CaughtRequest;
+  /** What the waiting browser in the guest shall show. */
+  answer: (answer: CallbackAnswer) => Promise<void>;
+}
+
+export interface RemoteSession {
+  /** Waits for a view; throws the session's verdict when it ends first, or when it outlives its own deadline. */
+  until: (isReached: (view: SessionView) => boolean) => Promise<SessionView>;
+  /** Rejects when the session ends, never resolves: the other half of a race. */
+  ended(): Promise<never>;
+  open(request: OpenRequest): Promise<void>;
+  /** Waits for the callback that the guest caught, and opens its seal. */
+  caught(): Promise<CaughtCallback>;
+  /** Stops watching. Waits that are still open reject. */
+  close: () => void;
+}
+
+export interface RemoteSessionOptions {
+  client: Client;
+  started: StartResponse;
+  recipient: Recipient;
+  signal: AbortSignal;
+  onView: (view: SessionView) => void;
+}
+
+/** Time that the controller has to end an overdue session by itself before this side gives up. */
+const GRACE_MS = 60_000;
+
+export const createRemoteSession = (options: RemoteSessionOptions): RemoteSession => {
+  const { client, started, recipient } = options;
+  const { sessionId } = started;
+  const { until, close } = watch(options);
+
+  const caught = async (): Promise<CaughtCallback> => {
+    await until(({ credential }) => credential === "waiting" || credential === "taken");
+    const sealed = await poll(() => client.credentials(sessionId), {
+      what: "the sealed callback that the controller announced",
+      timeoutMs: 30_000,
+      intervalMs: 500,
+      signal: options.signal,
+    });
+    const box = await recipient.open(sealed, {
+      sessionId,
+      provider: started.provider,
+      userId: started.userId,
+      keyThumbprint: keyThumbprint(recipient.publicKey),
+      expiresAt: started.expiresAt,
+    });
+    return {
+      request: parseCaught(box.plaintext),
+      answer: async (answer) => client.answer(sessionId, await box.sealAnswer(Buffer.from(JSON.stringify(answer)))),
+    };
+  };
+
+  return {
+    until,
+    ended: async () => {
+      await until(() => false);
+      throw new AppError("internal", "session-ended", "The session ended.");
+    },
+    open: (request) => client.open(sessionId, request),
+    caught,
+    close,
+  };
+};
+
+/** Reads the events in the background; whoever waits is woken by each of them and by the end of them. */
+const watch = ({ client, started, signal, onView }: RemoteSessionOptions): Pick<RemoteSession, "until" | "close"> => {
+  const stop = new AbortController();
+  let latest: SessionView | undefined;
+  let failure: { error: unknown } | undefined;
+  let news = Promise.withResolvers<void>();
+  let overdue: NodeJS.Timeout | undefined;
+
+  const wake = (): void => {
+    news.resolve();
+    news = Promise.withResolvers();
+  };
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    clearTimeout(overdue);
+    stop.abort();
+    wake();
+  };
+  const read = async (): Promise<void> => {
+    for await (const view of client.events(started.sessionId, AbortSignal.any([signal, stop.signal]))) {
+      latest = view;
+      // Both times are the controller's, so that a wrong clock on this machine does not matter.
+      const lifeMs = Date.parse(view.expiresAt) - Date.parse(view.createdAt);
+      overdue ??= setTimeout(() => fail(overdueError()), lifeMs + GRACE_MS);
+      onView(view);
+      const end = endOf(view);
+      if (end) throw end;
+      wake();
+    }
+  };
+  void read().catch(fail);
+
+  return {
+    until: async (isReached) => {
+      for (;;) {
+        if (failure) throw failure.error;
+        if (latest && isReached(latest)) return latest;
+        await news.promise;
+      }
+    },
+    close: () => fail(new AppError("gone", "session-closed", "The session is no longer watched.")),
+  };
+};
+
+/** The sentence for a session that is over, or undefined while it lives. */
+const endOf = ({ state, verdict, expiresAt, sessionId }: SessionView): AppError | undefined => {
+  if (verdict && (state === "failed" || state === "destroyed" || state === "lost")) {
+    const { code, sentence, hint, evidence, stage } = verdict;
+    return new AppError("unavailable", code, sentence, { hint, context: { evidence, stage } });
+  }
+  if (state === "failed") {
+    return new AppError("unavailable", "session-failed", "The session failed, and the controller does not say why.", {
+      hint: `See: sallyport console ${sessionId}`,
+    });
+  }
+  if (state === "lost") {
+    return new AppError("unavailable", "session-lost", "The machine that ran the session is gone.", {
+      hint: "Start the sign-in again.",
+    });
+  }
+  if (state !== "destroyed") return undefined;
+  return new AppError(
+    "gone",
+    "session-destroyed",
+    `The session was destroyed before the sign-in was complete: by somebody, or because its time was up (${expiresAt}).`,
+    { hint: "Start the sign-in again." },
+  );
+};
+
+const overdueError = (): AppError =>
+  new AppError("timeout", "session-overdue", "The session's time is up, and the controller has not ended it.", {
+    hint: "Start the sign-in again; tell the operator, who may run: sallyport reap.",
+  });
+
+const parseCaught = (plaintext: Uint8Array): CaughtRequest => {
+  let content: unknown;
+  try {
+    content = JSON.parse(Buffer.from(plaintext).toString("utf8"));
+  } catch {
+    // The text itself is not quoted: it may hold the code.
+    content = undefined;
+  }
+  const parsed = caughtRequest.safeParse(content);
+  if (parsed.success) return parsed.data;
+  throw new AppError("unprocessable", "callback-garbage", "What the guest sealed is not a browser's request.", {
+    hint: "Start the sign-in again; the image may be older or newer than this program.",
+  });
+};

@@ -1,0 +1,169 @@
+/**
+ * Hands a secret from the guest to the requester past everything in between, and the tool's answer back.
+ *
+ *     requester                                            guest
+ *     createRecipient() ── publicKey, shown to a person ──▶ sealTo()
+ *     recipient.open()  ◀─────────── Sealed ───────────────┘
+ *       └ sealAnswer()  ─────────── sealedAnswer ─────────▶ openAnswer()
+ *
+ * HPKE (RFC 9180), base mode, one fixed suite, no negotiation. The way back needs no second key: both ends export a secret
+ * from the HPKE context, as Oblivious HTTP does (RFC 9458 §4.4), so an answer fits the one box it was made for.
+ */
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
+import {
+  AEAD_AES_256_GCM,
+  CipherSuite,
+  KDF_HKDF_SHA256,
+  KEM_DHKEM_X25519_HKDF_SHA256,
+  type RecipientContext,
+  type SenderContext,
+} from "hpke";
+import type { Sealed, SealingContext } from "../contract/guest.ts";
+import { AppError } from "../lib/errors.ts";
+
+export interface OpenedBox {
+  plaintext: Uint8Array;
+  /** Seals the tool's answer to the guest that made this box; base64. */
+  sealAnswer(answer: Uint8Array): Promise<string>;
+}
+
+export interface Recipient {
+  /** Raw X25519 public key, base64. The private key is not extractable and never leaves this process. */
+  publicKey: string;
+  /** Throws AppError `key-mismatch` (bound to another key) or `box-refused` (other context, or changed on the way). */
+  open(box: Sealed, context: SealingContext): Promise<OpenedBox>;
+}
+
+export interface SealedBox {
+  sealed: Sealed;
+  /** Throws AppError `answer-refused` when the answer was made for another box, or changed on the way. */
+  openAnswer(sealedAnswer: string): Promise<Uint8Array>;
+}
+
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+const INFO = utf8("sallyport/credential/v1");
+const ANSWER_EXPORT = utf8("sallyport/answer/v1");
+const KEY_BYTES = 32;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+
+const suite = new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
+
+/** Makes a fresh key pair in memory: one per session, never stored. */
+export const createRecipient = async (): Promise<Recipient> => {
+  const keyPair = await suite.GenerateKeyPair();
+  const publicKey = toBase64(await suite.SerializePublicKey(keyPair.publicKey));
+  return {
+    publicKey,
+    open: async (box, context) => {
+      assertKeyOf(context, publicKey);
+      const enc = Buffer.from(box.enc, "base64");
+      try {
+        const hpke = await suite.SetupRecipient(keyPair, enc, { info: INFO });
+        const plaintext = await hpke.Open(Buffer.from(box.ciphertext, "base64"), sealingAad(context));
+        return { plaintext, sealAnswer: async (answer) => sealAnswer(hpke, enc, context, answer) };
+      } catch (cause) {
+        throw new AppError(
+          "unprocessable",
+          "box-refused",
+          "The sealed result does not fit this sign-in: it belongs to another session, or was changed on its way.",
+          { cause, hint: "Start the sign-in again; nothing of this result was used." },
+        );
+      }
+    },
+  };
+};
+
+/** Seals to a recipient's raw public key. Throws AppError `recipient-key-invalid` or `key-mismatch`. */
+export const sealTo = async (
+  recipientKeyBase64: string,
+  context: SealingContext,
+  plaintext: Uint8Array,
+): Promise<SealedBox> => {
+  assertKeyOf(context, recipientKeyBase64);
+  const { encapsulatedSecret: enc, ctx: hpke } = await setupSender(recipientKeyBase64);
+  const ciphertext = await hpke.Seal(plaintext, sealingAad(context));
+  return {
+    sealed: { enc: toBase64(enc), ciphertext: toBase64(ciphertext) },
+    openAnswer: async (sealedAnswer) => openAnswer(hpke, enc, context, sealedAnswer),
+  };
+};
+
+/** SHA-256 of the raw public key, base64url: what a box is bound to. */
+export const keyThumbprint = (publicKeyBase64: string): string => digestOf(publicKeyBase64).toString("base64url");
+
+/** First 64 bits of the same digest as `xxxx xxxx xxxx xxxx`: for a person to compare between terminal and waiting page. */
+export const keyFingerprint = (publicKeyBase64: string): string =>
+  (digestOf(publicKeyBase64).toString("hex").slice(0, 16).match(/.{4}/g) ?? []).join(" ");
+
+/** The context as bytes: a JSON array of strings in fixed order, so that no two contexts share one form. */
+export const sealingAad = (context: SealingContext): Uint8Array =>
+  utf8(JSON.stringify([context.sessionId, context.provider, context.userId, context.keyThumbprint, context.expiresAt]));
+
+const setupSender = async (recipientKeyBase64: string) => {
+  try {
+    const publicKey = await suite.DeserializePublicKey(Buffer.from(recipientKeyBase64, "base64"));
+    return await suite.SetupSender(publicKey, { info: INFO });
+  } catch (cause) {
+    throw new AppError("invalid", "recipient-key-invalid", "The recipient key is not a usable X25519 public key.", {
+      cause,
+      hint: "Send the 32 raw bytes of a freshly made public key as base64.",
+    });
+  }
+};
+
+/** A context naming one key and a box made for another is what a swapped key looks like. */
+const assertKeyOf = (context: SealingContext, publicKeyBase64: string): void => {
+  if (context.keyThumbprint === keyThumbprint(publicKeyBase64)) return;
+  throw new AppError("unprocessable", "key-mismatch", "The session is bound to another recipient key than this one.", {
+    hint: "Start the sign-in again; if it happens again, somebody between terminal and guest replaces the key.",
+  });
+};
+
+/** RFC 9458 §4.4 with our context as associated data: the exported secret depends on the key exchange alone. */
+const answerKeys = async (hpke: SenderContext | RecipientContext, enc: Uint8Array, responseNonce: Uint8Array) => {
+  const secret = await hpke.Export(ANSWER_EXPORT, KEY_BYTES);
+  const salt = Buffer.concat([enc, responseNonce]);
+  const derive = (label: string, length: number) => Buffer.from(hkdfSync("sha256", secret, salt, label, length));
+  return { key: derive("key", KEY_BYTES), nonce: derive("nonce", NONCE_BYTES) };
+};
+
+const sealAnswer = async (
+  hpke: RecipientContext,
+  enc: Uint8Array,
+  context: SealingContext,
+  answer: Uint8Array,
+): Promise<string> => {
+  const responseNonce = randomBytes(KEY_BYTES);
+  const { key, nonce } = await answerKeys(hpke, enc, responseNonce);
+  const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(sealingAad(context));
+  return toBase64(Buffer.concat([responseNonce, cipher.update(answer), cipher.final(), cipher.getAuthTag()]));
+};
+
+const openAnswer = async (
+  hpke: SenderContext,
+  enc: Uint8Array,
+  context: SealingContext,
+  sealedAnswer: string,
+): Promise<Uint8Array> => {
+  const bytes = Buffer.from(sealedAnswer, "base64");
+  try {
+    const { key, nonce } = await answerKeys(hpke, enc, bytes.subarray(0, KEY_BYTES));
+    const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
+    decipher.setAAD(sealingAad(context)).setAuthTag(bytes.subarray(-TAG_BYTES));
+    return Buffer.concat([decipher.update(bytes.subarray(KEY_BYTES, -TAG_BYTES)), decipher.final()]);
+  } catch (cause) {
+    throw new AppError(
+      "unprocessable",
+      "answer-refused",
+      "The sealed answer does not fit the request that was caught: it was made for another one, or changed on its way.",
+      { cause },
+    );
+  }
+};
+
+const digestOf = (publicKeyBase64: string): Buffer =>
+  createHash("sha256").update(Buffer.from(publicKeyBase64, "base64")).digest();
+
+const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

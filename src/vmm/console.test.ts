@@ -1,0 +1,41 @@
+import { appendFileSync, mkdtempSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { boundConsole, consoleTail, CONSOLE_HEAD_BYTES, CONSOLE_TAIL_BYTES, plainText } from "./console.ts";
+
+const newFile = () => join(mkdtempSync(join(tmpdir(), "sallyport-console-")), "console.log");
+
+describe("boundConsole", () => {
+  test("keeps head and tail, marks the gap, and an appending writer goes on at the end", async () => {
+    const file = newFile();
+    appendFileSync(file, "first line\n");
+    appendFileSync(file, Buffer.alloc(3 * 1024 * 1024, "x"));
+    appendFileSync(file, "\nlast line\n");
+    expect(await boundConsole(file)).toBeGreaterThan(2 * 1024 * 1024);
+    appendFileSync(file, "written after\n");
+    const text = readFileSync(file, "utf8");
+    expect(text.startsWith("first line\n")).toBe(true);
+    expect(text.endsWith("last line\nwritten after\n")).toBe(true);
+    expect(text).toMatch(/\[sallyport: at least \d+ bytes cut out here\]/);
+    expect(statSync(file).size).toBeLessThan(CONSOLE_HEAD_BYTES + CONSOLE_TAIL_BYTES + 200);
+  });
+
+  test("leaves a short console and a missing one alone", async () => {
+    const file = newFile();
+    expect(await boundConsole(file)).toBe(0);
+    appendFileSync(file, "short\n");
+    expect(await boundConsole(file)).toBe(0);
+    expect(readFileSync(file, "utf8")).toBe("short\n");
+  });
+});
+
+test("consoleTail gives plain last lines", async () => {
+  const file = newFile();
+  appendFileSync(file, "a\n\u001b[0;32m  OK  \u001b[0m Started\r\n\n\u001b]0;title\u0007b\n");
+  expect(await consoleTail(file, 2)).toEqual(["  OK   Started", "b"]);
+});
+
+test("plainText removes what could move a terminal's cursor", () => {
+  expect(plainText("\u001b[2J\u001b[1;1Hx\u0000\u009b2Jy\tz")).toBe("x2Jy\tz");
+});

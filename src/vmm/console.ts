@@ -1,0 +1,66 @@
+/** A guest writes its console without bound; the host keeps the beginning and the end. */
+import { open, stat } from "node:fs/promises";
+import { errnoOf } from "../lib/errors.ts";
+
+export const CONSOLE_HEAD_BYTES = 256 * 1024;
+export const CONSOLE_TAIL_BYTES = 256 * 1024;
+/** Size at which the middle is cut out: large enough that a guest which behaves never reaches it. */
+export const CONSOLE_LIMIT_BYTES = 1024 * 1024;
+
+/**
+ * Cuts the middle out of a console file over the limit, in place: the VMM holds it open in append mode and goes on at
+ * the new end. What it writes during the cut may be lost, which the mark says. Returns the bytes cut out.
+ */
+export const boundConsole = async (file: string): Promise<number> => {
+  const handle = await open(file, "r+").catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!handle) return 0;
+  try {
+    const { size } = await handle.stat();
+    if (size <= CONSOLE_LIMIT_BYTES) return 0;
+    const tail = Buffer.alloc(CONSOLE_TAIL_BYTES);
+    const { bytesRead } = await handle.read(tail, 0, tail.length, size - tail.length);
+    const cut = size - CONSOLE_HEAD_BYTES - bytesRead;
+    await handle.truncate(CONSOLE_HEAD_BYTES);
+    const mark = Buffer.from(`\n[sallyport: at least ${cut} bytes cut out here]\n`);
+    await handle.write(Buffer.concat([mark, tail.subarray(0, bytesRead)]), 0, undefined, CONSOLE_HEAD_BYTES);
+    return cut;
+  } finally {
+    await handle.close();
+  }
+};
+
+/** Bytes the guest has written so far that are still there; 0 without a file. */
+export const consoleSize = async (file: string): Promise<number> => {
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return 0;
+    throw error;
+  }
+};
+
+/** The last `count` lines as plain text: escape sequences and control characters of a hostile guest removed. */
+export const consoleTail = async (file: string, count: number): Promise<string[]> => {
+  const size = await consoleSize(file);
+  if (size === 0) return [];
+  const handle = await open(file, "r");
+  try {
+    const buffer = Buffer.alloc(Math.min(size, 64 * 1024));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, size - buffer.length);
+    const lines = plainText(buffer.toString("utf8", 0, bytesRead)).split("\n");
+    return lines.filter((line) => line.trim() !== "").slice(-count);
+  } finally {
+    await handle.close();
+  }
+};
+
+/** Removes ANSI sequences and every control character but newline and tab. */
+export const plainText = (text: string): string =>
+  text
+    // oxlint-disable-next-line no-control-regex -- removing control characters is the purpose
+    .replace(/\u001b(?:\[[0-9;?!]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "")
+    // oxlint-disable-next-line no-control-regex -- likewise
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { killVmm, markedVm } from "./process.ts";
+
+const qemu = (vmId: string, path: string) => ["qemu", "-name", `sallyport-${vmId}`, "-qmp", `unix:${path},server=on`];
+
+test.each([
+  ["its own", qemu("abc", "/data/vms/abc/run/qmp.sock"), "abc"],
+  ["one of another data directory", qemu("abc", "/other/vms/abc/run/qmp.sock"), undefined],
+  ["one whose path is of another microVM", qemu("abc", "/data/vms/abcd/run/qmp.sock"), undefined],
+  ["a name without a path", ["qemu", "-name", "sallyport-abc"], undefined],
+  ["a path without a name", ["less", "/data/vms/abc/console.log"], undefined],
+  ["an empty name", qemu("", "/data/vms//run/qmp.sock"), undefined],
+  ["no arguments, as of a kernel thread", [""], undefined],
+])("markedVm: %s", (_, args, expected) => {
+  expect(markedVm(args, "/data/vms")).toBe(expected);
+  expect(markedVm(args, "/data/vms/")).toBe(expected);
+});
+
+test("killVmm leaves a process alone that only has the number", async () => {
+  // This very process with another start time: else there would be nobody to see the assertion.
+  await expect(killVmm({ pid: process.pid, startTicks: "1" })).resolves.toBeUndefined();
+});

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+import { vmPaths } from "../../lib/paths.ts";
+import { kernelCommandLine, qemuArguments } from "./arguments.ts";
+import type { MicrovmSpec } from "../vmm.ts";
+
+const spec: MicrovmSpec = {
+  vmId: "0123456789ab",
+  paths: vmPaths("/data/vms/0123456789ab"),
+  image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/a,b/rootfs" },
+  kernelArgs: ["ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off"],
+  vcpuCount: 2,
+  memoryMib: 2048,
+  tap: "sp-0123456789ab",
+  mac: "06:00:c0:a8:64:05",
+  uid: 1234,
+};
+const emulation = { kind: "emulation", tscKhz: 2_596_122 } as const;
+
+/** Values given for an option, in order. */
+const valuesOf = (args: string[], option: string): string[] =>
+  args.flatMap((arg, index) => (arg === option ? [args[index + 1] ?? ""] : []));
+
+describe("qemuArguments", () => {
+  const args = qemuArguments(spec, emulation);
+
+  test("names the microVM and a path of it, by which the process is found again", () => {
+    expect(valuesOf(args, "-name")).toEqual(["sallyport-0123456789ab"]);
+    expect(valuesOf(args, "-qmp")).toEqual(["unix:/data/vms/0123456789ab/run/qmp.sock,server=on,wait=off"]);
+  });
+
+  test("shares the root read-only and unlocked; doubles a comma in its path", () => {
+    expect(valuesOf(args, "-blockdev")).toEqual([
+      "driver=file,filename=/i/a,,b/rootfs,node-name=root,read-only=on,locking=off",
+    ]);
+  });
+
+  test("has the sandbox on and no device that was not asked for", () => {
+    expect(valuesOf(args, "-sandbox")[0]).toMatch(/^on,.*spawn=deny/);
+    expect(args).toContain("-nodefaults");
+    expect(valuesOf(args, "-device").map((device) => device.split(",")[0])).toEqual([
+      "virtio-blk-device",
+      "virtio-net-device",
+      "virtio-serial-device",
+      "virtserialport",
+      "virtio-rng-device",
+    ]);
+  });
+
+  test("boots with qboot, whatever the accelerator", () => {
+    for (const accelerator of [emulation, { kind: "kvm" } as const]) {
+      expect(valuesOf(qemuArguments(spec, accelerator), "-bios")).toEqual(["qboot.rom"]);
+    }
+  });
+
+  test("takes KVM from an open file, not from a device it may not open", () => {
+    expect(valuesOf(qemuArguments(spec, { kind: "kvm" }), "-accel")).toEqual(["kvm,device=/dev/fdset/1"]);
+    expect(valuesOf(args, "-accel")).toEqual(["tcg"]);
+  });
+});
+
+describe("kernelCommandLine", () => {
+  test("gives the time stamp counter's frequency under emulation only", () => {
+    expect(kernelCommandLine(spec, emulation)).toContain("tsc_early_khz=2596122");
+    expect(kernelCommandLine(spec, { kind: "kvm" })).not.toContain("tsc_early_khz");
+  });
+
+  test("ends with what the caller appended", () => {
+    expect(
+      kernelCommandLine(spec, emulation).endsWith(" ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off"),
+    ).toBe(true);
+  });
+});

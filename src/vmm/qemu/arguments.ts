@@ -1,0 +1,66 @@
+/** What QEMU is started with. Pure: a machine in, a command line out. */
+import { CHANNEL_PORT_NAME } from "../../contract/guest.ts";
+import { vmmName } from "../process.ts";
+import type { MicrovmSpec } from "../vmm.ts";
+
+export const QEMU = "qemu-system-x86_64";
+
+/** How the guest's instructions run. */
+export type Accelerator =
+  /** `/dev/kvm` is handed over as open file 3, so that the VMM's user needs no right to open it. */
+  | { kind: "kvm" }
+  /** `tscKhz`: frequency of the host's time stamp counter, which an emulated guest sees as its own. */
+  | { kind: "emulation"; tscKhz: number };
+
+export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): string[] =>
+  [
+    ["-name", vmmName(spec.vmId)],
+    machineArguments(accelerator, spec.memoryMib),
+    ["-smp", String(spec.vcpuCount)],
+    ["-kernel", spec.image.vmlinux, "-initrd", spec.image.initrd, "-append", kernelCommandLine(spec, accelerator)],
+    // Shared by all microVMs and never written: no lock, which would be one holder's alone.
+    ["-blockdev", `driver=file,filename=${escaped(spec.image.rootfs)},node-name=root,read-only=on,locking=off`],
+    ["-device", "virtio-blk-device,drive=root"],
+    ["-netdev", `tap,id=net,ifname=${spec.tap},script=no,downscript=no`],
+    ["-device", `virtio-net-device,netdev=net,mac=${spec.mac}`],
+    ["-device", "virtio-serial-device"],
+    ["-chardev", `socket,id=channel,path=${escaped(spec.paths.channel)},server=on,wait=off`],
+    ["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME}`],
+    ["-device", "virtio-rng-device"],
+    // Appending, so that whoever trims the file by truncating it is followed to its new end.
+    ["-chardev", `file,id=console,path=${escaped(spec.paths.console)},append=on`, "-serial", "chardev:console"],
+    ["-qmp", `unix:${escaped(spec.paths.control)},server=on,wait=off`],
+  ].flat();
+
+/** The machine without anything that belongs to one guest: what the KVM probe boots, too. */
+export const machineArguments = (accelerator: Accelerator, memoryMib: number): string[] =>
+  [
+    ["-machine", "microvm,acpi=on,memory-backend=ram"],
+    // Anonymous memory: a memfd would count as a file towards the file size limit (unprivileged.ts).
+    ["-object", `memory-backend-ram,id=ram,size=${memoryMib}M`, "-m", String(memoryMib)],
+    accelerator.kind === "kvm"
+      ? ["-add-fd", "fd=3,set=1", "-accel", "kvm,device=/dev/fdset/1", "-cpu", "host"]
+      : ["-accel", "tcg", "-cpu", "max"],
+    // The default firmware may let the ACPI tables and the initrd overlap, by the initrd's size; the kernel then hangs.
+    ["-bios", "qboot.rom"],
+    ["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
+    ["-global", "virtio-mmio.force-legacy=false"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+  ].flat();
+
+export const kernelCommandLine = (spec: Pick<MicrovmSpec, "kernelArgs">, accelerator: Accelerator): string =>
+  [
+    "console=ttyS0",
+    // With -no-reboot a guest's reboot or panic ends the process instead of looping.
+    "reboot=t panic=1",
+    "root=/dev/vda ro",
+    "net.ifnames=0",
+    // `quiet` would hide the status lines of systemd and, with its own log level, the kernel's notices.
+    "quiet loglevel=6 systemd.show_status=yes",
+    // Else the guest measures its counter against an emulated timer, fails on a busy host, and hangs.
+    ...(accelerator.kind === "emulation" ? [`tsc_early_khz=${accelerator.tscKhz}`] : []),
+    ...spec.kernelArgs,
+  ].join(" ");
+
+/** A comma ends a value in QEMU's option syntax unless doubled. */
+const escaped = (path: string): string => path.replaceAll(",", ",,");

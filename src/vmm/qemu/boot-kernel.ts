@@ -1,0 +1,73 @@
+/** Boots a kernel without a root file system as far as it gets: to the panic that says there is none. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AppError } from "../../lib/errors.ts";
+import { identify } from "../../lib/process.ts";
+import { killVmm, VMM_ENVIRONMENT } from "../process.ts";
+import { unprivileged } from "../unprivileged.ts";
+
+/** The line at the end of a boot that had all it needs but a root file system; memory, timers and devices worked. */
+const LAST_LINE = /Kernel panic - not syncing: VFS|Unable to mount root fs/;
+
+const NOBODY = 65_534;
+const MIB = 1024 * 1024;
+
+export interface BootKernelOptions {
+  /** QEMU with its machine, the kernel and its command line; the console is added here. */
+  argv: string[];
+  timeoutMs: number;
+  /** Open files the VMM gets as numbers 3, 4, … */
+  files?: number[];
+}
+
+export interface BootedKernel {
+  outcome: "booted" | "hung" | "ended";
+  ms: number;
+  /** Last line seen, of the kernel or the VMM. */
+  detail: string;
+}
+
+/** Whatever comes of it, the VMM is gone when this returns. */
+export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOptions): Promise<BootedKernel> => {
+  const startedAt = performance.now();
+  const [program = "", ...args] = unprivileged({ uid: NOBODY, maxFileBytes: MIB }, [...argv, "-serial", "stdio"]);
+  // Detached: killing is by process group.
+  const child = spawn(program, args, {
+    detached: true,
+    cwd: "/",
+    env: VMM_ENVIRONMENT,
+    stdio: ["ignore", "pipe", "pipe", ...files],
+  });
+  const ended = once(child, "close");
+  ended.catch(() => {});
+  let output = "";
+  const booted = new Promise<"booted">((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (chunk: string) => {
+        output = (output + chunk).slice(-64 * 1024);
+        if (LAST_LINE.test(output)) resolve("booted");
+      });
+    }
+  });
+  const giveUp = new AbortController();
+  try {
+    const outcome = await Promise.race([
+      booted,
+      ended.then(() => "ended" as const),
+      sleep(timeoutMs, "hung" as const, { signal: giveUp.signal }),
+    ]);
+    return { outcome, ms: Math.round(performance.now() - startedAt), detail: lastLine(output) };
+  } catch (cause) {
+    throw new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
+      hint: "Install it: apt install util-linux",
+      cause,
+    });
+  } finally {
+    giveUp.abort();
+    const identity = child.pid === undefined ? undefined : await identify(child.pid);
+    if (identity) await killVmm(identity);
+  }
+};
+
+const lastLine = (output: string): string => output.trimEnd().split("\n").at(-1)?.trim().slice(0, 300) ?? "";

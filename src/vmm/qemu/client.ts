@@ -1,0 +1,49 @@
+import { z } from "zod";
+import { AppError, errnoOf } from "../../lib/errors.ts";
+import type { VmPaths } from "../../lib/paths.ts";
+import { poll } from "../../lib/wait.ts";
+import type { VmmClient } from "../vmm.ts";
+import { connectQmp } from "./qmp.ts";
+import type { Qmp } from "./qmp.ts";
+
+const COMMAND_TIMEOUT_MS = 5_000;
+
+const runState = z.object({ status: z.string() });
+
+/** Connects as soon as QEMU answers. Throws AppError `vmm-silent` after `timeoutMs`, or the signal's reason. */
+export const connectQemu = async (paths: VmPaths, timeoutMs: number, signal?: AbortSignal): Promise<VmmClient> => {
+  const qmp = await connected(paths.control, timeoutMs, signal);
+  return {
+    status: async () => {
+      const { status } = runState.parse(await qmp.execute("query-status", COMMAND_TIMEOUT_MS));
+      return status === "running" || status === "paused" || status === "shutdown" ? status : "other";
+    },
+    close: () => qmp.close(),
+  };
+};
+
+const connected = async (path: string, timeoutMs: number, signal?: AbortSignal): Promise<Qmp> => {
+  const deadline = performance.now() + timeoutMs;
+  const attempt = async (): Promise<Qmp | undefined> => {
+    try {
+      return await connectQmp(path, Math.max(deadline - performance.now(), 1));
+    } catch (error) {
+      // The socket is not there yet, or not listened on yet; or a client before us has just gone.
+      if (["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(errnoOf(error) ?? "")) return undefined;
+      throw error;
+    }
+  };
+  try {
+    return await poll(attempt, {
+      what: "QEMU's control socket",
+      timeoutMs,
+      intervalMs: 50,
+      ...(signal ? { signal } : {}),
+    });
+  } catch (cause) {
+    if (!(cause instanceof AppError)) throw cause;
+    throw new AppError("timeout", "vmm-silent", `QEMU did not answer on its control socket: ${cause.message}`, {
+      cause,
+    });
+  }
+};

@@ -1,0 +1,94 @@
+/**
+ * Whether KVM works here, found out by booting a kernel: there are hosts where `/dev/kvm` exists and opens, and every real
+ * guest hangs at 100 % system time, or the VMM aborts on a processor register it may not set.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+import { errnoOf } from "../../lib/errors.ts";
+import { machineArguments, QEMU } from "./arguments.ts";
+import { bootKernel } from "./boot-kernel.ts";
+import { qemuVersion } from "./version.ts";
+
+const kvmVerdict = z.object({
+  usable: z.boolean(),
+  /** A sentence for people. */
+  reason: z.string(),
+  measuredMs: z.number(),
+});
+export type KvmVerdict = z.infer<typeof kvmVerdict>;
+
+const cached = z.object({ key: z.string(), verdict: kvmVerdict });
+
+export interface KvmProbeOptions {
+  /** The image's own kernel, as ELF. Must be readable by everyone: the probe runs as nobody. */
+  vmlinux: string;
+  /** The verdict is kept here until the host boots again, or QEMU or the kernel changes. */
+  cacheFile: string;
+  /** Default 20 000: a good KVM needs under one second. */
+  timeoutMs?: number;
+}
+
+const KERNEL_ARGUMENTS = "console=ttyS0 reboot=t panic=1";
+
+export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> => {
+  const key = await cacheKey(options.vmlinux);
+  const known = await readCache(options.cacheFile);
+  if (known?.key === key) return known.verdict;
+  const verdict = await measure(options);
+  await writeCache(options.cacheFile, { key, verdict });
+  return verdict;
+};
+
+/** Opens `/dev/kvm` for a VMM that is to get it as an open file; undefined where there is none to open. */
+export const openKvm = async (): Promise<FileHandle | undefined> => {
+  try {
+    return await open("/dev/kvm", "r+");
+  } catch (error) {
+    if (["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+};
+
+const measure = async ({ vmlinux, timeoutMs = 20_000 }: KvmProbeOptions): Promise<KvmVerdict> => {
+  const kvm = await openKvm();
+  if (!kvm) return { usable: false, reason: "This host offers no /dev/kvm that can be opened.", measuredMs: 0 };
+  try {
+    const argv = [QEMU, ...machineArguments({ kind: "kvm" }, 256), "-kernel", vmlinux, "-append", KERNEL_ARGUMENTS];
+    const { outcome, ms, detail } = await bootKernel({ argv, timeoutMs, files: [kvm.fd] });
+    const seconds = `${(ms / 1000).toFixed(1)} s`;
+    const reason = {
+      booted: `A kernel booted in KVM within ${seconds}.`,
+      hung: `A kernel started in KVM said nothing more for ${seconds} and was killed${detail ? ` after: ${detail}` : ""}.`,
+      ended: `The VMM ended after ${seconds} without booting a kernel in KVM: ${detail || "it left no message"}`,
+    }[outcome];
+    return { usable: outcome === "booted", reason, measuredMs: ms };
+  } finally {
+    await kvm.close();
+  }
+};
+
+const cacheKey = async (vmlinux: string): Promise<string> => {
+  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  const { size, mtimeMs } = await stat(vmlinux);
+  return [bootId, await qemuVersion(), size, mtimeMs].join(" ");
+};
+
+/** A cache that can't be understood is no cache: the probe is run again. */
+const readCache = async (file: string): Promise<z.infer<typeof cached> | undefined> => {
+  try {
+    return cached.safeParse(JSON.parse(await readFile(file, "utf8"))).data;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+};
+
+const writeCache = async (file: string, content: z.infer<typeof cached>): Promise<void> => {
+  await mkdir(dirname(file), { recursive: true });
+  const draft = `${file}.${randomUUID()}`;
+  await writeFile(draft, JSON.stringify(content));
+  await rename(draft, file);
+};

@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { importsOf, violationsOf } from "./boundaries.ts";
+
+test("no file leaves its room", () => {
+  const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.flatMap((name) => violationsOf(`src/${name}`, readFileSync(`src/${name}`, "utf8")))).toEqual([]);
+});
+
+describe("the checker", () => {
+  test.each([
+    ["src/vmm/qemu/start.ts", 'import { driver } from "../../session/driver.ts";', "vmm may not import session"],
+    ["src/lib/exec.ts", 'export * from "../state/db.ts";', "lib may not import state"],
+    ["src/http/server.ts", 'const app = await import("../app.ts");', "imports app.ts"],
+    ["src/contract/api.ts", 'import { Buffer } from "node:buffer";', "contract knows only zod"],
+    ["src/lib/paths.ts", 'import x from "../../scripts/run.mjs";', "outside src/"],
+    ["src/nowhere/x.ts", "", "no known room"],
+    ["src/network/bridge.ts", "const path = process.env.PATH;", "reads process.env"],
+    ["src/network/bridge.ts", 'import { exec } from "node:child_process";', "goes through a shell"],
+    ["src/network/bridge.ts", 'spawn("ip", [], { shell: true });', "starts a shell"],
+  ])("%s: %s", (path, text, sentence) => {
+    expect(violationsOf(path, text)).toEqual([expect.stringContaining(sentence)]);
+  });
+
+  test.each([
+    ["src/session/driver.ts", 'import type { VmmBackend } from "../vmm/vmm.ts";'],
+    [
+      "src/guest/main.ts",
+      'import { health } from "../contract/guest.ts";\nimport { readFile } from "node:fs/promises";',
+    ],
+    ["src/cli/commands/up.ts", 'import { App } from "../../app.ts";'],
+    ["src/vmm/vmm.ts", '// unlike "../session/driver.ts"\n/**\n * import x from "../session/driver.ts"\n */'],
+    ["src/config/env.ts", "export const home = process.env.HOME;"],
+    ["src/vmm/qemu/start.ts", 'import { spawn } from "node:child_process";'],
+  ])("%s is fine with %s", (path, text) => {
+    expect(violationsOf(path, text)).toEqual([]);
+  });
+
+  test("a file, even of tests, has at most 300 lines", () => {
+    expect(violationsOf("src/network/bridge.test.ts", "x;\n".repeat(300))).toEqual([]);
+    expect(violationsOf("src/network/bridge.test.ts", "x;\n".repeat(301))).toEqual([
+      expect.stringContaining("more than 300 lines"),
+    ]);
+  });
+
+  test("finds imports of every form", () => {
+    const text =
+      'import a from "./a.ts";\nimport type {\n  B,\n} from "./b.ts";\nimport "./c.ts";\nexport { d } from "./d.ts";\nawait import("./e.ts");';
+    expect(importsOf(text)).toEqual(["./a.ts", "./b.ts", "./c.ts", "./d.ts", "./e.ts"]);
+  });
+});

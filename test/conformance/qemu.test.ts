@@ -1,0 +1,164 @@
+/** The QEMU backend: what every backend must do, and what only this one promises. Boots the kernel of a real image. */
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { Image } from "../../src/image/image.ts";
+import { createImageStore } from "../../src/image/store.ts";
+import { run } from "../../src/lib/exec.ts";
+import { newVmId } from "../../src/lib/id.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { dataPaths } from "../../src/lib/paths.ts";
+import type { ProcessIdentity } from "../../src/lib/process.ts";
+import { poll } from "../../src/lib/wait.ts";
+import { ensureTap, removeTap } from "../../src/network/tap.ts";
+import { kernelCommandLine, machineArguments, QEMU, qemuArguments } from "../../src/vmm/qemu/arguments.ts";
+import { startVmm } from "../../src/vmm/process.ts";
+import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
+import { connectQemu } from "../../src/vmm/qemu/client.ts";
+import { bootKernel } from "../../src/vmm/qemu/boot-kernel.ts";
+import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
+import { hostTscKhz } from "../../src/vmm/qemu/tsc.ts";
+import { unprivileged } from "../../src/vmm/unprivileged.ts";
+import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
+import { vmmConformance } from "./vmm.ts";
+
+const UID = 54_321;
+const MAC = "06:00:c0:a8:64:05";
+
+const findImage = async (): Promise<Image> => {
+  const dataDir = inject("imageDataDir");
+  const image = await createImageStore(dataPaths(dataDir)).find("default");
+  if (!image) throw new Error(`There is no image "default" in ${dataDir}: build it with sallyport image build.`);
+  return image;
+};
+
+const backendIn = (root: string, image: Image) =>
+  createQemuBackend({
+    accel: "auto",
+    vmlinux: async () => image.vmlinux,
+    probeCache: dataPaths(root).kvmProbe,
+    logger: silentLogger(),
+  });
+
+vmmConformance("qemu", async () => {
+  const image = await findImage();
+  return {
+    backend: backendIn(inject("imageDataDir"), image),
+    image,
+    uid: UID,
+    makeTap: (tap, uid) => ensureTap({ tap, uid, mac: MAC, address: "" }),
+    removeTap,
+    broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
+  };
+});
+
+describe("a QEMU microVM", () => {
+  let root: string;
+  let spec: MicrovmSpec;
+  let vmm: ProcessIdentity;
+
+  beforeAll(async () => {
+    root = await mkdtemp("/tmp/sp-qemu-");
+    await run("chmod", ["711", root]);
+    const image = await findImage();
+    const vmId = newVmId();
+    const paths = dataPaths(root).vm(vmId);
+    spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap: `sp-${vmId}`, mac: MAC, uid: UID };
+    await mkdir(paths.root, { recursive: true, mode: 0o711 });
+    await ensureTap({ ...spec, address: "" });
+    vmm = await backendIn(inject("imageDataDir"), image).start(spec, async () => {});
+  });
+
+  afterAll(async () => {
+    await backendIn(root, spec.image as Image).kill(vmm);
+    await removeTap(spec.tap);
+    await rm(root, { recursive: true });
+  });
+
+  test("runs as its own user, without groups, capabilities or a way to get any, inside QEMU's system call filter", async () => {
+    const status = await readFile(`/proc/${vmm.pid}/status`, "utf8");
+    const field = (name: string): string =>
+      new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, "m").exec(status)?.[1] ?? "missing";
+    expect(field("Uid").split("\t")).toEqual(Array(4).fill(String(UID)));
+    expect(field("Gid").split("\t")).toEqual(Array(4).fill(String(UID)));
+    expect(field("Groups")).toBe("");
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) expect(field(set)).toBe("0000000000000000");
+    expect(field("NoNewPrivs")).toBe("1");
+    expect(field("Seccomp")).toBe("2");
+  });
+
+  test("leaves no core dump, which would hold the guest's memory", async () => {
+    expect(await readFile(`/proc/${vmm.pid}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
+  });
+
+  test("hides its sockets from other users", async () => {
+    expect(await stat(spec.paths.run)).toMatchObject({ uid: UID, mode: 0o40700 });
+    expect((await stat(spec.paths.root)).mode & 0o777).toBe(0o710);
+  });
+
+  test("goes on at the end of a console that was cut short", async () => {
+    const size = async () => (await stat(spec.paths.console)).size || undefined;
+    await poll(size, { what: "the console", timeoutMs: 60_000, intervalMs: 50 });
+    await truncate(spec.paths.console, 0);
+    await poll(size, { what: "more console", timeoutMs: 60_000, intervalMs: 50 });
+    expect(await readFile(spec.paths.console)).not.toContain(0);
+  });
+
+  test("lives on when its console reached the limit, and the file grows no more", async () => {
+    await backendIn(root, spec.image as Image).kill(vmm);
+    await truncate(spec.paths.console, 0);
+    const accelerator = { kind: "emulation", tscKhz: await hostTscKhz() } as const;
+    const maxFileBytes = 600;
+    const argv = unprivileged({ uid: UID, maxFileBytes }, [QEMU, ...qemuArguments(spec, accelerator)]);
+    ({ identity: vmm } = await startVmm({ argv, logFile: spec.paths.vmmLog }));
+    const reached = async () => (await stat(spec.paths.console)).size >= maxFileBytes || undefined;
+    await poll(reached, { what: "a full console", timeoutMs: 60_000, intervalMs: 50 });
+    const client = await connectQemu(spec.paths, 10_000);
+    expect(await client.status()).toBe("running");
+    client.close();
+    expect((await stat(spec.paths.console)).size).toBe(maxFileBytes);
+  });
+});
+
+describe("booting a kernel as a probe", () => {
+  let vmlinux: string;
+  let emulated: { argv: string[] };
+
+  beforeAll(async () => {
+    ({ vmlinux } = await findImage());
+    const accelerator = { kind: "emulation", tscKhz: await hostTscKhz() } as const;
+    const commandLine = `${kernelCommandLine({ kernelArgs: [] }, accelerator)} sallyport.test=${newVmId()}`;
+    emulated = { argv: [QEMU, ...machineArguments(accelerator, 256), "-kernel", vmlinux, "-append", commandLine] };
+  });
+
+  test("sees a kernel come to its last line", async () => {
+    expect(await bootKernel({ ...emulated, timeoutMs: 60_000 })).toMatchObject({ outcome: "booted" });
+  });
+
+  test("gives up at the deadline and leaves no process", async () => {
+    expect(await bootKernel({ ...emulated, timeoutMs: 300 })).toMatchObject({ outcome: "hung" });
+    expect(await commandLinesWith(emulated.argv.at(-1) ?? "")).toEqual([]);
+  });
+
+  test("says how a VMM ended that can't run", async () => {
+    const { outcome, detail } = await bootKernel({ argv: [QEMU, "-machine", "none-such"], timeoutMs: 60_000 });
+    expect({ outcome, detail }).toEqual({ outcome: "ended", detail: expect.stringContaining("-machine help") });
+  });
+
+  test("comes to a verdict on KVM, which holds until host, QEMU or kernel change", async () => {
+    const root = await mkdtemp("/tmp/sp-kvm-");
+    const cacheFile = join(root, "cache", "kvm-probe.json");
+    const first = await probeKvm({ vmlinux, cacheFile });
+    expect(first.reason).toMatch(/kvm/i);
+    expect(await probeKvm({ vmlinux, cacheFile, timeoutMs: 0 })).toEqual(first);
+    const { key } = JSON.parse(await readFile(cacheFile, "utf8"));
+    expect(key).toContain((await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim());
+    await rm(root, { recursive: true });
+  });
+});
+
+const commandLinesWith = async (text: string): Promise<string[]> => {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
+  return lines.filter((line) => line.includes(text));
+};

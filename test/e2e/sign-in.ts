@@ -1,0 +1,139 @@
+/** What both end-to-end tests sign in with: image, world, controller, identity provider, and a person with a secret. */
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { ensureCertificates } from "../../src/demo/certificates.ts";
+import { deploy, type Deployment, type DeploymentOptions } from "../../src/demo/deployment.ts";
+import { keepEvidence } from "../../src/demo/evidence.ts";
+import type { IdentityEvent } from "../../src/demo/identity-provider.ts";
+import { runLogin, type LoginSuccess, type Started } from "../../src/demo/login.ts";
+import { playPerson } from "../../src/demo/person.ts";
+import { IDENTITY_PROVIDER_NAME } from "../../src/demo/world.ts";
+import { buildImage } from "../../src/image/build.ts";
+import { Cleanup } from "../../src/lib/cleanup.ts";
+import { dataPaths } from "../../src/lib/paths.ts";
+
+const IMAGE = "e2e";
+const BUILD_TIMEOUT_MS = 5 * 60_000;
+/** Below the test's own limit, so that the reason is told and everything is cleaned up. */
+const SIGN_IN_TIMEOUT_MS = 7 * 60_000;
+
+export interface SignInWorld {
+  deployment: Deployment;
+  /** The controller's, made for this test. */
+  dataDir: string;
+  /** Logs of controller, command line and identity provider, and the person's pictures; kept until the next run. */
+  logDir: string;
+  account: { sub: string; userName: string; password: string; name: string };
+  /** What the identity provider saw, in order. */
+  events: IdentityEvent[];
+  /** Codes and tokens as they were issued, one a line. */
+  secretsFile: string;
+  signIn(provider: string, args?: string[]): Promise<LoginSuccess & { started: Started }>;
+  destroy(): Promise<void>;
+}
+
+export const createSignInWorld = async (
+  name: string,
+  cacheDir: string,
+  options: Pick<DeploymentOptions, "clients" | "providers"> = {},
+): Promise<SignInWorld> => {
+  const cleanup = new Cleanup();
+  const certificates = await ensureCertificates({
+    directory: join(cacheDir, "ca"),
+    domain: "sallyport.test",
+    host: IDENTITY_PROVIDER_NAME,
+  });
+  await buildTrustingImage(cacheDir, certificates.ca);
+  const logDir = await emptyFolder(join(cacheDir, "e2e-logs", name));
+  const dataDir = await emptyFolder(join(cacheDir, "e2e-data", name));
+  cleanup.push("the data directory", () => rm(dataDir, { recursive: true }));
+  // The image is shared, all else is this controller's own: what is found in the folder itself, it wrote.
+  await symlink(dataPaths(cacheDir).images, dataPaths(dataDir).images);
+
+  const secretsDir = await emptyFolder(join(cacheDir, "e2e-secrets", name));
+  cleanup.push("the issued secrets", () => rm(secretsDir, { recursive: true }));
+  const secretsFile = join(secretsDir, "issued");
+  const account = {
+    sub: `user-${randomBytes(4).toString("hex")}`,
+    userName: "ada",
+    password: `planted-${randomBytes(6).toString("hex")}`,
+    name: "Ada Lovelace",
+  };
+  const events: IdentityEvent[] = [];
+  const deployment = await deploy({
+    name: `sallyport-${name}`,
+    dataDir,
+    image: IMAGE,
+    port: await freePort(),
+    certificates,
+    accounts: [account],
+    logDir,
+    secretsFile,
+    onIdentityEvent: (event) => events.push(event),
+    ...options,
+  });
+  cleanup.push("the deployment", () => deployment.destroy());
+
+  return {
+    deployment,
+    dataDir,
+    logDir,
+    account,
+    events,
+    secretsFile,
+    signIn: async (provider, args = []) => {
+      let started: Started | undefined;
+      const login = runLogin(deployment, {
+        provider,
+        args,
+        log: "login",
+        signal: AbortSignal.timeout(SIGN_IN_TIMEOUT_MS),
+        onStarted: async (event, signal) => {
+          started = event;
+          await playPerson({
+            viewerUrl: event.novncURL,
+            pairingCode: event.pairingCode,
+            userName: account.userName,
+            password: account.password,
+            signal,
+            log: (line) => console.log(line),
+            screenshotDir: join(logDir, "person"),
+          });
+        },
+      });
+      const success = await login.catch(async (error: unknown) => {
+        if (started) await keepEvidence(dataDir, started.sessionId, logDir);
+        throw error;
+      });
+      if (!started) throw new Error("the login succeeded without having started");
+      return { ...success, started };
+    },
+    destroy: () => cleanup.run(),
+  };
+};
+
+/** The tests' image, with the test authority in the system's store and in Firefox's. */
+const buildTrustingImage = async (cacheDir: string, ca: string): Promise<void> => {
+  const recipeFile = join(cacheDir, "e2e-recipe.json");
+  await writeFile(recipeFile, JSON.stringify({ caCertificates: [ca] }));
+  const signal = AbortSignal.timeout(BUILD_TIMEOUT_MS);
+  await buildImage({ name: IMAGE, recipeFile, paths: dataPaths(cacheDir), signal });
+};
+
+const emptyFolder = async (folder: string): Promise<string> => {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  return folder;
+};
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+};

@@ -1,0 +1,26 @@
+/** Image that the guests of the tests boot from: built once per machine, found in seconds afterwards. */
+import type { TestProject } from "vitest/node";
+import { buildImage } from "../src/image/build.ts";
+import { dataPaths } from "../src/lib/paths.ts";
+import { build } from "../scripts/build.mjs";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Data directory that holds the image `default`, and nothing of a session. */
+    imageDataDir: string;
+  }
+}
+
+const BUILD_TIMEOUT_MS = 15 * 60_000;
+
+export default async (project: TestProject): Promise<void> => {
+  await build();
+  const dataDir = process.env.SALLYPORT_TEST_CACHE ?? "/var/tmp/sallyport-test";
+  await buildImage({
+    name: "default",
+    paths: dataPaths(dataDir),
+    onProgress: ({ stage, message }) => console.log(`image: ${stage}: ${message}`),
+    signal: AbortSignal.timeout(BUILD_TIMEOUT_MS),
+  });
+  project.provide("imageDataDir", dataDir);
+};

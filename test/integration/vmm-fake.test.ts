@@ -1,0 +1,13 @@
+import { createFakeBackend } from "../fixtures/fake-backend.ts";
+import { vmmConformance } from "../conformance/vmm.ts";
+
+vmmConformance("fake", async () => ({
+  backend: createFakeBackend({
+    behaviour: ({ image }) => (image.rootfs === "/missing" ? { vmm: "dies-at-start" } : {}),
+  }),
+  image: { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" },
+  uid: 65_534,
+  makeTap: async () => {},
+  removeTap: async () => {},
+  broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
+}));

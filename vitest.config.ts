@@ -1,0 +1,44 @@
+import { defineConfig } from "vitest/config";
+
+const MINUTE = 60_000;
+
+/** Runs one file after the other, with an image to boot from: two guests at once would starve each other on two cores. */
+const withGuests = (name: string, order: number, testTimeout: number) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    globalSetup: ["test/global-image.ts"],
+    fileParallelism: false,
+    sequence: { groupOrder: order },
+    testTimeout,
+    hookTimeout: 5 * MINUTE,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["{src,scripts,web}/**/*.test.ts", "test/*.test.ts"],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // Bridges, firewall and a real server: root, but no guest.
+        test: {
+          name: "integration",
+          include: ["test/integration/**/*.test.ts"],
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          testTimeout: MINUTE,
+          hookTimeout: MINUTE,
+        },
+      },
+      withGuests("conformance", 2, 5 * MINUTE),
+      withGuests("boot", 3, 5 * MINUTE),
+      withGuests("e2e", 4, 8 * MINUTE),
+    ],
+  },
+});

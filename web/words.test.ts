@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { BOOT_STAGES } from "../src/contract/session.ts";
+import { endWords, pairingCodeOf, STAGE_NAMES, timeLeft, waitingSentence } from "./words.ts";
+
+test.each([
+  ["AB12-CD34", "AB12-CD34"],
+  [" ab12cd34 ", "AB12-CD34"],
+  ["ab12 cd34", "AB12-CD34"],
+  ["OIL2-CD34", "0112-CD34"],
+  ["AB12-CD3", undefined],
+  ["AB12-CD345", undefined],
+  ["UB12-CD34", undefined],
+  ["", undefined],
+])("pairingCodeOf(%j) is %j", (typed, code) => {
+  expect(pairingCodeOf(typed)).toBe(code);
+});
+
+test.each([
+  [899_999, "14 min left"],
+  [120_000, "2 min left"],
+  [119_999, "1:59 left"],
+  [9_000, "0:09 left"],
+  [-5, "0:00 left"],
+])("timeLeft(%d) is %s", (ms, text) => {
+  expect(timeLeft(ms)).toBe(text);
+});
+
+test("the page knows the stages of the contract, in order", () => {
+  expect(STAGE_NAMES).toEqual([...BOOT_STAGES]);
+});
+
+test("waitingSentence counts the stages", () => {
+  expect(waitingSentence({ state: "starting", stage: "kernel" })).toBe("Step 3 of 8: starting the kernel…");
+});
+
+describe("endWords", () => {
+  const refused = { code: "session-over", sentences: "The session is over. Start a new one." };
+
+  test("whoever sat in front of it is told that nothing is left", () => {
+    expect(endWords(refused, true)).toMatchObject({ title: "The browser has been destroyed" });
+  });
+
+  test("whoever comes too late gets the server's words", () => {
+    expect(endWords(refused, false)).toEqual({ title: "There is no browser here", text: refused.sentences });
+  });
+
+  test("a failure speaks for itself", () => {
+    const failed = { code: "session-failed", sentences: "The guest never got its address. See sallyport diagnose." };
+    expect(endWords(failed, true)).toEqual({ title: "The browser failed", text: failed.sentences });
+  });
+});
