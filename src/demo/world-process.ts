@@ -54,7 +54,13 @@ export const spawnIn = async (
     stdout.destroy();
     closeSync(log);
   });
-  return { pid, ended, stop: (graceMs = 15_000) => stopGroup(pid, ended, graceMs) };
+  let hasEnded = false;
+  void ended.then(() => (hasEnded = true));
+  const stop = async (graceMs = 15_000): Promise<void> => {
+    // Its number may be another program's by now.
+    if (!hasEnded) await stopGroup(pid, ended, graceMs);
+  };
+  return { pid, ended, stop };
 };
 
 /** A descendant that lives on may hold the stream open: the last lines are waited for, but not for ever. */

@@ -65,7 +65,7 @@ const describe = (issue: z.core.$ZodIssue): string =>
 const badRecipe = (name: string, fields: string[]): AppError =>
   new AppError("invalid", "bad-recipe", `The recipe ${name} is not valid. ${fields.join("; ")}.`, {
     fields,
-    hint: "Correct the named field; docs/IMAGE.md lists all of them.",
+    hint: "Correct what is named here; src/contract/image-recipe.ts describes every field.",
   });
 
 const resolveFile = async (file: ImageRecipe["files"][number], folder: string): Promise<GuestFile> => ({

@@ -37,4 +37,44 @@ describe("leaseAddress", () => {
     expect(await leaseAddress(db, range, "f")).toBe(given[2]);
     await db.destroy();
   });
+
+  test("an address rests: the next lease takes the one after the last", async () => {
+    const db = await openDatabase(":memory:");
+    const range = parseRange("192.168.100.1/29");
+    await db
+      .insertInto("sessions")
+      .values({
+        id: "ses_1",
+        user_id: "ada",
+        started_by: "key_1",
+        provider: "oidc",
+        state: "destroyed",
+        created_at: "",
+        expires_at: "",
+        pairing_hash: "",
+      })
+      .execute();
+    const given: string[] = [];
+    for (const id of ["a", "b", "c", "d", "e", "f"]) {
+      const address = await leaseAddress(db, range, id);
+      given.push(address);
+      await db
+        .insertInto("vms")
+        .values({
+          id,
+          session_id: "ses_1",
+          backend: "fake",
+          image_digest: "",
+          tap: "",
+          mac: "",
+          address,
+          uid: 1,
+          created_at: id,
+        })
+        .execute();
+      await releaseAddress(db, id);
+    }
+    expect(given).toEqual([2, 3, 4, 5, 6, 2].map((n) => `192.168.100.${n}`));
+    await db.destroy();
+  });
 });

@@ -31,10 +31,16 @@ export const hostNumber = (address: string, { prefixLength }: Range): number =>
 export const macOf = (address: string): string =>
   ["06", "00", ...address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"))].join(":");
 
-/** Leases a free address. Throws AppError `pool-exhausted` (503, with Retry-After). */
+/**
+ * Leases the free address that follows the one leased last, so that an address rests as long as possible before somebody
+ * else gets it: late packets of a former guest find nobody. Throws AppError `pool-exhausted` (503, with Retry-After).
+ */
 export const leaseAddress = async (db: Db, range: Range, vmId: string): Promise<string> => {
   const taken = new Set((await db.selectFrom("leases").select("address").execute()).map((row) => row.address));
-  for (const address of guestAddresses(range)) {
+  const addresses = guestAddresses(range);
+  const last = await db.selectFrom("vms").select("address").orderBy("created_at", "desc").limit(1).executeTakeFirst();
+  const next = last ? addresses.indexOf(last.address) + 1 : 0;
+  for (const address of [...addresses.slice(next), ...addresses.slice(0, next)]) {
     if (taken.has(address)) continue;
     const { numInsertedOrUpdatedRows } = await db
       .insertInto("leases")

@@ -178,7 +178,11 @@ export class SessionDriver {
   async #ensureRunning(image: Image | undefined): Promise<Microvm & { process: NonNullable<Microvm["process"]> }> {
     if (!image) {
       const vm = this.#vm;
-      if (vm?.process) return { ...vm, process: vm.process };
+      if (vm?.process) {
+        // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
+        await this.#deps.microvms.adopt(vm);
+        return { ...vm, process: vm.process };
+      }
       throw new SessionFailure(
         newVerdict("vmm-up", {
           code: "interrupted",

@@ -1,5 +1,5 @@
 /** Making and unmaking what one microVM owns on this host. The ledger is told first, the undo is always the same road. */
-import { chmod, chown, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import type { GoneResource } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
@@ -30,6 +30,7 @@ export type Microvms = ReturnType<typeof createMicrovms>;
 export const createMicrovms = (deps: MicrovmDeps) => ({
   lease: (sessionId: string, image: Image) => lease(deps, sessionId, image),
   launch: (vm: Microvm, image: Image) => launch(deps, vm, image),
+  adopt: (vm: Microvm) => adopt(deps, vm),
   destroy: (vm: Microvm) => destroy(deps, vm),
 });
 
@@ -66,7 +67,7 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Mic
   const paths = deps.paths.vm(vm.id);
 
   await ledger.acquire(vm.id, "directory", vm.id);
-  await makeDirectory(paths, vm.uid);
+  await mkdir(paths.root, { recursive: true, mode: 0o700 });
 
   await network.ensure();
   await ledger.acquire(vm.id, "tap", vm.tap);
@@ -96,14 +97,10 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Mic
   return { ...vm, process };
 };
 
-/** The console belongs to the VMM's user so that it can be opened; the folder itself stays the controller's. */
-const makeDirectory = async (paths: ReturnType<DataPaths["vm"]>, uid: number): Promise<void> => {
-  await mkdir(paths.root, { recursive: true, mode: 0o711 });
-  await chmod(paths.root, 0o711);
-  await mkdir(paths.run, { mode: 0o700 });
-  await chown(paths.run, uid, uid);
-  await writeFile(paths.console, "", { mode: 0o600 });
-  await chown(paths.console, uid, uid);
+/** A microVM of a former controller: its network is set up again where somebody took it apart. */
+const adopt = async ({ network }: MicrovmDeps, vm: Microvm): Promise<void> => {
+  await network.ensure();
+  await network.attach(vm);
 };
 
 /**

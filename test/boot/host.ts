@@ -1,0 +1,117 @@
+/** A controller with real guests in a world of its own, without an identity provider. */
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createClient, type Client } from "../../src/client/client.ts";
+import type { SessionView } from "../../src/contract/api.ts";
+import type { SessionState } from "../../src/contract/session.ts";
+import type { WorldProcess } from "../../src/demo/world-process.ts";
+import { createWorld, GATEWAY_ADDRESS, type World } from "../../src/demo/world.ts";
+import { Cleanup } from "../../src/lib/cleanup.ts";
+import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
+import { poll } from "../../src/lib/wait.ts";
+
+export interface BootHost {
+  world: World;
+  paths: DataPaths;
+  client: Client;
+  controller: WorldProcess;
+  /** Starts the controller again after it ended. */
+  startController: () => Promise<void>;
+  /** Runs the command line; resolves to its exit code and output. */
+  sallyport: (...args: string[]) => Promise<{ exitCode: number; output: string }>;
+  /** Output of a program in the host's namespace. */
+  ask: (file: string, ...args: string[]) => Promise<string>;
+  destroy: () => Promise<void>;
+}
+
+export const createBootHost = async (
+  name: string,
+  cacheDir: string,
+  options: { image?: string; session?: Record<string, number> } = {},
+): Promise<BootHost> => {
+  const cleanup = new Cleanup();
+  const world = await createWorld({ name: `sallyport-${name}` });
+  cleanup.push("the world", () => world.destroy());
+  const dataDir = join(cacheDir, "boot-data", name);
+  await rm(dataDir, { recursive: true, force: true });
+  await mkdir(dataDir, { recursive: true });
+  const paths = dataPaths(dataDir);
+  await symlink(dataPaths(cacheDir).images, paths.images);
+  const url = `unix:${join(world.directory, "api.sock")}`;
+  const configFile = join(world.directory, "config.yaml");
+  const config = {
+    listen: url,
+    dataDir,
+    image: options.image ?? "default",
+    network: { dns: { upstream: [GATEWAY_ADDRESS] } },
+    session: { maxPerUser: 4, ...options.session },
+    providers: { oidc: { issuer: "https://login.sallyport.test", clientId: "test" } },
+  };
+  await writeFile(configFile, JSON.stringify(config));
+  const program = (...args: string[]) => [join(packageRoot(), "dist", "main.js"), "--config", configFile, ...args];
+  const logFile = join(cacheDir, "boot-data", `${name}.log`);
+
+  const spawn = async (file: string, args: string[]) => {
+    let output = "";
+    const child = await world.spawn("host", file, args, { onLine: (line) => (output += `${line}\n`), logFile });
+    return { child, output: () => output };
+  };
+  const host: BootHost = {
+    world,
+    paths,
+    client: undefined as never,
+    controller: undefined as never,
+    startController: async () => {
+      host.controller = (await spawn(process.execPath, program("up"))).child;
+      const key = await poll(() => readFile(paths.adminKey, "utf8").catch(() => undefined), {
+        what: "the admin key",
+        timeoutMs: 20_000,
+        intervalMs: 100,
+      });
+      host.client = createClient({ url, key: key.trim() });
+      await poll(async () => (await host.client.sessions().catch(() => undefined)) && true, {
+        what: "the controller's API",
+        timeoutMs: 20_000,
+        intervalMs: 100,
+      });
+    },
+    sallyport: async (...args) => {
+      const { child, output } = await spawn(process.execPath, program(...args));
+      return { exitCode: await child.ended, output: output() };
+    },
+    ask: async (file, ...args) => {
+      const { child, output } = await spawn(file, args);
+      await child.ended;
+      return output();
+    },
+    destroy: () => cleanup.run(),
+  };
+  cleanup.push("the sessions", async () => {
+    await host.sallyport("destroy", "--all");
+  });
+  try {
+    await host.startController();
+  } catch (error) {
+    await cleanup.run();
+    throw error;
+  }
+  return host;
+};
+
+/** Follows a session until it is in `state`; throws with the verdict when it ends otherwise. */
+export const untilState = async (client: Client, sessionId: string, state: SessionState): Promise<SessionView> => {
+  let last: SessionView | undefined;
+  for await (const view of client.events(sessionId)) {
+    if (view.state === state) return view;
+    last = view;
+  }
+  throw new Error(`the session became ${last?.state}, not ${state}: ${JSON.stringify(last?.verdict)}`);
+};
+
+/** Follows a session until nothing of it is left. */
+export const untilOver = async (client: Client, sessionId: string): Promise<SessionView> => {
+  let last: SessionView | undefined;
+  for await (const view of client.events(sessionId)) last = view;
+  if (!last) throw new Error("the session had no events");
+  return last;
+};
