@@ -13,7 +13,7 @@ export interface Calls {
     options: CallOptions,
   ): { id: number; line: string; answer: Promise<GuestResult<M>> };
   isWaiting(id: number): boolean;
-  /** Hands a line to whoever waits for it; false when nobody does. */
+  /** Hands a line to whoever waits for it, or drops a late answer; false when nobody asked for it. */
   settle(line: string): boolean;
   rejectAll(reason: AppError): void;
 }
@@ -26,11 +26,18 @@ interface Waiter {
 
 /** No answer is shorter than this, so that a flood of shorter lines costs no parsing. */
 const SHORTEST_ANSWER = '{"jsonrpc":"2.0","id":0,"error":{}}'.length;
+/** Deadlines remembered; what a slow guest still answers to them is expected, once each. */
+const EXPIRED_KEPT = 256;
 /** Issues of a refused answer that reach the log; a guest decides how many there are. */
 const ISSUES_TOLD = 3;
 
 export const createCalls = (): Calls => {
   const waiters = new Map<number, Waiter>();
+  const expired = new Set<number>();
+  const expire = (id: number): void => {
+    expired.add(id);
+    for (const oldest of expired) if (expired.size > EXPIRED_KEPT) expired.delete(oldest);
+  };
   // Not from 1: an answer meant for the controller before a restart must not fit a call of this one.
   let nextId = randomInt(2 ** 40);
 
@@ -52,7 +59,10 @@ export const createCalls = (): Calls => {
         settled();
         reject(reason);
       };
-      const timer = setTimeout(() => fail(noAnswer(method, timeoutMs)), timeoutMs);
+      const timer = setTimeout(() => {
+        expire(id);
+        fail(noAnswer(method, timeoutMs));
+      }, timeoutMs);
       signal?.addEventListener("abort", onAbort, { once: true });
       waiters.set(id, {
         method,
@@ -69,7 +79,7 @@ export const createCalls = (): Calls => {
   const settle = (line: string): boolean => {
     const response = parseResponse(line);
     const waiter = response && waiters.get(response.id);
-    if (!waiter) return false;
+    if (!waiter) return response !== undefined && expired.delete(response.id);
     if ("error" in response) {
       waiter.reject(refusal(waiter.method, response.error));
       return true;

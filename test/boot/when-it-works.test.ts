@@ -30,12 +30,15 @@ beforeAll(async () => {
   await host.startController();
   const ready = await untilState(host.client, started.sessionId, "ready");
   console_ = plainText(await host.client.console(started.sessionId));
+  // The channel takes one host at a time; a controller that is stopped politely leaves its microVMs running, too.
+  await host.controller.stop();
   const channel = connectChannel({ socketPath: host.paths.vm(ready.vmId ?? "").channel });
   try {
     network = await channel.call("network", {}, { timeoutMs: 20_000 });
   } finally {
     channel.close();
   }
+  await host.startController();
 }, 8 * 60_000);
 afterAll(() => host?.destroy());
 
