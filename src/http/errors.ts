@@ -54,10 +54,28 @@ const asAppError = (error: FastifyError | AppError): AppError => {
       error.message,
     );
   }
+  if (isDiskFull(error)) {
+    return new AppError(
+      "unavailable",
+      "disk-full",
+      "The host's disk is full: Sallyport cannot write down what it does.",
+      {
+        hint: "Free space in the data directory's file system; running microVMs are not affected.",
+        retryAfterSec: 30,
+        cause: error,
+      },
+    );
+  }
   return new AppError("internal", "internal-error", "Sallyport failed at this; the controller's log says more.", {
     cause: error,
   });
 };
+
+const SQLITE_FULL = 13;
+const SQLITE_IOERR = 10;
+
+const isDiskFull = (error: Error & { code?: string; errcode?: number }): boolean =>
+  error.code === "ENOSPC" || [SQLITE_FULL, SQLITE_IOERR].includes((error.errcode ?? 0) & 0xff);
 
 /** Path without query: queries never reach a log or a message. */
 const pathOf = (url: string): string => url.split("?")[0] ?? url;

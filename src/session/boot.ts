@@ -130,6 +130,15 @@ export const launchFailure = (error: unknown): never => {
   );
 };
 
+/** A failure that no rule knows: said as it is. */
+export const unexpected = (error: unknown): Verdict =>
+  newVerdict(null, {
+    code: error instanceof AppError ? error.code : "internal-error",
+    sentence: messageOf(error),
+    hint: (error instanceof AppError && error.hint) || "Read the controller's log for this session.",
+    evidence: [],
+  });
+
 export const newVerdict = (
   stage: BootStage | null,
   parts: Pick<Verdict, "code" | "sentence" | "hint" | "evidence">,

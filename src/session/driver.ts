@@ -10,7 +10,7 @@ import { signReceipt } from "../ledger/receipt.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { CheckedUrl } from "../signin/url-check.ts";
-import { awaitBrowser, launchFailure, newVerdict, SessionFailure } from "./boot.ts";
+import { awaitBrowser, failWhenExited, launchFailure, newVerdict, SessionFailure, unexpected } from "./boot.ts";
 import { collectSealed } from "./collect.ts";
 import { guestIdentity } from "./identity.ts";
 import type { MicrovmDeps, Microvms } from "./microvm.ts";
@@ -68,20 +68,19 @@ export class SessionDriver {
    */
   async run(image?: Image): Promise<void> {
     const timer = setTimeout(() => this.end("expired"), Date.parse(this.#session.expiresAt) - Date.now());
+    let ending: SessionChange | undefined;
     try {
       if (!isOver(this.#session.state) && this.#session.state !== "completing") await this.#live(image);
     } catch (error) {
       const stop = this.#stop.signal.aborted ? (this.#stop.signal.reason as Stop) : undefined;
-      if (stop === "detach") return;
-      if (stop) await this.#change({ state: "completing", outcome: stop.outcome });
-      else await this.#fail(error);
+      if (stop === "detach") return this.#channel?.close();
+      ending = stop ? { state: "completing", outcome: stop.outcome } : await this.#failure(error);
     } finally {
       clearTimeout(timer);
-      if (this.#stop.signal.reason === "detach") this.#channel?.close();
     }
     // Ends whatever of #live still runs beside the part that failed.
     this.#stop.abort();
-    await this.#destroy();
+    await this.#destroy(ending);
   }
 
   /** Ends the session; the microVM is destroyed by `run`. */
@@ -179,6 +178,7 @@ export class SessionDriver {
     if (!image) {
       const vm = this.#vm;
       if (vm?.process) {
+        await failWhenExited(vm.process, this.#deps.paths.vm(vm.id).console, null);
         // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
         await this.#deps.microvms.adopt(vm);
         return { ...vm, process: vm.process };
@@ -204,26 +204,25 @@ export class SessionDriver {
     return { ...running, process: running.process };
   }
 
-  async #fail(error: unknown): Promise<void> {
+  async #failure(error: unknown): Promise<SessionChange> {
     if (!(error instanceof SessionFailure)) this.#logger.error({ err: error }, "session failed unexpectedly");
-    const verdict: Verdict =
-      error instanceof SessionFailure
-        ? error.verdict
-        : newVerdict(null, {
-            code: error instanceof AppError ? error.code : "internal-error",
-            sentence: messageOf(error),
-            hint: (error instanceof AppError && error.hint) || "Read the controller's log for this session.",
-            evidence: [],
-          });
+    const verdict = error instanceof SessionFailure ? error.verdict : unexpected(error);
     await this.#keepEvidence(verdict);
-    await this.#change({ state: "failed", outcome: "failed", verdict });
+    return { state: "failed", outcome: "failed", verdict };
   }
 
-  async #destroy(): Promise<void> {
+  /** What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. */
+  async #destroy(ending: SessionChange | undefined): Promise<void> {
     if (this.#session.receipt) return;
-    if (this.#session.state === "completing") await this.#keepEvidence(null);
+    if (ending?.state === "completing") await this.#keepEvidence(null);
+    if (ending) {
+      await this.#change(ending).catch((error: unknown) =>
+        this.#logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
+      );
+    }
     this.#channel?.close();
     const gone = this.#vm ? await this.#deps.microvms.destroy(this.#vm) : [];
+    if (ending && this.#session.state !== ending.state) await this.#change(ending);
     const receipt = signReceipt(
       {
         version: 1,

@@ -112,27 +112,27 @@ const destroy = async (deps: MicrovmDeps, vm: Microvm): Promise<GoneResource[]> 
   const paths = deps.paths.vm(vm.id);
 
   for (const process of await processesOf(deps, vm)) await deps.vmm.kill(process);
-  await ledger.seenGone(vm.id, "process");
-
   await network.detach(vm);
-  const left = await network.presence(vm);
-  if (!left.tap) await ledger.seenGone(vm.id, "tap");
-  if (!left.firewall) await ledger.seenGone(vm.id, "firewall");
-  if (!left.neighbour) await ledger.seenGone(vm.id, "neighbour");
-
   await rm(paths.root, { recursive: true, force: true });
   await waitUntilMissing(paths.root);
-  await ledger.seenGone(vm.id, "sockets");
-  await ledger.seenGone(vm.id, "directory");
-
-  await releaseAddress(deps.db, vm.id);
-  if (!(await isLeased(deps.db, vm.id))) await ledger.seenGone(vm.id, "lease");
+  await recordGone(deps, vm);
 
   return (await ledger.of(vm.id)).flatMap((entry) =>
     entry.seenGoneAt === null
       ? []
       : [{ kind: entry.kind, ref: entry.ref, acquiredAt: entry.acquiredAt, seenGoneAt: entry.seenGoneAt }],
   );
+};
+
+/** After everything was removed, so that a disk too full to write to keeps no microVM alive; each thing is looked for first. */
+const recordGone = async ({ db, ledger, network, vmm, paths }: MicrovmDeps, vm: Microvm): Promise<void> => {
+  if (!(await vmm.list(paths.vms)).some((entry) => entry.vmId === vm.id)) await ledger.seenGone(vm.id, "process");
+  const left = await network.presence(vm);
+  for (const kind of ["tap", "firewall", "neighbour"] as const) if (!left[kind]) await ledger.seenGone(vm.id, kind);
+  await ledger.seenGone(vm.id, "sockets");
+  await ledger.seenGone(vm.id, "directory");
+  await releaseAddress(db, vm.id);
+  if (!(await isLeased(db, vm.id))) await ledger.seenGone(vm.id, "lease");
 };
 
 /** The recorded process and any that names this VM: the controller may have died between spawn and record. */

@@ -9,7 +9,6 @@ import type { Receipt } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { newPairingCode, newSessionId } from "../lib/id.ts";
-import { poll } from "../lib/wait.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "./microvm.ts";
 import { isOver, type Session } from "./session.ts";
@@ -31,7 +30,6 @@ export interface Started {
   pairingCode: string;
 }
 
-const DESTROY_TIMEOUT_MS = 60_000;
 /** Requests to one session at most, so that a client cannot hold many streams. */
 const MAX_LISTENERS = 1000;
 
@@ -40,9 +38,8 @@ export type SessionService = ReturnType<typeof createSessionService>;
 export const createSessionService = (deps: ServiceDeps) => {
   const microvms = createMicrovms(deps);
   const seats = createViewerSeats(deps.store);
-  const drivers = new Map<string, SessionDriver>();
+  const lives = new Map<string, { driver: SessionDriver; life: Promise<void> }>();
   const events = new EventEmitter().setMaxListeners(MAX_LISTENERS);
-  const running = new Set<Promise<void>>();
   let isStopping = false;
 
   const driverDeps: DriverDeps = {
@@ -55,23 +52,25 @@ export const createSessionService = (deps: ServiceDeps) => {
     providerTitle: (name) => deps.providers.get(name)?.title ?? name,
   };
 
-  const drive = (driver: SessionDriver, image?: Image): void => {
+  /** Resolves when the session is over and nothing is left, or the controller stops; rejects when something is. */
+  const drive = (driver: SessionDriver, image?: Image): Promise<void> => {
     const { id } = driver.session;
-    drivers.set(id, driver);
-    const life = driver
-      .run(image)
-      .catch((error: unknown) =>
-        deps.logger.error({ sessionId: id, error: messageOf(error) }, "not all could be removed"),
-      )
-      .finally(() => {
-        drivers.delete(id);
-        running.delete(life);
-      });
-    running.add(life);
+    const life = driver.run(image).finally(() => lives.delete(id));
+    lives.set(id, { driver, life });
+    life.catch((error: unknown) =>
+      deps.logger.error({ sessionId: id, error: messageOf(error) }, "not all could be removed; the reaper tries again"),
+    );
+    return life;
+  };
+
+  /** A driver for a session that has none: of a former controller, or one whose end failed. */
+  const adopt = (session: Session, vm: Microvm | undefined) => {
+    const driver = new SessionDriver(driverDeps, session, vm);
+    return { driver, life: drive(driver) };
   };
 
   const get = async (id: string): Promise<Session> => {
-    const session = drivers.get(id)?.session ?? (await deps.store.get(id));
+    const session = lives.get(id)?.driver.session ?? (await deps.store.get(id));
     if (!session) {
       throw new AppError("not-found", "no-session", "There is no such session.", { hint: "sallyport ls shows yours." });
     }
@@ -79,7 +78,7 @@ export const createSessionService = (deps: ServiceDeps) => {
   };
 
   const liveDriver = async (id: string): Promise<SessionDriver> => {
-    const driver = drivers.get(id);
+    const driver = lives.get(id)?.driver;
     if (driver && !isOver(driver.session.state)) return driver;
     throw over(await get(id));
   };
@@ -115,7 +114,7 @@ export const createSessionService = (deps: ServiceDeps) => {
         await deps.store.remove(session.id);
         throw error;
       });
-      drive(new SessionDriver(driverDeps, session, vm), image);
+      void drive(new SessionDriver(driverDeps, session, vm), image);
       return { session, vm, pairingCode };
     },
 
@@ -144,7 +143,7 @@ export const createSessionService = (deps: ServiceDeps) => {
       if (session.sealedTakenAt !== null) {
         throw new AppError("gone", "credential-taken", "The result was handed out already; it is given once.");
       }
-      const driver = drivers.get(id);
+      const driver = lives.get(id)?.driver;
       if (isOver(session.state) || !driver) throw over(session);
       return driver.takeSealed();
     },
@@ -153,14 +152,20 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     viewerConnected: async (id: string): Promise<void> => (await liveDriver(id)).viewerConnected(),
 
-    /** Ends a session and waits for its receipt; a session that is over answers the receipt it has. */
+    /**
+     * Ends a session and waits until nothing of it is left; a session that is over answers the receipt it has. Throws
+     * what keeps something from being removed.
+     */
     destroy: async (id: string): Promise<Receipt> => {
       const session = await get(id);
-      drivers.get(id)?.end(session.sealedTakenAt === null ? "destroyed-by-request" : "signed-in");
-      return poll(async () => (await get(id)).receipt ?? undefined, {
-        what: "everything of the session to be seen gone",
-        timeoutMs: DESTROY_TIMEOUT_MS,
-        intervalMs: 50,
+      if (session.receipt) return session.receipt;
+      const { driver, life } = lives.get(id) ?? adopt(session, await deps.store.vmOf(id));
+      driver.end(session.sealedTakenAt === null ? "destroyed-by-request" : "signed-in");
+      await life;
+      const { receipt } = await get(id);
+      if (receipt) return receipt;
+      throw new AppError("unavailable", "stopping", "The controller is stopping; the next one ends this session.", {
+        retryAfterSec: 10,
       });
     },
 
@@ -177,8 +182,8 @@ export const createSessionService = (deps: ServiceDeps) => {
     resume: async (): Promise<string[]> => {
       const resumed: string[] = [];
       for (const session of await deps.store.unfinished()) {
-        if (drivers.has(session.id)) continue;
-        drive(new SessionDriver(driverDeps, session, await deps.store.vmOf(session.id)));
+        if (lives.has(session.id)) continue;
+        adopt(session, await deps.store.vmOf(session.id));
         resumed.push(session.id);
       }
       return resumed;
@@ -195,8 +200,8 @@ export const createSessionService = (deps: ServiceDeps) => {
     /** Stops every driver and leaves the microVMs running. Resolves when none of them will write any more. */
     stop: async (): Promise<void> => {
       isStopping = true;
-      for (const driver of drivers.values()) driver.detach();
-      await Promise.all(running);
+      for (const { driver } of lives.values()) driver.detach();
+      await Promise.allSettled([...lives.values()].map(({ life }) => life));
     },
   };
 };

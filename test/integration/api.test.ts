@@ -240,6 +240,7 @@ describe("the documents' call", () => {
       paths: Record<string, unknown>;
     };
     expect(openapi.openapi).toBe("3.1.0");
+    await expect(`${JSON.stringify(openapi, undefined, 2)}\n`).toMatchFileSnapshot("../../docs/openapi.json");
     expect(Object.keys(openapi.paths)).toContain("/api/auth/session/{id}/credentials");
   });
 });

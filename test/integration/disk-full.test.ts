@@ -1,0 +1,57 @@
+/** A full disk: a clear answer, no microVM kept alive by it, and everything in order once there is space again. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { errnoOf } from "../../src/lib/errors.ts";
+import { run } from "../../src/lib/exec.ts";
+import { createFakeBackend } from "../fixtures/fake-backend.ts";
+import { startController, type TestController } from "../fixtures/controller.ts";
+
+let dataDir: string;
+let controller: TestController;
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "sallyport-full-"));
+  await run("mount", ["-t", "tmpfs", "-o", "size=8m", "sallyport-test", dataDir]);
+  controller = await startController({ dataDir });
+});
+afterEach(async () => {
+  await controller.stop();
+  await run("umount", [dataDir]);
+  await rm(dataDir, { recursive: true });
+});
+
+const fillDisk = async (): Promise<string> => {
+  const file = join(dataDir, "filler");
+  for (const bytes of [1 << 20, 1 << 12, 1]) {
+    for (;;) {
+      try {
+        await writeFile(file, Buffer.alloc(bytes), { flag: "a" });
+      } catch (error) {
+        if (errnoOf(error) !== "ENOSPC") throw error;
+        break;
+      }
+    }
+  }
+  return file;
+};
+
+test("a start is refused with 503 disk-full; a running microVM can be destroyed; with space the record is made good", async () => {
+  const { sessionId } = await controller.client.start({ provider: "oidc" });
+  for await (const view of controller.client.events(sessionId)) if (view.state === "ready") break;
+  const filler = await fillDisk();
+
+  await expect(controller.client.start({ provider: "oidc" })).rejects.toMatchObject({ code: "disk-full", status: 503 });
+  const vmm = createFakeBackend();
+  expect(await vmm.list(controller.paths.vms)).toHaveLength(1);
+  const outcome = await controller.client.destroy(sessionId).catch((error: unknown) => error);
+  expect(await vmm.list(controller.paths.vms)).toEqual([]);
+  expect(controller.network.attached.size).toBe(0);
+
+  await rm(filler);
+  const receipt = outcome instanceof Error ? await controller.client.destroy(sessionId) : outcome;
+  expect(receipt).toMatchObject({ body: { sessionId } });
+  expect(await controller.client.vms()).toEqual([]);
+  expect((await controller.client.reap({ dryRun: true })).found).toEqual([]);
+});
