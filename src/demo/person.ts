@@ -62,6 +62,10 @@ const CHROMIUM = {
   executablePath: "/usr/bin/chromium",
   headless: true,
   viewport: { width: 1400, height: 1000 },
+  // Playwright would end our whole process at a signal, before anything is cleaned up.
+  handleSIGINT: false,
+  handleSIGTERM: false,
+  handleSIGHUP: false,
   args: [
     "--no-sandbox",
     "--disable-gpu",

@@ -153,12 +153,17 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     const screen = createWebSocketStream(socket);
     seat.disconnect = () => socket.close(4000, "another page took over, or the session is over");
     rfb.once("connect", () => void sessions.viewerConnected(request.params.id).catch(() => socket.close(1011)));
-    // Streams on both sides: a slow viewer stops the guest's pixels, not the controller's memory.
-    void Promise.allSettled([pipeline(screen, rfb), pipeline(rfb, screen)]).then(() => {
+    // Either end's end is both ends' end: a guest that was destroyed never says goodbye.
+    const end = (): void => {
       rfb.destroy();
       socket.terminate();
       seat.leave();
-    });
+    };
+    socket.once("close", end);
+    rfb.once("close", end);
+    // Streams on both sides: a slow viewer stops the guest's pixels, not the controller's memory.
+    pipeline(screen, rfb).catch(end);
+    pipeline(rfb, screen).catch(end);
   };
 };
 

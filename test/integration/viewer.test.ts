@@ -1,0 +1,87 @@
+/** The viewer's road on the real controller: code, cookie, ticket, WebSocket, and what is refused on it. */
+import { request } from "node:http";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+import type { StartResponse } from "../../src/contract/api.ts";
+import { startController, type TestController } from "../fixtures/controller.ts";
+
+const ORIGIN = "http://viewer.test";
+let controller: TestController;
+let session: StartResponse;
+let path: string;
+
+const post = (call: string, body: unknown, cookie = ""): Promise<{ status: number; cookie: string; body: string }> =>
+  new Promise((resolve, reject) => {
+    const headers = { origin: ORIGIN, cookie, ...(body === undefined ? {} : { "content-type": "application/json" }) };
+    const outgoing = request({ socketPath: controller.url.slice(5), method: "POST", path: `${path}/${call}`, headers });
+    outgoing.on("error", reject).on("response", (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.on("end", () => {
+        const [set = ""] = response.headers["set-cookie"] ?? [];
+        resolve({ status: response.statusCode ?? 0, cookie: set.split(";")[0] ?? "", body: text });
+      });
+    });
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+
+const pair = async (): Promise<string> => (await post("pair", { pairingCode: session.pairingCode })).cookie;
+const newTicket = async (cookie: string): Promise<string> =>
+  (JSON.parse((await post("ticket", undefined, cookie)).body) as { ticket: string }).ticket;
+
+const dial = (ticket: string, origin = ORIGIN): WebSocket =>
+  new WebSocket(`ws+unix:${controller.url.slice(5)}:${path}/vnc`, ["binary", `sallyport.ticket.${ticket}`], { origin });
+
+/** The first bytes of the screen, or the HTTP status of the refusal. */
+const greeting = (socket: WebSocket): Promise<string | number> =>
+  new Promise((resolve, reject) => {
+    socket.on("message", (data: Buffer) => resolve(data.toString("latin1")));
+    socket.on("unexpected-response", (_request, response) => resolve(response.statusCode ?? 0));
+    socket.on("error", reject);
+  });
+
+const closed = (socket: WebSocket): Promise<number> => new Promise((resolve) => socket.on("close", resolve));
+
+beforeAll(async () => {
+  controller = await startController();
+  session = await controller.client.start({ provider: "oidc" });
+  path = `/api/auth/session/${session.sessionId}`;
+  for await (const view of controller.client.events(session.sessionId)) if (view.state === "ready") break;
+});
+afterAll(() => controller.dispose());
+
+describe("the screen", () => {
+  test("opens with code, cookie and ticket, makes the session active, and gives way to a reload of the same browser", async () => {
+    const cookie = await pair();
+    const first = dial(await newTicket(cookie));
+    expect(await greeting(first)).toMatch(/^RFB 003/);
+    expect(first.protocol).toBe("binary");
+    expect(await controller.client.session(session.sessionId)).toMatchObject({ state: "active", hasViewer: true });
+
+    const replaced = closed(first);
+    const second = dial(await newTicket(cookie));
+    expect(await greeting(second)).toMatch(/^RFB 003/);
+    expect(await replaced).toBe(4000);
+    expect((await controller.client.session(session.sessionId)).hasViewer).toBe(true);
+
+    expect((await post("pair", { pairingCode: session.pairingCode })).status).toBe(409);
+    const gone = closed(second);
+    second.close();
+    await gone;
+    expect((await post("pair", { pairingCode: session.pairingCode })).status).toBe(204);
+  });
+
+  test("is refused with a used ticket, a made-up one, none, and from another site", async () => {
+    const cookie = await pair();
+    const ticket = await newTicket(cookie);
+    expect(await greeting(dial(ticket, "http://evil.test"))).toBe(403);
+    const socket = dial(ticket);
+    expect(await greeting(socket)).toMatch(/^RFB/);
+    expect(await greeting(dial(ticket))).toBe(401);
+    expect(await greeting(dial("A".repeat(43)))).toBe(401);
+    const ended = closed(socket);
+    await controller.client.destroy(session.sessionId);
+    await ended;
+    expect((await post("ticket", undefined, cookie)).status).toBe(401);
+  });
+});
