@@ -72,10 +72,11 @@ const asAppError = (error: FastifyError | AppError): AppError => {
 };
 
 const SQLITE_FULL = 13;
-const SQLITE_IOERR = 10;
+/** What a write-ahead log reports when the disk fills in the middle of a write. */
+const SQLITE_IOERR_WRITE = 778;
 
 const isDiskFull = (error: Error & { code?: string; errcode?: number }): boolean =>
-  error.code === "ENOSPC" || [SQLITE_FULL, SQLITE_IOERR].includes((error.errcode ?? 0) & 0xff);
+  error.code === "ENOSPC" || [SQLITE_FULL, SQLITE_IOERR_WRITE].includes(error.errcode ?? 0);
 
 /** Path without query: queries never reach a log or a message. */
 const pathOf = (url: string): string => url.split("?")[0] ?? url;

@@ -1,6 +1,5 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import type { Network } from "../network/network.ts";
@@ -16,7 +15,9 @@ export interface ReapDeps {
   vmm: VmmBackend;
 }
 
-interface Orphan {
+/** Something on this host that carries a microVM's id. */
+interface Thing {
+  vmId: string;
   /** As shown to the operator: `process 123 (microVM abc)`. */
   name: string;
   remove: () => Promise<void>;
@@ -24,19 +25,22 @@ interface Orphan {
 
 /**
  * Orphans found, and those removed (none with `dryRun`). What the ledger still holds for some VM is left to that
- * session's driver. Order matters: processes first, so that nothing holds what is removed after them.
+ * session's driver. The ledger is read last: a thing whose row was written before the thing was made is then never taken
+ * for an orphan, however the look-ups fall beside a start. Removed in order, processes first, so that nothing holds what
+ * comes after.
  */
 export const reap = async (
   deps: ReapDeps,
   options: { dryRun: boolean },
 ): Promise<{ found: string[]; removed: string[] }> => {
-  const owned = new Set((await deps.ledger.held()).map((entry) => entry.vmId));
-  const orphans = [
-    ...(await orphanProcesses(deps, owned)),
-    ...(await orphanTaps(deps, owned)),
-    ...(await orphanDirectories(deps, owned)),
-    ...(await orphanLeases(deps, owned)),
+  const things = [
+    ...(await processes(deps)),
+    ...(await taps(deps)),
+    ...(await directories(deps)),
+    ...(await leases(deps)),
   ];
+  const owned = new Set((await deps.ledger.held()).map((entry) => entry.vmId));
+  const orphans = things.filter((thing) => !owned.has(thing.vmId));
   const removed: string[] = [];
   if (!options.dryRun) {
     for (const orphan of orphans) {
@@ -47,40 +51,37 @@ export const reap = async (
   return { found: orphans.map((orphan) => orphan.name), removed };
 };
 
-const orphanProcesses = async ({ vmm, paths }: ReapDeps, owned: Set<string>): Promise<Orphan[]> =>
-  (await vmm.list(paths.vms))
-    .filter(({ vmId }) => !owned.has(vmId))
-    .map(({ vmId, process }) => ({
-      name: `process ${process.pid} (microVM ${vmId})`,
-      remove: () => vmm.kill(process),
-    }));
+const processes = async ({ vmm, paths }: ReapDeps): Promise<Thing[]> =>
+  (await vmm.list(paths.vms)).map(({ vmId, process }) => ({
+    vmId,
+    name: `process ${process.pid} (microVM ${vmId})`,
+    remove: () => vmm.kill(process),
+  }));
 
-const orphanTaps = async ({ network }: ReapDeps, owned: Set<string>): Promise<Orphan[]> =>
-  (await network.listTaps())
-    .filter((tap) => !owned.has(tap.replace(/^sp-/, "")))
-    .map((tap) => ({ name: `TAP ${tap}`, remove: () => network.removeTap(tap) }));
+const taps = async ({ network }: ReapDeps): Promise<Thing[]> =>
+  (await network.listTaps()).map((tap) => ({
+    vmId: tap.replace(/^sp-/, ""),
+    name: `TAP ${tap}`,
+    remove: () => network.removeTap(tap),
+  }));
 
-const orphanDirectories = async ({ paths }: ReapDeps, owned: Set<string>): Promise<Orphan[]> => {
+const directories = async ({ paths }: ReapDeps): Promise<Thing[]> => {
   const names = await readdir(paths.vms).catch((error: unknown) => {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;
   });
-  return names
-    .filter((name) => !owned.has(name))
-    .map((name) => ({
-      name: `directory vms/${name}`,
-      remove: () => rm(join(paths.vms, name), { recursive: true, force: true }),
-    }));
+  return names.map((name) => ({
+    vmId: name,
+    name: `directory vms/${name}`,
+    remove: () => rm(paths.vm(name).root, { recursive: true, force: true }),
+  }));
 };
 
-const orphanLeases = async ({ db }: ReapDeps, owned: Set<string>): Promise<Orphan[]> => {
-  const leases = await db.selectFrom("leases").selectAll().execute();
-  return leases
-    .filter((lease) => !owned.has(lease.vm_id))
-    .map((lease) => ({
-      name: `lease ${lease.address}`,
-      remove: async () => {
-        await db.deleteFrom("leases").where("address", "=", lease.address).execute();
-      },
-    }));
-};
+const leases = async ({ db }: ReapDeps): Promise<Thing[]> =>
+  (await db.selectFrom("leases").selectAll().execute()).map((lease) => ({
+    vmId: lease.vm_id,
+    name: `lease ${lease.address}`,
+    remove: async () => {
+      await db.deleteFrom("leases").where("address", "=", lease.address).execute();
+    },
+  }));

@@ -6,6 +6,7 @@ import { GUEST_PROTOCOL, type GuestParams } from "../contract/guest.ts";
 import type { BootStage, StageRecord, Verdict } from "../contract/session.ts";
 import { guestNetworkLines } from "../diagnosis/evidence.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { boundConsole, consoleTail } from "../vmm/console.ts";
 import { STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
@@ -28,6 +29,7 @@ export interface BootOptions extends StageContext {
   passed: StageRecord[];
   configure: () => GuestParams<"configure">;
   onStage: (records: StageRecord[]) => Promise<void>;
+  logger: Logger;
   signal: AbortSignal;
 }
 
@@ -49,10 +51,13 @@ export const awaitBrowser = async (options: BootOptions): Promise<void> => {
 
 const passStage = async (rule: StageRule, options: BootOptions): Promise<void> => {
   const deadline = performance.now() + rule.deadlineMs(options);
+  let lastSeen: string | undefined;
   for (;;) {
     options.signal.throwIfAborted();
     const seen = await rule.check(options).catch(messageOf);
     if (seen === undefined) return;
+    if (seen !== lastSeen) options.logger.info({ stage: rule.stage, seen }, "waiting");
+    lastSeen = seen;
     await failWhenExited(options.process, options.consoleFile, rule.stage);
     await boundConsole(options.consoleFile);
     if (performance.now() >= deadline) throw await missedDeadline(rule, options, seen);

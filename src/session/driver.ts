@@ -13,7 +13,7 @@ import type { CheckedUrl } from "../signin/url-check.ts";
 import { awaitBrowser, failWhenExited, launchFailure, newVerdict, SessionFailure, unexpected } from "./boot.ts";
 import { collectSealed } from "./collect.ts";
 import { guestIdentity } from "./identity.ts";
-import type { MicrovmDeps, Microvms } from "./microvm.ts";
+import type { MicrovmDeps, Microvms, RunningMicrovm } from "./microvm.ts";
 import { isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm, SessionChange } from "./store.ts";
 import { watchGuest } from "./watch.ts";
@@ -40,13 +40,14 @@ export class SessionDriver {
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #session: Session;
-  #vm: Microvm | undefined;
+  #vm: Microvm;
   #channel: GuestChannel | undefined;
   /** Changes wait for one another, so that each sees the generation the last one wrote. */
   #lastChange: Promise<unknown> = Promise.resolve();
   #isOpening = false;
+  #afterTaken: NodeJS.Timeout | undefined;
 
-  constructor(deps: DriverDeps, session: Session, vm: Microvm | undefined) {
+  constructor(deps: DriverDeps, session: Session, vm: Microvm) {
     this.#deps = deps;
     this.#session = session;
     this.#vm = vm;
@@ -57,10 +58,6 @@ export class SessionDriver {
     return this.#session;
   }
 
-  get vm(): Microvm | undefined {
-    return this.#vm;
-  }
-
   /**
    * Lives the session to its end. `image` boots a new microVM; without one an existing microVM is adopted.
    * Resolves when the session is over and its microVM gone, or after `detach`. Rejects only when something of the
@@ -68,6 +65,7 @@ export class SessionDriver {
    */
   async run(image?: Image): Promise<void> {
     const timer = setTimeout(() => this.end("expired"), Date.parse(this.#session.expiresAt) - Date.now());
+    if (this.#session.sealedTakenAt !== null) this.#endAfterTaken();
     let ending: SessionChange | undefined;
     try {
       if (!isOver(this.#session.state) && this.#session.state !== "completing") await this.#live(image);
@@ -77,6 +75,7 @@ export class SessionDriver {
       ending = stop ? { state: "completing", outcome: stop.outcome } : await this.#failure(error);
     } finally {
       clearTimeout(timer);
+      clearTimeout(this.#afterTaken);
     }
     // Ends whatever of #live still runs beside the part that failed.
     this.#stop.abort();
@@ -127,7 +126,7 @@ export class SessionDriver {
       const { sealed } = this.#session;
       if (!sealed) return undefined;
       await this.#apply({ sealed: null, sealedTakenAt: new Date().toISOString() });
-      setTimeout(() => this.end("signed-in"), AFTER_TAKEN_MS).unref();
+      this.#endAfterTaken();
       return sealed;
     });
   }
@@ -152,6 +151,7 @@ export class SessionDriver {
       channel,
       unreachableSec: this.#deps.config.session.unreachableSec,
       process: vm.process,
+      logger: this.#logger,
       signal: this.#stop.signal,
     };
     if (this.#session.state === "starting") {
@@ -174,10 +174,10 @@ export class SessionDriver {
   }
 
   /** Launches the microVM, or takes over the one that a former controller launched. */
-  async #ensureRunning(image: Image | undefined): Promise<Microvm & { process: NonNullable<Microvm["process"]> }> {
+  async #ensureRunning(image: Image | undefined): Promise<RunningMicrovm> {
     if (!image) {
       const vm = this.#vm;
-      if (vm?.process) {
+      if (vm.process) {
         await failWhenExited(vm.process, this.#deps.paths.vm(vm.id).console, null);
         // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
         await this.#deps.microvms.adopt(vm);
@@ -193,15 +193,13 @@ export class SessionDriver {
       );
     }
     const startedAt = this.#session.createdAt;
-    this.#vm ??= await this.#deps.microvms.lease(this.#session.id, image);
     const leased = { stage: "leased", startedAt, endedAt: new Date().toISOString(), source: "ledger" } as const;
     await this.#recordStages([leased]);
     const running = await this.#deps.microvms.launch(this.#vm, image).catch(launchFailure);
     this.#vm = running;
     const up = { stage: "vmm-up", startedAt: leased.endedAt, endedAt: new Date().toISOString() } as const;
     await this.#recordStages([leased, { ...up, source: this.#deps.vmm.name }]);
-    if (!running.process) throw new Error("launch returned without a process");
-    return { ...running, process: running.process };
+    return running;
   }
 
   async #failure(error: unknown): Promise<SessionChange> {
@@ -221,7 +219,7 @@ export class SessionDriver {
       );
     }
     this.#channel?.close();
-    const gone = this.#vm ? await this.#deps.microvms.destroy(this.#vm) : [];
+    const gone = await this.#deps.microvms.destroy(this.#vm);
     if (ending && this.#session.state !== ending.state) await this.#change(ending);
     const receipt = signReceipt(
       {
@@ -229,8 +227,8 @@ export class SessionDriver {
         sessionId: this.#session.id,
         provider: this.#session.provider,
         userId: this.#session.userId,
-        vmId: this.#vm?.id ?? null,
-        imageDigest: this.#vm?.imageDigest ?? null,
+        vmId: this.#vm.id,
+        imageDigest: this.#vm.imageDigest,
         startedAt: this.#session.createdAt,
         destroyedAt: new Date().toISOString(),
         outcome: this.#session.outcome ?? "failed",
@@ -244,7 +242,6 @@ export class SessionDriver {
 
   /** Evidence is worth much, destruction more: a full disk must not keep a microVM alive. */
   async #keepEvidence(verdict: Verdict | null): Promise<void> {
-    if (!this.#vm) return;
     const { id: vmId, tap, address } = this.#vm;
     const { id: sessionId, stages } = this.#session;
     await keepEvidence(this.#deps.paths, {
@@ -266,6 +263,11 @@ export class SessionDriver {
       this.#logger.info({ stage: last.stage, ms }, "boot stage passed");
       this.#deps.onStage(last.stage, ms / 1000);
     }
+  }
+
+  /** The requester has the result; one that does not come back to say so is not waited for. */
+  #endAfterTaken(): void {
+    this.#afterTaken = setTimeout(() => this.end("signed-in"), AFTER_TAKEN_MS);
   }
 
   #change(change: SessionChange): Promise<void> {

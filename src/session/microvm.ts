@@ -5,11 +5,10 @@ import type { GoneResource } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { errnoOf } from "../lib/errors.ts";
-import { newVmId } from "../lib/id.ts";
 import type { DataPaths } from "../lib/paths.ts";
-import { isAlive } from "../lib/process.ts";
+import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { poll } from "../lib/wait.ts";
-import { hostNumber, isLeased, leaseAddress, macOf, parseRange, releaseAddress } from "../network/lease.ts";
+import { isLeased, releaseAddress } from "../network/lease.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
@@ -25,44 +24,19 @@ export interface MicrovmDeps {
   vmm: VmmBackend;
 }
 
+/** A microVM whose VMM was started, by this controller or a former one. */
+export type RunningMicrovm = Microvm & { process: ProcessIdentity };
+
 export type Microvms = ReturnType<typeof createMicrovms>;
 
 export const createMicrovms = (deps: MicrovmDeps) => ({
-  lease: (sessionId: string, image: Image) => lease(deps, sessionId, image),
   launch: (vm: Microvm, image: Image) => launch(deps, vm, image),
   adopt: (vm: Microvm) => adopt(deps, vm),
   destroy: (vm: Microvm) => destroy(deps, vm),
 });
 
-/** Address, names and record of a new microVM; nothing runs yet. Throws AppError `pool-exhausted`. */
-const lease = async (deps: MicrovmDeps, sessionId: string, image: Image): Promise<Microvm> => {
-  const range = parseRange(deps.config.network.cidr);
-  const id = newVmId();
-  const address = await leaseAddress(deps.db, range, id);
-  const vm: Microvm = {
-    id,
-    sessionId,
-    backend: deps.vmm.name,
-    imageDigest: image.digest,
-    tap: `sp-${id}`,
-    mac: macOf(address),
-    address,
-    uid: deps.config.vm.uidBase + hostNumber(address, range),
-    process: null,
-    createdAt: new Date().toISOString(),
-  };
-  try {
-    await deps.ledger.acquire(id, "lease", address);
-    await deps.store.insertVm(vm);
-  } catch (error) {
-    await releaseAddress(deps.db, id);
-    throw error;
-  }
-  return vm;
-};
-
 /** Folder, TAP and VMM process. On failure the caller destroys; whatever was made is in the ledger. */
-const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Microvm> => {
+const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<RunningMicrovm> => {
   const { ledger, network, vmm, store } = deps;
   const paths = deps.paths.vm(vm.id);
 
@@ -76,13 +50,12 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Mic
   await network.attach(vm);
 
   await ledger.acquire(vm.id, "sockets", `${vm.id}/run`);
-  const { prefixLength } = parseRange(deps.config.network.cidr);
   const process = await vmm.start(
     {
       vmId: vm.id,
       paths,
       image: { vmlinux: image.vmlinux, initrd: image.initrd, rootfs: image.rootfs },
-      kernelArgs: [`ip=${vm.address}::${network.gateway}:${netmask(prefixLength)}::eth0:off`],
+      kernelArgs: [`ip=${vm.address}::${network.gateway}:${netmask(network.prefixLength)}::eth0:off`],
       vcpuCount: deps.config.vm.vcpuCount,
       memoryMib: deps.config.vm.memoryMib,
       tap: vm.tap,

@@ -9,6 +9,7 @@ import type { Receipt } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { newPairingCode, newSessionId } from "../lib/id.ts";
+import { admit } from "./admit.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "./microvm.ts";
 import { isOver, type Session } from "./session.ts";
@@ -30,8 +31,8 @@ export interface Started {
   pairingCode: string;
 }
 
-/** Requests to one session at most, so that a client cannot hold many streams. */
-const MAX_LISTENERS = 1000;
+/** Event streams of one session; each costs a socket and memory. */
+const MAX_STREAMS = 32;
 
 export type SessionService = ReturnType<typeof createSessionService>;
 
@@ -39,7 +40,8 @@ export const createSessionService = (deps: ServiceDeps) => {
   const microvms = createMicrovms(deps);
   const seats = createViewerSeats(deps.store);
   const lives = new Map<string, { driver: SessionDriver; life: Promise<void> }>();
-  const events = new EventEmitter().setMaxListeners(MAX_LISTENERS);
+  const events = new EventEmitter().setMaxListeners(MAX_STREAMS);
+  const starting = new Set<string>();
   let isStopping = false;
 
   const driverDeps: DriverDeps = {
@@ -64,7 +66,9 @@ export const createSessionService = (deps: ServiceDeps) => {
   };
 
   /** A driver for a session that has none: of a former controller, or one whose end failed. */
-  const adopt = (session: Session, vm: Microvm | undefined) => {
+  const adopt = async (session: Session) => {
+    const vm = await deps.store.vmOf(session.id);
+    if (!vm) throw new Error(`session ${session.id} has no microVM on record`);
     const driver = new SessionDriver(driverDeps, session, vm);
     return { driver, life: drive(driver) };
   };
@@ -95,27 +99,19 @@ export const createSessionService = (deps: ServiceDeps) => {
         throw new AppError("unavailable", "stopping", "The controller is stopping.", { retryAfterSec: 10 });
       requireUsable(deps.providers.get(request.provider), request.provider);
       const image = await requireImage(deps);
-      const live = await deps.store.list({ userId, isLive: true });
-      if (live.length >= deps.config.session.maxPerUser) {
-        throw new AppError(
-          "too-many",
-          "too-many-sessions",
-          `${userId} has ${live.length} sign-ins running; that is the limit.`,
-          {
-            hint: "End one (sallyport ls, sallyport destroy <id>) or wait until it expires.",
-            retryAfterSec: 60,
-          },
-        );
-      }
       const session = newSession(request, userId, startedBy, deps.config.session.ttlSec);
       const pairingCode = newPairingCode();
-      await deps.store.insert(session, hashPairingCode(session.id, pairingCode));
-      const vm = await microvms.lease(session.id, image).catch(async (error: unknown) => {
-        await deps.store.remove(session.id);
-        throw error;
-      });
-      void drive(new SessionDriver(driverDeps, session, vm), image);
-      return { session, vm, pairingCode };
+      const pairingHash = hashPairingCode(session.id, pairingCode);
+      // Until it has its driver, it must not look like one that was left without.
+      starting.add(session.id);
+      try {
+        const { config, vmm } = deps;
+        const vm = await admit(deps.db, { session, pairingHash, image, backend: vmm.name, config });
+        void drive(new SessionDriver(driverDeps, session, vm), image);
+        return { session, vm, pairingCode };
+      } finally {
+        starting.delete(session.id);
+      }
     },
 
     /** Sends the tool's URL to the browser. Throws 422 `url-…` when a check fails; nothing is opened then. */
@@ -159,7 +155,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     destroy: async (id: string): Promise<Receipt> => {
       const session = await get(id);
       if (session.receipt) return session.receipt;
-      const { driver, life } = lives.get(id) ?? adopt(session, await deps.store.vmOf(id));
+      const { driver, life } = lives.get(id) ?? (await adopt(session));
       driver.end(session.sealedTakenAt === null ? "destroyed-by-request" : "signed-in");
       await life;
       const { receipt } = await get(id);
@@ -169,8 +165,14 @@ export const createSessionService = (deps: ServiceDeps) => {
       });
     },
 
-    /** Calls back after each change until the returned function is called. */
+    /** Calls back after each change until the returned function is called. Throws `too-many-streams` (429). */
     subscribe: (id: string, listener: (session: Session) => void): (() => void) => {
+      if (events.listenerCount(id) >= MAX_STREAMS) {
+        throw new AppError("too-many", "too-many-streams", `${MAX_STREAMS} event streams of this session are open.`, {
+          hint: "Close one; each sends the same.",
+          retryAfterSec: 10,
+        });
+      }
       events.on(id, listener);
       return () => events.off(id, listener);
     },
@@ -182,8 +184,8 @@ export const createSessionService = (deps: ServiceDeps) => {
     resume: async (): Promise<string[]> => {
       const resumed: string[] = [];
       for (const session of await deps.store.unfinished()) {
-        if (lives.has(session.id)) continue;
-        adopt(session, await deps.store.vmOf(session.id));
+        if (lives.has(session.id) || starting.has(session.id)) continue;
+        await adopt(session);
         resumed.push(session.id);
       }
       return resumed;

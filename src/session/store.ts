@@ -30,6 +30,14 @@ export type SessionChange = Partial<
   >
 >;
 
+export interface SessionFilter {
+  userId?: string;
+  /** Those of this user, and those that this key started for others. */
+  visibleTo?: { userId: string; keyId: string };
+  isLive?: boolean;
+  limit?: number;
+}
+
 export type SessionStore = ReturnType<typeof createSessionStore>;
 
 export const createSessionStore = (db: Db) => ({
@@ -40,23 +48,19 @@ export const createSessionStore = (db: Db) => ({
       .execute();
   },
 
-  /** Only for a session that never got an address. */
-  remove: async (id: string): Promise<void> => {
-    await db.deleteFrom("sessions").where("id", "=", id).execute();
-  },
-
   get: async (id: string): Promise<Session | undefined> => {
     const row = await db.selectFrom("sessions").selectAll().where("id", "=", id).executeTakeFirst();
     return row && fromRow(row);
   },
 
-  /** Newest first, at most `limit`. */
-  list: async (filter: { userId?: string; isLive?: boolean; limit?: number }): Promise<Session[]> => {
-    let query = db
-      .selectFrom("sessions")
-      .selectAll()
-      .orderBy("created_at", "desc")
-      .limit(filter.limit ?? 200);
+  /** Newest first; all of them without `limit`. */
+  list: async (filter: SessionFilter): Promise<Session[]> => {
+    let query = db.selectFrom("sessions").selectAll().orderBy("created_at", "desc");
+    if (filter.limit !== undefined) query = query.limit(filter.limit);
+    const { visibleTo } = filter;
+    if (visibleTo) {
+      query = query.where((eb) => eb("user_id", "=", visibleTo.userId).or("started_by", "=", visibleTo.keyId));
+    }
     if (filter.userId !== undefined) query = query.where("user_id", "=", filter.userId);
     if (filter.isLive) query = query.where("state", "in", LIVE_STATES);
     return (await query.execute()).map(fromRow);

@@ -4,6 +4,7 @@ import { guestNetworkLines } from "../diagnosis/evidence.ts";
 import { boundConsole, consoleTail } from "../vmm/console.ts";
 import { failWhenExited, newVerdict, SessionFailure } from "./boot.ts";
 import { probeHealth } from "./probes.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
 import type { StageContext } from "./stages.ts";
 
@@ -13,16 +14,20 @@ const INTERVAL_MS = 2000;
 export interface WatchOptions extends StageContext {
   process: ProcessIdentity;
   signal: AbortSignal;
+  logger: Logger;
 }
 
 /** Never resolves. Throws SessionFailure when the guest is lost, or the signal's reason. */
 export const watchGuest = async (options: WatchOptions): Promise<never> => {
   let lastAnswer = performance.now();
+  let lastSeen: string | undefined;
   for (;;) {
     await sleep(INTERVAL_MS, undefined, { signal: options.signal });
     await failWhenExited(options.process, options.consoleFile, null);
     await boundConsole(options.consoleFile);
     const seen = await probeHealth(options.address, INTERVAL_MS);
+    if (seen !== lastSeen) options.logger.info({ health: seen ?? "ok" }, "guest's /health");
+    lastSeen = seen;
     if (seen === undefined) lastAnswer = performance.now();
     else if (performance.now() - lastAnswer >= options.unreachableSec * 1000) throw await unreachable(options, seen);
   }

@@ -52,7 +52,9 @@ const openExclusively = (file: string): DatabaseSync => {
 const asBetterSqlite = (sqlite: DatabaseSync): SqliteDatabase => ({
   close: () => sqlite.close(),
   prepare: (sql) => {
-    const statement = sqlite.prepare(sql);
+    // A full disk makes SQLite roll back by itself; kysely's own rollback would then fail and hide the reason.
+    const isNeedless = sql.toLowerCase() === "rollback" && !sqlite.isTransaction;
+    const statement = sqlite.prepare(isNeedless ? "PRAGMA no_such_pragma" : sql);
     const bind = (parameters: readonly unknown[]): SQLInputValue[] => parameters as SQLInputValue[];
     return {
       reader: statement.columns().length > 0,

@@ -1,6 +1,7 @@
 /** Bad input and the states of a session, on the real controller with a fake machine. */
 import { request, type IncomingMessage } from "node:http";
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRecipient } from "../../src/signin/sealing.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
@@ -165,6 +166,10 @@ describe("the documents' call", () => {
     expect(
       (await call(controller, "GET", `/api/auth/session/${theirs.body.sessionId}`, { key: frontEnd.key })).status,
     ).toBe(200);
+    const listed = await call(controller, "GET", "/api/sessions", { key: frontEnd.key });
+    expect((listed.body as unknown as { sessionId: string }[]).map((view) => view.sessionId)).toEqual([
+      theirs.body.sessionId,
+    ]);
     const other = await start(controller, { provider: "oidc", userId: "carol" });
     expect(
       (await call(controller, "GET", `/api/auth/session/${other.body.sessionId}`, { key: frontEnd.key })).status,
@@ -270,6 +275,50 @@ describe("limits", () => {
   });
 });
 
+describe("things at once", () => {
+  test("five starts of one user with room for two: two pass", async () => {
+    const controller = await startController({ config: { session: { maxPerUser: 2 } } });
+    const answers = await Promise.all([1, 2, 3, 4, 5].map(() => start(controller, { provider: "oidc", userId: "a" })));
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 429, 429, 429]);
+    await controller.dispose();
+  });
+
+  test("a reaper that looks around while microVMs are starting takes nothing of theirs", async () => {
+    const controller = await startController({ config: { session: { maxPerUser: 5 } } });
+    const { listTaps } = controller.network;
+    controller.network.listTaps = async () => {
+      await sleep(100);
+      return listTaps();
+    };
+    const reaping = Promise.all(
+      [0, 30, 60, 90].map(async (ms) => {
+        await sleep(ms);
+        return controller.client.reap({ dryRun: false });
+      }),
+    );
+    const sessions = await Promise.all([1, 2, 3].map(() => start(controller, { provider: "oidc" })));
+    expect((await reaping).flatMap(({ removed }) => removed)).toEqual([]);
+    for (const { body } of sessions) await untilState(controller, body.sessionId, "ready");
+    await controller.dispose();
+  });
+
+  test("two requests for the result at once: one gets it", async () => {
+    const controller = await startController({
+      behaviour: () => ({ caught: { method: "GET", target: "/callback?code=1", rawHeaders: [], body: "" } }),
+    });
+    const recipient = await createRecipient();
+    const { body } = await start(controller, { provider: "oidc", recipientKey: recipient.publicKey });
+    const path = `/api/auth/session/${body.sessionId}`;
+    await untilState(controller, body.sessionId, "ready");
+    const opened = { url: authorizeUrl(), callback: { port: 4321, path: "/callback" } };
+    expect((await call(controller, "POST", `${path}/open`, { body: opened })).status).toBe(204);
+    for await (const view of controller.client.events(String(body.sessionId))) if (view.credential === "waiting") break;
+    const answers = await Promise.all([1, 2, 3].map(() => call(controller, "GET", `${path}/credentials`)));
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 410, 410]);
+    await controller.dispose();
+  });
+});
+
 describe("failures", () => {
   const failure = async (behaviour: Parameters<typeof startController>[0] & object) => {
     const controller = await startController({ config: { session: { unreachableSec: 5 } }, ...behaviour });
@@ -280,7 +329,7 @@ describe("failures", () => {
     const console_ = await controller.client.console(String(body.sessionId));
     const held = await controller.client.vms();
     await controller.dispose();
-    return { view, receipt, console: console_, held };
+    return { view, receipt, console: console_, held, log: controller.log() };
   };
 
   test("a VMM that dies at start: the backend's sentence is the verdict, nothing is left", async () => {
@@ -305,7 +354,8 @@ describe("failures", () => {
   });
 
   test("a guest that nobody reaches over the network is named so", async () => {
-    const { view } = await failure({ behaviour: () => ({ hasNoHealth: true }) });
+    const { view, log } = await failure({ behaviour: () => ({ hasNoHealth: true }) });
+    expect(log).toMatch(/"stage":"reachable","seen":"ECONNREFUSED"/);
     expect(view?.verdict).toMatchObject({ code: "guest-unreachable", stage: "reachable" });
     expect(view?.verdict?.evidence.join("\n")).toMatch(/ECONNREFUSED/);
   });

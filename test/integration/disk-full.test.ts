@@ -8,6 +8,7 @@ import { run } from "../../src/lib/exec.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
+const vmm = createFakeBackend();
 let dataDir: string;
 let controller: TestController;
 
@@ -18,6 +19,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await controller.stop();
+  // Whatever a failed test left would keep the file system busy.
+  for (const { process } of await vmm.list(controller.paths.vms)) await vmm.kill(process);
   await run("umount", [dataDir]);
   await rm(dataDir, { recursive: true });
 });
@@ -43,7 +46,6 @@ test("a start is refused with 503 disk-full; a running microVM can be destroyed;
   const filler = await fillDisk();
 
   await expect(controller.client.start({ provider: "oidc" })).rejects.toMatchObject({ code: "disk-full", status: 503 });
-  const vmm = createFakeBackend();
   expect(await vmm.list(controller.paths.vms)).toHaveLength(1);
   const outcome = await controller.client.destroy(sessionId).catch((error: unknown) => error);
   expect(await vmm.list(controller.paths.vms)).toEqual([]);

@@ -15,6 +15,7 @@ import { viewOf } from "../view.ts";
 
 const params = z.strictObject({ id: z.string().max(64) });
 const tags = ["sessions"];
+const MAX_LISTED = 200;
 
 export const registerSession = (app: App, context: HttpContext): void => {
   const { config, keys, paths, sessions } = context;
@@ -156,8 +157,8 @@ export const registerSession = (app: App, context: HttpContext): void => {
     { schema: { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags } },
     async (request) => {
       const holder = await requireKey(keys, request);
-      const filter = holder.scopes.includes("operate") ? {} : { userId: holder.userId };
-      return Promise.all((await sessions.list(filter)).map(view));
+      const filter = holder.scopes.includes("operate") ? {} : { visibleTo: holder };
+      return Promise.all((await sessions.list({ ...filter, limit: MAX_LISTED })).map(view));
     },
   );
 

@@ -8,7 +8,7 @@ import { createWebSocketStream, type WebSocket } from "ws";
 import { z } from "zod";
 import { pairRequest, ticketResponse } from "../../contract/api.ts";
 import { BOOT_STAGES, bootStage, sessionState } from "../../contract/session.ts";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, messageOf } from "../../lib/errors.ts";
 import { RFB_PORT } from "../../session/probes.ts";
 import { isOver, type Session } from "../../session/session.ts";
 import { TICKET_TTL_SEC } from "../../session/viewer.ts";
@@ -162,8 +162,12 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     socket.once("close", end);
     rfb.once("close", end);
     // Streams on both sides: a slow viewer stops the guest's pixels, not the controller's memory.
-    pipeline(screen, rfb).catch(end);
-    pipeline(rfb, screen).catch(end);
+    const broken = (error: unknown): void => {
+      request.log.info({ sessionId: request.params.id, error: messageOf(error) }, "screen connection ended");
+      end();
+    };
+    pipeline(screen, rfb).catch(broken);
+    pipeline(rfb, screen).catch(broken);
   };
 };
 

@@ -21,7 +21,7 @@ export const createAcceleratorChoice = ({ accel, probeCache }: AcceleratorOption
       if (verdict.usable) return { kind: "kvm" };
       if (accel === "kvm") {
         throw new AppError("unavailable", "kvm-unusable", `KVM does not work on this host. ${verdict.reason}`, {
-          hint: "Let Sallyport emulate (vmm.accel: auto), which is slower by an order of magnitude, or use a host with KVM.",
+          hint: "Let Sallyport emulate (vm.accel: auto), which is slower by an order of magnitude, or use a host with KVM.",
         });
       }
       logger.warn({ reason: verdict.reason, probeMs: verdict.measuredMs }, "no usable KVM: guests are emulated");

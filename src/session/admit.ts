@@ -1,0 +1,60 @@
+/** Letting a session in: its user's limit, its record, its address and its microVM's record, all or nothing. */
+import type { Config } from "../config/config.ts";
+import type { Image } from "../image/image.ts";
+import { createLedger } from "../ledger/ledger.ts";
+import { AppError } from "../lib/errors.ts";
+import { newVmId } from "../lib/id.ts";
+import { hostNumber, leaseAddress, macOf, parseRange } from "../network/lease.ts";
+import type { Db } from "../state/db.ts";
+import type { Session } from "./session.ts";
+import { createSessionStore, type Microvm } from "./store.ts";
+
+export interface AdmitOptions {
+  session: Session;
+  pairingHash: string;
+  image: Image;
+  /** Name of the VMM backend that will run it. */
+  backend: string;
+  config: Config;
+}
+
+/**
+ * One transaction: after a crash at any line there is either everything or nothing, and two requests at once cannot both
+ * pass a limit that has room for one. Throws AppError `too-many-sessions` (429), `pool-exhausted` (503).
+ */
+export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
+  db.transaction().execute(async (transaction) => {
+    const { session, config } = options;
+    const store = createSessionStore(transaction);
+    requireRoom(await store.list({ userId: session.userId, isLive: true }), session.userId, config);
+    await store.insert(session, options.pairingHash);
+
+    const range = parseRange(config.network.cidr);
+    const id = newVmId();
+    const address = await leaseAddress(transaction, range, id);
+    await createLedger(transaction).acquire(id, "lease", address);
+    const vm: Microvm = {
+      id,
+      sessionId: session.id,
+      backend: options.backend,
+      imageDigest: options.image.digest,
+      tap: `sp-${id}`,
+      mac: macOf(address),
+      address,
+      uid: config.vm.uidBase + hostNumber(address, range),
+      process: null,
+      createdAt: session.createdAt,
+    };
+    await store.insertVm(vm);
+    return vm;
+  });
+
+const requireRoom = (live: Session[], userId: string, { session: { maxPerUser } }: Config): void => {
+  if (live.length < maxPerUser) return;
+  throw new AppError(
+    "too-many",
+    "too-many-sessions",
+    `${userId} has ${live.length} sign-ins running; that is the limit.`,
+    { hint: "End one (sallyport ls, sallyport destroy <id>) or wait until it expires.", retryAfterSec: 60 },
+  );
+};
