@@ -14,7 +14,7 @@ import { AppError, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createMetrics } from "./lib/metrics.ts";
 import { dataPaths, packageRoot } from "./lib/paths.ts";
-import { parseRange } from "./network/lease.ts";
+import { parseBridgeCidr } from "./network/lease.ts";
 import { createLinuxNetwork } from "./network/linux.ts";
 import type { Network } from "./network/network.ts";
 import { createSessionService } from "./session/service.ts";
@@ -143,7 +143,7 @@ const prepareDirectories = (paths: ReturnType<typeof dataPaths>): void => {
 const linuxNetwork = (config: Config, directory: string, logger: Logger): Network =>
   createLinuxNetwork({
     bridge: config.network.bridge,
-    ...parseRange(config.network.cidr),
+    ...parseBridgeCidr(config.network.cidr),
     table: config.network.table,
     allow: config.network.allow,
     resolver: { directory, upstream: config.network.dns.upstream },

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
+import { canonicalJson } from "../lib/canonical-json.ts";
 
 /** `sha256:<hex>` of bytes or text. */
 export const digestOf = (content: string | Uint8Array): string =>
@@ -29,10 +30,3 @@ export const uuidOf = (digest: string): string => {
     "-",
   );
 };
-
-const canonicalJson = (value: unknown): string =>
-  JSON.stringify(value, (_key, part: unknown) =>
-    part !== null && typeof part === "object" && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );

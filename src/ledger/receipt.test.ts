@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { ReceiptBody } from "../contract/session.ts";
-import { canonicalJson, loadReceiptKey, signReceipt, verifyReceipt } from "./receipt.ts";
+import { canonicalJson } from "../lib/canonical-json.ts";
+import { loadReceiptKey, signReceipt, verifyReceipt } from "./receipt.ts";
 
 const body: ReceiptBody = {
   version: 1,
@@ -43,6 +44,6 @@ describe("receipt", () => {
   });
 
   test("canonical JSON sorts nested keys", () => {
-    expect(canonicalJson({ b: [{ d: 1, c: 2 }], a: null }).toString()).toBe('{"a":null,"b":[{"c":2,"d":1}]}');
+    expect(canonicalJson({ b: [{ d: 1, c: 2 }], a: null })).toBe('{"a":null,"b":[{"c":2,"d":1}]}');
   });
 });

@@ -2,6 +2,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Receipt, ReceiptBody } from "../contract/session.ts";
+import { canonicalJson } from "../lib/canonical-json.ts";
 import { errnoOf } from "../lib/errors.ts";
 
 /** The host's signing key; made at first start, mode 0600. */
@@ -19,7 +20,7 @@ export const loadReceiptKey = (file: string): KeyObject => {
 export const signReceipt = (body: ReceiptBody, key: KeyObject): Receipt => ({
   body,
   publicKey: createPublicKey(key).export({ type: "spki", format: "pem" }).toString(),
-  signature: sign(null, canonicalJson(body), key).toString("base64"),
+  signature: sign(null, Buffer.from(canonicalJson(body)), key).toString("base64"),
 });
 
 /** Whether `publicKey` (PEM; by default the one in the receipt, which proves integrity but not origin) signed the body. */
@@ -27,19 +28,6 @@ export const verifyReceipt = (receipt: Receipt, publicKey = receipt.publicKey): 
   const key = createPublicKey(publicKey);
   return (
     key.asymmetricKeyType === "ed25519" &&
-    verify(null, canonicalJson(receipt.body), key, Buffer.from(receipt.signature, "base64"))
-  );
-};
-
-/** Keys sorted at every level, no white space: the same bytes on every machine. */
-export const canonicalJson = (value: unknown): Buffer => Buffer.from(JSON.stringify(sortKeys(value)));
-
-const sortKeys = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sortKeys(inner)]),
+    verify(null, Buffer.from(canonicalJson(receipt.body)), key, Buffer.from(receipt.signature, "base64"))
   );
 };

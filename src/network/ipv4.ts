@@ -29,8 +29,12 @@ export const parseRange = (text: string): Ipv4Range => {
 
 export const overlaps = (a: Ipv4Range, b: Ipv4Range): boolean => a.first <= b.last && b.first <= a.last;
 
+/** Dotted text of an unsigned 32-bit number. */
+export const formatAddress = (address: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
+
 /** `a.b.c.d/p` with the host bits cleared. */
-export const formatRange = (range: Ipv4Range): string => {
-  const octets = [24, 16, 8, 0].map((shift) => Math.floor(range.first / 2 ** shift) % 256);
-  return `${octets.join(".")}/${range.prefixLength}`;
-};
+export const formatRange = ({ first, prefixLength }: Ipv4Range): string => `${formatAddress(first)}/${prefixLength}`;
+
+/** `255.255.255.0` of 24. */
+export const netmask = (prefixLength: number): string => formatAddress(2 ** 32 - 2 ** (32 - prefixLength));

@@ -1,30 +1,30 @@
 import { describe, expect, test } from "vitest";
 import { openDatabase } from "../state/db.ts";
-import { guestAddresses, hostNumber, isLeased, leaseAddress, macOf, parseRange, releaseAddress } from "./lease.ts";
+import { guestAddresses, hostNumber, isLeased, leaseAddress, macOf, parseBridgeCidr, releaseAddress } from "./lease.ts";
 
 describe("guestAddresses", () => {
   test("2 to 254 of the documents' network", () => {
-    const addresses = guestAddresses(parseRange("192.168.100.1/24"));
+    const addresses = guestAddresses(parseBridgeCidr("192.168.100.1/24"));
     expect(addresses).toHaveLength(253);
     expect(addresses.at(0)).toBe("192.168.100.2");
     expect(addresses.at(-1)).toBe("192.168.100.254");
   });
 
   test("the gateway is left out wherever it is, and a large range stops at the bridge's ports", () => {
-    expect(guestAddresses(parseRange("192.168.100.6/29"))).toEqual([2, 3, 4, 5].map((n) => `192.168.100.${n}`));
-    expect(guestAddresses(parseRange("10.1.0.1/16"))).toHaveLength(1021);
+    expect(guestAddresses(parseBridgeCidr("192.168.100.6/29"))).toEqual([2, 3, 4, 5].map((n) => `192.168.100.${n}`));
+    expect(guestAddresses(parseBridgeCidr("10.1.0.1/16"))).toHaveLength(1021);
   });
 
   test("MAC and number follow from the address", () => {
     expect(macOf("192.168.100.5")).toBe("06:00:c0:a8:64:05");
-    expect(hostNumber("192.168.100.5", parseRange("192.168.100.1/24"))).toBe(5);
+    expect(hostNumber("192.168.100.5", parseBridgeCidr("192.168.100.1/24"))).toBe(5);
   });
 });
 
 describe("leaseAddress", () => {
   test("gives each address once, refuses when none is left, and gives a released one again", async () => {
     const db = await openDatabase(":memory:");
-    const range = parseRange("192.168.100.1/29");
+    const range = parseBridgeCidr("192.168.100.1/29");
     const given = await Promise.all(["a", "b", "c", "d", "e"].map((vm) => leaseAddress(db, range, vm)));
     expect(new Set(given).size).toBe(5);
     await expect(leaseAddress(db, range, "f")).rejects.toMatchObject({
@@ -40,7 +40,7 @@ describe("leaseAddress", () => {
 
   test("an address rests: the next lease takes the one after the last", async () => {
     const db = await openDatabase(":memory:");
-    const range = parseRange("192.168.100.1/29");
+    const range = parseBridgeCidr("192.168.100.1/29");
     await db
       .insertInto("sessions")
       .values({

@@ -1,6 +1,7 @@
 /** Address leases: a row in SQLite whose primary key is the address, so that two microVMs can never hold one. */
 import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
+import { formatAddress, parseAddress } from "./ipv4.ts";
 
 export interface Range {
   /** The bridge's own address. */
@@ -8,8 +9,8 @@ export interface Range {
   prefixLength: number;
 }
 
-/** `192.168.100.1/24` → its parts. */
-export const parseRange = (cidr: string): Range => {
+/** The configured `192.168.100.1/24` → the bridge's address and the length of its prefix. */
+export const parseBridgeCidr = (cidr: string): Range => {
   const [gateway = "", prefix] = cidr.split("/");
   return { gateway, prefixLength: Number(prefix) };
 };
@@ -17,15 +18,17 @@ export const parseRange = (cidr: string): Range => {
 /** Addresses that guests may have: from the second to the last but one of the range, without the gateway. */
 export const guestAddresses = ({ gateway, prefixLength }: Range): string[] => {
   const size = 2 ** (32 - prefixLength);
-  const network = toNumber(gateway) - (toNumber(gateway) % size);
+  const network = parseAddress(gateway) - (parseAddress(gateway) % size);
   // A larger range is no use: a Linux bridge has 1 024 ports (facts: BR_PORT_BITS).
   const last = Math.min(size - 2, 1022);
-  return Array.from({ length: Math.max(last - 1, 0) }, (_, i) => toText(network + 2 + i)).filter((a) => a !== gateway);
+  return Array.from({ length: Math.max(last - 1, 0) }, (_, i) => formatAddress(network + 2 + i)).filter(
+    (a) => a !== gateway,
+  );
 };
 
 /** Position in the range: the last number of the address for a /24. Distinct per guest, stable, small. */
 export const hostNumber = (address: string, { prefixLength }: Range): number =>
-  toNumber(address) % 2 ** (32 - prefixLength);
+  parseAddress(address) % 2 ** (32 - prefixLength);
 
 /** Locally administered MAC that carries the address, so that each is known from the other. */
 export const macOf = (address: string): string =>
@@ -61,8 +64,3 @@ export const releaseAddress = async (db: Db, vmId: string): Promise<void> => {
 
 export const isLeased = async (db: Db, vmId: string): Promise<boolean> =>
   (await db.selectFrom("leases").select("address").where("vm_id", "=", vmId).executeTakeFirst()) !== undefined;
-
-const toNumber = (address: string): number => address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-
-const toText = (number: number): string =>
-  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");

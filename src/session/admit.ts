@@ -4,7 +4,7 @@ import type { Image } from "../image/image.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { AppError } from "../lib/errors.ts";
 import { newVmId } from "../lib/id.ts";
-import { hostNumber, leaseAddress, macOf, parseRange } from "../network/lease.ts";
+import { hostNumber, leaseAddress, macOf, parseBridgeCidr } from "../network/lease.ts";
 import type { Db } from "../state/db.ts";
 import type { Session } from "./session.ts";
 import { createSessionStore, type Microvm } from "./store.ts";
@@ -29,7 +29,7 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
     requireRoom(await store.list({ userId: session.userId, isLive: true }), session.userId, config);
     await store.insert(session, options.pairingHash);
 
-    const range = parseRange(config.network.cidr);
+    const range = parseBridgeCidr(config.network.cidr);
     const id = newVmId();
     const address = await leaseAddress(transaction, range, id);
     await createLedger(transaction).acquire(id, "lease", address);

@@ -8,6 +8,7 @@ import { errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { poll } from "../lib/wait.ts";
+import { netmask } from "../network/ipv4.ts";
 import { isLeased, releaseAddress } from "../network/lease.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
@@ -129,6 +130,3 @@ const waitUntilMissing = (folder: string): Promise<true> =>
     },
     { what: `the folder ${folder} to be gone`, timeoutMs: 5000, intervalMs: 50 },
   );
-
-const netmask = (prefixLength: number): string =>
-  [24, 16, 8, 0].map((shift) => Math.floor((2 ** 32 - 2 ** (32 - prefixLength)) / 2 ** shift) % 256).join(".");
