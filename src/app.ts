@@ -10,6 +10,7 @@ import { createImageStore, type ImageStore } from "./image/store.ts";
 import { createLedger } from "./ledger/ledger.ts";
 import { reap } from "./ledger/reap.ts";
 import { loadReceiptKey } from "./ledger/receipt.ts";
+import { Cleanup } from "./lib/cleanup.ts";
 import { AppError, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createMetrics } from "./lib/metrics.ts";
@@ -81,16 +82,20 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   });
   const reapDeps = { paths, db, ledger, network, vmm };
   const countLeaks = async (): Promise<number> => {
-    const live = new Set((await store.list({ isLive: true })).map((session) => session.id));
-    const ofEnded = (await sessions.vms()).filter((vm) => !live.has(vm.sessionId)).flatMap((vm) => vm.holds);
+    const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm.sessionId)).flatMap((vm) => vm.holds);
     return ofEnded.length + (await reap(reapDeps, { dryRun: true })).found.length;
   };
   const tidy = async (): Promise<void> => {
     const resumed = await sessions.resume();
-    const { removed } = await reap(reapDeps, { dryRun: false });
+    // Somebody may have flushed the firewall or ended the resolver under running guests.
+    if ((await ledger.held()).length > 0) await network.ensure();
+    const { removed, failed } = await reap(reapDeps, { dryRun: false });
     if (resumed.length > 0 || removed.length > 0) logger.info({ resumed, removed }, "reaped");
+    if (failed.length > 0) logger.error({ failed }, "could not be removed");
     await pruneEvidence(paths, config.evidence.keepDays);
   };
+  const tidyOrTell = (): Promise<void> =>
+    tidy().catch((error: unknown) => logger.error({ error: messageOf(error) }, "tidying up failed; tried again soon"));
 
   const app = await createServer(
     {
@@ -115,18 +120,22 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger,
   );
   try {
-    await tidy();
+    await tidyOrTell();
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
     for await (const _ of untilAborted(every(REAP_INTERVAL_MS, undefined, { signal }))) {
-      await tidy().catch((error: unknown) => logger.error({ error: messageOf(error) }, "reaping failed"));
+      await tidyOrTell();
     }
   } finally {
-    await sessions.stop();
-    await app.close();
-    if ((await ledger.held()).length === 0) await network.teardown();
-    await db.destroy();
+    const cleanup = new Cleanup();
+    cleanup.push("the database", () => db.destroy());
+    cleanup.push("the network", async () => {
+      if ((await ledger.held()).length === 0) await network.teardown();
+    });
+    cleanup.push("the HTTP server", async () => app.close());
+    cleanup.push("the sessions", () => sessions.stop());
+    await cleanup.run();
     logger.info("stopped");
   }
 };

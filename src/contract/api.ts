@@ -138,4 +138,8 @@ export const keyView = z.object({
 export const keyCreated = keyView.extend({ key: z.string() });
 
 export const reapRequest = z.strictObject({ dryRun: z.boolean().default(false) });
-export const reapResponse = z.object({ found: z.array(z.string()), removed: z.array(z.string()) });
+export const reapResponse = z.object({
+  found: z.array(z.string()),
+  removed: z.array(z.string()),
+  failed: z.array(z.string()),
+});

@@ -9,6 +9,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Config } from "../config/config.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { ImageStore } from "../image/store.ts";
+import type { ReapResult } from "../ledger/reap.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { SessionService } from "../session/service.ts";
@@ -25,7 +26,7 @@ export interface HttpContext {
   metrics: Metrics;
   /** Folder with viewer.html, viewer.js, viewer.css. */
   webDirectory: string;
-  reap: (options: { dryRun: boolean }) => Promise<{ found: string[]; removed: string[] }>;
+  reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
   /** Removes bridge, firewall table and resolver when no microVM is left. */
   tearDownNetwork: () => Promise<void>;
 }

@@ -1,10 +1,11 @@
 /** API keys: 256-bit bearer secrets, stored as SHA-256 (a slow hash protects guessable secrets, which these are not). */
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
 import type { Scope } from "../contract/api.ts";
 import { scope } from "../contract/api.ts";
-import { AppError, errnoOf } from "../lib/errors.ts";
-import { newApiKey, newVmId } from "../lib/id.ts";
+import { writeFileAtomically } from "../lib/atomic-file.ts";
+import { AppError } from "../lib/errors.ts";
+import { newApiKey, newKeyId } from "../lib/id.ts";
+import { readKeyFile } from "../lib/key-file.ts";
 import type { Db } from "../state/db.ts";
 
 export interface KeyHolder {
@@ -27,7 +28,7 @@ export type KeyStore = ReturnType<typeof createKeyStore>;
 export const createKeyStore = (db: Db) => {
   const create = async (input: { userId: string; scopes: Scope[]; label: string }, key = newApiKey()) => {
     const record: KeyRecord = {
-      id: `key_${newVmId()}`,
+      id: newKeyId(),
       ...input,
       createdAt: new Date().toISOString(),
       revokedAt: null,
@@ -78,7 +79,7 @@ export const createKeyStore = (db: Db) => {
         .set({ revoked_at: new Date().toISOString() })
         .where("id", "=", id)
         .executeTakeFirst();
-      if (numUpdatedRows === 0n) throw new AppError("not-found", "no-key", `There is no key ${id}.`);
+      if (numUpdatedRows === 0n) throw new AppError("not-found", "unknown-key", `There is no key ${id}.`);
     },
 
     /**
@@ -96,19 +97,10 @@ export const createKeyStore = (db: Db) => {
         if (row) return;
       }
       const key = existing ?? newApiKey();
-      if (existing === undefined) writeFileSync(file, `${key}\n`, { mode: 0o600, flag: "wx", flush: true });
+      if (existing === undefined) writeFileAtomically(file, `${key}\n`);
       await create({ userId: "admin", scopes: ["login", "act-as", "operate"], label: "local operator" }, key);
     },
   };
-};
-
-export const readKeyFile = (file: string): string | undefined => {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
 };
 
 const hashKey = (key: string): string => createHash("sha256").update(key).digest("hex");

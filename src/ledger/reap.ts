@@ -1,6 +1,6 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
-import { errnoOf } from "../lib/errors.ts";
+import { errnoOf, messageOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
@@ -13,6 +13,13 @@ export interface ReapDeps {
   ledger: Ledger;
   network: Network;
   vmm: VmmBackend;
+}
+
+export interface ReapResult {
+  found: string[];
+  removed: string[];
+  /** What would not go, and why. */
+  failed: string[];
 }
 
 /** Something on this host that carries a microVM's id. */
@@ -29,10 +36,7 @@ interface Thing {
  * for an orphan, however the look-ups fall beside a start. Removed in order, processes first, so that nothing holds what
  * comes after.
  */
-export const reap = async (
-  deps: ReapDeps,
-  options: { dryRun: boolean },
-): Promise<{ found: string[]; removed: string[] }> => {
+export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promise<ReapResult> => {
   const things = [
     ...(await processes(deps)),
     ...(await taps(deps)),
@@ -41,14 +45,17 @@ export const reap = async (
   ];
   const owned = new Set((await deps.ledger.held()).map((entry) => entry.vmId));
   const orphans = things.filter((thing) => !owned.has(thing.vmId));
-  const removed: string[] = [];
-  if (!options.dryRun) {
-    for (const orphan of orphans) {
+  const result: ReapResult = { found: orphans.map((orphan) => orphan.name), removed: [], failed: [] };
+  if (options.dryRun) return result;
+  for (const orphan of orphans) {
+    try {
       await orphan.remove();
-      removed.push(orphan.name);
+      result.removed.push(orphan.name);
+    } catch (error) {
+      result.failed.push(`${orphan.name}: ${messageOf(error)}`);
     }
   }
-  return { found: orphans.map((orphan) => orphan.name), removed };
+  return result;
 };
 
 const processes = async ({ vmm, paths }: ReapDeps): Promise<Thing[]> =>

@@ -1,19 +1,26 @@
 /** Proof of destruction: what a microVM owned and when each thing was seen gone, signed with this host's Ed25519 key. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
 import type { Receipt, ReceiptBody } from "../contract/session.ts";
+import { writeFileAtomically } from "../lib/atomic-file.ts";
 import { canonicalJson } from "../lib/canonical-json.ts";
-import { errnoOf } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
+import { readKeyFile } from "../lib/key-file.ts";
 
-/** The host's signing key; made at first start, mode 0600. */
+/** The host's signing key; made at first start, mode 0600. Throws AppError `receipt-key-unusable`. */
 export const loadReceiptKey = (file: string): KeyObject => {
-  try {
-    return createPrivateKey(readFileSync(file));
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
+  const pem = readKeyFile(file);
+  if (pem === undefined) {
     const { privateKey } = generateKeyPairSync("ed25519");
-    writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flag: "wx", flush: true });
+    writeFileAtomically(file, privateKey.export({ type: "pkcs8", format: "pem" }));
     return privateKey;
+  }
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new AppError("internal", "receipt-key-unusable", `The key that signs receipts, ${file}, is no private key.`, {
+      hint: "Restore it from a copy; or move it away for a new one: old receipts then no longer match this host's key.",
+      cause,
+    });
   }
 };
 

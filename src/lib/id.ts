@@ -12,6 +12,9 @@ export const newSessionId = (): string => `ses_${randomText(26)}`;
 /** 12 characters, so that `sp-<12>` fits the 15 that Linux allows for an interface name (facts: IFNAMSIZ). */
 export const newVmId = (): string => randomText(12);
 
+/** Names a key, gives no right. */
+export const newKeyId = (): string => `key_${randomText(12)}`;
+
 /** Bearer secret of 256 bits with a prefix that secret scanners can recognise. */
 export const newApiKey = (): string => `sally_${randomBytes(32).toString("base64url")}`;
 

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { errnoOf } from "./errors.ts";
 
 /** A process that can be told from a later one with the same number. */
@@ -25,3 +25,27 @@ export const identify = async (pid: number): Promise<ProcessIdentity | undefined
 
 export const isAlive = async (process: ProcessIdentity): Promise<boolean> =>
   (await identify(process.pid))?.startTicks === process.startTicks;
+
+/** Processes of this host, in whatever namespace, whose argument list fits. Root sees all of them. */
+export const findProcesses = async (
+  fits: (args: string[]) => boolean,
+): Promise<{ process: ProcessIdentity; args: string[] }[]> => {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const args = await commandLine(pid);
+      const process = fits(args) ? await identify(pid) : undefined;
+      return process ? [{ process, args }] : [];
+    }),
+  );
+  return found.flat();
+};
+
+const commandLine = async (pid: number): Promise<string[]> => {
+  try {
+    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1);
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return [];
+    throw error;
+  }
+};

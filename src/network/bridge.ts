@@ -9,6 +9,8 @@ export interface BridgeOptions {
   bridge: string;
   gateway: string;
   prefixLength: number;
+  /** Kept as the bridge's alias: whose it is. */
+  owner: string;
 }
 
 /**
@@ -21,9 +23,13 @@ export const ensureBridge = async (options: BridgeOptions): Promise<void> => {
   const mac = bridgeMac(options.gateway);
   const found = await findLink(bridge);
   if (found && !isOurs(found, mac)) throw bridgeTaken(bridge, "exists already and was not made by Sallyport");
+  if (found?.ifalias && found.ifalias !== options.owner) {
+    throw bridgeTaken(bridge, `belongs to another controller (${found.ifalias})`);
+  }
   if (!found) {
     await ip("link", "add", "name", bridge, "address", mac, "type", "bridge", "stp_state", "0", "mcast_snooping", "0");
   }
+  if (found?.ifalias !== options.owner) await ip("link", "set", "dev", bridge, "alias", options.owner);
   await ensureAddress(options);
   // No IPv6 on the bridge: guests have none, and no link-local address of the host is there to talk to.
   await setSysctlIfThere(`net/ipv6/conf/${bridge}/disable_ipv6`, "1");

@@ -6,6 +6,7 @@ import { runTool } from "./tool.ts";
 const link = z.object({
   ifname: z.string(),
   address: z.string().optional(),
+  ifalias: z.string().optional(),
   master: z.string().optional(),
   linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
 });

@@ -1,5 +1,6 @@
 /** Address leases: a row in SQLite whose primary key is the address, so that two microVMs can never hold one. */
 import { AppError } from "../lib/errors.ts";
+import { sql } from "kysely";
 import type { Db } from "../state/db.ts";
 import { formatAddress, parseAddress } from "./ipv4.ts";
 
@@ -41,7 +42,12 @@ export const macOf = (address: string): string =>
 export const leaseAddress = async (db: Db, range: Range, vmId: string): Promise<string> => {
   const taken = new Set((await db.selectFrom("leases").select("address").execute()).map((row) => row.address));
   const addresses = guestAddresses(range);
-  const last = await db.selectFrom("vms").select("address").orderBy("created_at", "desc").limit(1).executeTakeFirst();
+  const last = await db
+    .selectFrom("vms")
+    .select("address")
+    .orderBy(sql`rowid`, "desc")
+    .limit(1)
+    .executeTakeFirst();
   const next = last ? addresses.indexOf(last.address) + 1 : 0;
   for (const address of [...addresses.slice(next), ...addresses.slice(0, next)]) {
     if (taken.has(address)) continue;

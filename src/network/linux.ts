@@ -34,6 +34,8 @@ const overlap = (a: string, b: string): boolean => overlaps(parseRange(a), parse
  */
 export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const { bridge, gateway, prefixLength, table } = options;
+  // Two controllers may share a host, but not a bridge: this is who made it.
+  const owner = `sallyport ${options.resolver.directory}`;
   const exclusive = createMutex();
   const attached = new Map<string, GuestNic>();
 
@@ -48,7 +50,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
     ensure: () =>
       exclusive(async () => {
-        await ensureBridge(options);
+        await ensureBridge({ ...options, owner });
         // Before forwarding is switched on: nothing is ever forwarded without the rules.
         await applyFirewall(options, [...attached.values()]);
         await setSysctl("net/ipv4/ip_forward", "1");
@@ -85,7 +87,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         neighbour: await isPinned(nic, bridge),
       })),
 
-    listTaps: () => exclusive(() => listTaps(bridge)),
+    listTaps: () => exclusive(() => listTaps({ bridge, owner })),
 
     removeTap: (tap) =>
       exclusive(async () => {
@@ -95,14 +97,14 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
     teardown: () =>
       exclusive(async () => {
-        const taps = await listTaps(bridge);
+        const taps = await listTaps({ bridge, owner });
         if (taps.length > 0) {
           throw new AppError("conflict", "guests-left", `The network is in use: ${taps.join(", ")}.`, {
             hint: "Destroy the sessions first: sallyport destroy --all",
           });
         }
         await stopResolver(options.resolver.directory);
-        await removeBridge(options);
+        await removeBridge({ ...options, owner });
         await removeFirewall(table);
       }),
   };

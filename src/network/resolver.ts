@@ -2,17 +2,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Resolver } from "node:dns/promises";
-import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { z } from "zod";
+import { mkdir, open, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { identify, isAlive } from "../lib/process.ts";
+import { findProcesses, identify, isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { poll } from "../lib/wait.ts";
 import { missingTool } from "./tool.ts";
 
 export interface ResolverOptions {
-  /** Holds `resolver.json`, who is running with what, and `dnsmasq.log`. */
+  /** Holds `dnsmasq.log` and `dnsmasq.pid`, and marks the process as ours. */
   directory: string;
   address: string;
   /** Name servers to ask; empty: those of the host's /etc/resolv.conf, re-read when it changes. */
@@ -25,32 +24,27 @@ export interface ResolverOptions {
 /** A name only our resolver knows: whoever answers it is neither another server nor hung. */
 const PROBE_NAME = "resolver.sallyport.internal";
 
-const record = z.object({ pid: z.int(), startTicks: z.string(), args: z.array(z.string()) });
-type Running = z.infer<typeof record>;
-
 /**
- * Runs detached, outlives the controller and is found again by `resolver.json`. Started anew when dead, deaf, or run
- * with other options. Throws AppError `resolver-died` or `command-missing`.
+ * Runs detached, outlives the controller and is found again by its command line, which names our directory: there is no
+ * file that could say something else. Started anew when dead, deaf, or run with other options. Throws AppError `resolver-died` or `command-missing`.
  */
 export const ensureResolver = async (options: ResolverOptions): Promise<void> => {
   const args = resolverArguments(options);
   const running = await findRunning(options.directory);
-  const isSame = running !== undefined && running.args.join("\0") === args.join("\0");
+  const isSame = running.length === 1 && running[0]?.args.join("\0") === args.join("\0");
   if (isSame && (await answers(options.address))) return;
-  if (running) await stop(running);
+  for (const { process } of running) await stop(process);
   await start(options, args);
 };
 
 export const stopResolver = async (directory: string): Promise<void> => {
-  const running = await findRunning(directory);
-  if (running) await stop(running);
-  await rm(join(directory, "resolver.json"), { force: true });
+  for (const { process } of await findRunning(directory)) await stop(process);
 };
 
-export const resolverArguments = (options: Omit<ResolverOptions, "directory" | "logger">): string[] => [
+export const resolverArguments = (options: Omit<ResolverOptions, "logger">): string[] => [
   "--keep-in-foreground",
   "--conf-file=/dev/null",
-  "--pid-file",
+  markOf(options.directory),
   "--log-facility=-",
   // Only this address, and again when the bridge was removed and made anew.
   `--listen-address=${options.address}`,
@@ -84,14 +78,11 @@ const start = async (options: ResolverOptions, args: string[]): Promise<void> =>
     await log.close();
   }
   const identity = child.pid === undefined ? undefined : await identify(child.pid);
-  if (identity) {
-    const running: Running = { ...identity, args };
-    await writeFile(join(options.directory, "resolver.json"), JSON.stringify(running), { mode: 0o600 });
-  }
   const isUp = await poll(
     async () => {
       if (!identity || !(await isAlive(identity))) return false;
-      return (await answers(options.address)) || undefined;
+      // An answer counts only while this process lives: another one's answer would hide that ours could not bind.
+      return ((await answers(options.address)) && (await isAlive(identity))) || undefined;
     },
     { what: "the guests' name resolver (dnsmasq)", timeoutMs: 5_000, intervalMs: 50 },
   );
@@ -106,7 +97,7 @@ const start = async (options: ResolverOptions, args: string[]): Promise<void> =>
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-const stop = async (running: Running): Promise<void> => {
+const stop = async (running: ProcessIdentity): Promise<void> => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     if (!(await isAlive(running))) return;
     try {
@@ -124,27 +115,14 @@ const stop = async (running: Running): Promise<void> => {
   }
 };
 
-/** What `resolver.json` says, if that very process is alive. A file that can't be read says nothing. */
-const findRunning = async (directory: string): Promise<Running | undefined> => {
-  let text: string;
-  try {
-    text = await readFile(join(directory, "resolver.json"), "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
-  const parsed = record.safeParse(tryJson(text));
-  return parsed.success && (await isAlive(parsed.data)) ? parsed.data : undefined;
-};
+/** Ours among this host's processes, program name left out: one, or more after a crash between start and answer. */
+const findRunning = async (directory: string): Promise<{ process: ProcessIdentity; args: string[] }[]> =>
+  (await findProcesses(([file = "", ...args]) => basename(file) === "dnsmasq" && args.includes(markOf(directory)))).map(
+    ({ process, args }) => ({ process, args: args.slice(1) }),
+  );
 
-/** A file half written when the power went is no file; dnsmasq ended with it. */
-const tryJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-};
+/** dnsmasq writes its number there; what matters is that the argument names whose it is. */
+const markOf = (directory: string): string => `--pid-file=${join(directory, "dnsmasq.pid")}`;
 
 const answers = async (address: string): Promise<boolean> => {
   const resolver = new Resolver({ timeout: 1_000, tries: 1 });

@@ -30,11 +30,14 @@ const PORT_OPTIONS = "isolated on locked on learning off flood off mcast_flood o
 
 export const removeTap = (tap: string): Promise<void> => ipRemove("link", "delete", "dev", tap);
 
-/** TAPs with our prefix on this bridge or on none; those on another bridge belong to another controller. */
-export const listTaps = async (bridge: string): Promise<string[]> =>
-  (await tunLinks())
+/** TAPs with our prefix on this controller's bridge or on none; where the bridge is another controller's, none. */
+export const listTaps = async ({ bridge, owner }: { bridge: string; owner: string }): Promise<string[]> => {
+  const alias = (await findLink(bridge))?.ifalias;
+  if (alias !== undefined && alias !== owner) return [];
+  return (await tunLinks())
     .filter((link) => link.ifname.startsWith(TAP_PREFIX) && (link.master ?? bridge) === bridge)
     .map((link) => link.ifname);
+};
 
 /**
  * The VMM opens this device as an unprivileged user and may then attach to the TAPs it owns only. udev sets 0666 on

@@ -64,7 +64,9 @@ export class SessionDriver {
    * microVM refuses to go: the record then still names it, and the reaper asks again.
    */
   async run(image?: Image): Promise<void> {
-    const timer = setTimeout(() => this.end("expired"), Date.parse(this.#session.expiresAt) - Date.now());
+    // Never longer than a session's whole life, whatever the clock did since it began.
+    const leftMs = Math.min(Date.parse(this.#session.expiresAt) - Date.now(), this.#deps.config.session.ttlSec * 1000);
+    const timer = setTimeout(() => this.end("expired"), leftMs);
     if (this.#session.sealedTakenAt !== null) this.#endAfterTaken();
     let ending: SessionChange | undefined;
     try {
@@ -72,7 +74,10 @@ export class SessionDriver {
     } catch (error) {
       const stop = this.#stop.signal.aborted ? (this.#stop.signal.reason as Stop) : undefined;
       if (stop === "detach") return this.#channel?.close();
-      ending = stop ? { state: "completing", outcome: stop.outcome } : await this.#failure(error);
+      const isTaken = this.#session.sealedTakenAt !== null;
+      ending = stop
+        ? { state: "completing", outcome: isTaken ? "signed-in" : stop.outcome }
+        : await this.#failure(error);
     } finally {
       clearTimeout(timer);
       clearTimeout(this.#afterTaken);

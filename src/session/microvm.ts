@@ -1,10 +1,10 @@
 /** Making and unmaking what one microVM owns on this host. The ledger is told first, the undo is always the same road. */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
-import type { GoneResource } from "../contract/session.ts";
+import { RESOURCE_KINDS, type GoneResource, type ResourceKind } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { errnoOf } from "../lib/errors.ts";
+import { AppError, errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { poll } from "../lib/wait.ts";
@@ -98,15 +98,24 @@ const destroy = async (deps: MicrovmDeps, vm: Microvm): Promise<GoneResource[]> 
   );
 };
 
-/** After everything was removed, so that a disk too full to write to keeps no microVM alive; each thing is looked for first. */
+/**
+ * After everything was removed, so that a disk too full to write to keeps no microVM alive; each thing is looked for
+ * first. Throws AppError `not-gone` when one is still there: no receipt is signed over it.
+ */
 const recordGone = async ({ db, ledger, network, vmm, paths }: MicrovmDeps, vm: Microvm): Promise<void> => {
-  if (!(await vmm.list(paths.vms)).some((entry) => entry.vmId === vm.id)) await ledger.seenGone(vm.id, "process");
-  const left = await network.presence(vm);
-  for (const kind of ["tap", "firewall", "neighbour"] as const) if (!left[kind]) await ledger.seenGone(vm.id, kind);
-  await ledger.seenGone(vm.id, "sockets");
-  await ledger.seenGone(vm.id, "directory");
+  const isRunning = (await vmm.list(paths.vms)).some((entry) => entry.vmId === vm.id);
+  const presence = await network.presence(vm);
   await releaseAddress(db, vm.id);
-  if (!(await isLeased(db, vm.id))) await ledger.seenGone(vm.id, "lease");
+  const isThere: Record<ResourceKind, boolean> = {
+    process: isRunning,
+    ...presence,
+    sockets: false,
+    directory: false,
+    lease: await isLeased(db, vm.id),
+  };
+  for (const kind of RESOURCE_KINDS) if (!isThere[kind]) await ledger.seenGone(vm.id, kind);
+  const left = RESOURCE_KINDS.filter((kind) => isThere[kind]);
+  if (left.length > 0) throw new AppError("internal", "not-gone", `Still there after its removal: ${left.join(", ")}.`);
 };
 
 /** The recorded process and any that names this VM: the controller may have died between spawn and record. */

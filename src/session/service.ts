@@ -34,12 +34,17 @@ export interface Started {
 /** Event streams of one session; each costs a socket and memory. */
 const MAX_STREAMS = 32;
 
+interface Life {
+  driver: SessionDriver;
+  over: Promise<void>;
+}
+
 export type SessionService = ReturnType<typeof createSessionService>;
 
 export const createSessionService = (deps: ServiceDeps) => {
   const microvms = createMicrovms(deps);
   const seats = createViewerSeats(deps.store);
-  const lives = new Map<string, { driver: SessionDriver; life: Promise<void> }>();
+  const lives = new Map<string, Life>();
   const events = new EventEmitter().setMaxListeners(MAX_STREAMS);
   const starting = new Set<string>();
   let isStopping = false;
@@ -55,22 +60,27 @@ export const createSessionService = (deps: ServiceDeps) => {
   };
 
   /** Resolves when the session is over and nothing is left, or the controller stops; rejects when something is. */
-  const drive = (driver: SessionDriver, image?: Image): Promise<void> => {
+  const drive = (driver: SessionDriver, image?: Image): Life => {
     const { id } = driver.session;
-    const life = driver.run(image).finally(() => lives.delete(id));
-    lives.set(id, { driver, life });
-    life.catch((error: unknown) =>
+    const life = { driver, over: driver.run(image).finally(() => lives.delete(id)) };
+    lives.set(id, life);
+    life.over.catch((error: unknown) =>
       deps.logger.error({ sessionId: id, error: messageOf(error) }, "not all could be removed; the reaper tries again"),
     );
     return life;
   };
 
-  /** A driver for a session that has none: of a former controller, or one whose end failed. */
-  const adopt = async (session: Session) => {
-    const vm = await deps.store.vmOf(session.id);
-    if (!vm) throw new Error(`session ${session.id} has no microVM on record`);
-    const driver = new SessionDriver(driverDeps, session, vm);
-    return { driver, life: drive(driver) };
+  /**
+   * The life of a session that has no receipt yet; one that has no driver, because its controller died or its end failed,
+   * gets one. Undefined when there is nothing to do. What is read before the register is looked at is read again by
+   * nobody: no await may stand between the look and `drive`.
+   */
+  const lifeOf = async (id: string): Promise<Life | undefined> => {
+    const session = await deps.store.get(id);
+    const vm = await deps.store.vmOf(id);
+    const life = lives.get(id);
+    if (life || starting.has(id) || !session || !vm || session.receipt) return life;
+    return drive(new SessionDriver(driverDeps, session, vm));
   };
 
   const get = async (id: string): Promise<Session> => {
@@ -95,8 +105,7 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
     start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {
-      if (isStopping)
-        throw new AppError("unavailable", "stopping", "The controller is stopping.", { retryAfterSec: 10 });
+      if (isStopping) throw stopping();
       requireUsable(deps.providers.get(request.provider), request.provider);
       const image = await requireImage(deps);
       const session = newSession(request, userId, startedBy, deps.config.session.ttlSec);
@@ -107,7 +116,9 @@ export const createSessionService = (deps: ServiceDeps) => {
       try {
         const { config, vmm } = deps;
         const vm = await admit(deps.db, { session, pairingHash, image, backend: vmm.name, config });
-        void drive(new SessionDriver(driverDeps, session, vm), image);
+        // Admitted while the controller was stopping: the next one finds it and ends it.
+        if (isStopping) throw stopping();
+        drive(new SessionDriver(driverDeps, session, vm), image);
         return { session, vm, pairingCode };
       } finally {
         starting.delete(session.id);
@@ -155,14 +166,12 @@ export const createSessionService = (deps: ServiceDeps) => {
     destroy: async (id: string): Promise<Receipt> => {
       const session = await get(id);
       if (session.receipt) return session.receipt;
-      const { driver, life } = lives.get(id) ?? (await adopt(session));
-      driver.end(session.sealedTakenAt === null ? "destroyed-by-request" : "signed-in");
-      await life;
+      const life = await lifeOf(id);
+      life?.driver.end("destroyed-by-request");
+      await life?.over;
       const { receipt } = await get(id);
       if (receipt) return receipt;
-      throw new AppError("unavailable", "stopping", "The controller is stopping; the next one ends this session.", {
-        retryAfterSec: 10,
-      });
+      throw stopping();
     },
 
     /** Calls back after each change until the returned function is called. Throws `too-many-streams` (429). */
@@ -183,13 +192,14 @@ export const createSessionService = (deps: ServiceDeps) => {
      */
     resume: async (): Promise<string[]> => {
       const resumed: string[] = [];
-      for (const session of await deps.store.unfinished()) {
-        if (lives.has(session.id) || starting.has(session.id)) continue;
-        await adopt(session);
-        resumed.push(session.id);
+      for (const { id } of await deps.store.unfinished()) {
+        if (!lives.has(id) && (await lifeOf(id))) resumed.push(id);
       }
       return resumed;
     },
+
+    /** Whether somebody looks after what the session still holds. */
+    isDriven: (id: string): boolean => lives.has(id) || starting.has(id),
 
     vms: async (): Promise<VmView[]> => {
       const held = await deps.ledger.held();
@@ -203,7 +213,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     stop: async (): Promise<void> => {
       isStopping = true;
       for (const { driver } of lives.values()) driver.detach();
-      await Promise.allSettled([...lives.values()].map(({ life }) => life));
+      await Promise.allSettled([...lives.values()].map(({ over }) => over));
     },
   };
 };
@@ -266,6 +276,11 @@ const requireRecipient = (session: Session, checked: CheckedUrl): void => {
     },
   );
 };
+
+const stopping = (): AppError =>
+  new AppError("unavailable", "stopping", "The controller is stopping; what it has begun, the next one ends.", {
+    retryAfterSec: 10,
+  });
 
 const over = (session: Session): AppError =>
   new AppError(

@@ -1,10 +1,10 @@
 /** VMM processes of any kind: start one detached, end one for certain, find all that are ours. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { open, readdir, readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { AppError, errnoOf } from "../lib/errors.ts";
-import { identify, isAlive } from "../lib/process.ts";
+import { findProcesses, identify, isAlive } from "../lib/process.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
 import { poll } from "../lib/wait.ts";
 
@@ -81,32 +81,17 @@ export const killVmm = async (process_: ProcessIdentity): Promise<void> => {
 };
 
 /** Processes whose command line has our marker and, for the same microVM, a path below `vmsDir`. */
-export const listVmms = async (vmsDir: string): Promise<{ vmId: string; process: ProcessIdentity }[]> => {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const vmId = markedVm(await commandLine(pid), vmsDir);
-      const process = vmId === undefined ? undefined : await identify(pid);
-      return vmId === undefined || process === undefined ? [] : [{ vmId, process }];
-    }),
-  );
-  return found.flat();
-};
+export const listVmms = async (vmsDir: string): Promise<{ vmId: string; process: ProcessIdentity }[]> =>
+  (await findProcesses((args) => markedVm(args, vmsDir) !== undefined)).map(({ process, args }) => ({
+    vmId: markedVm(args, vmsDir) ?? "",
+    process,
+  }));
 
 /** The microVM that a command line names both as a name and as a directory below `vmsDir`. Pure. */
 export const markedVm = (args: string[], vmsDir: string): string | undefined => {
   const vmId = args.find((arg) => arg.startsWith(NAME_PREFIX))?.slice(NAME_PREFIX.length);
   const directory = `${resolve(vmsDir)}${sep}${vmId}${sep}`;
   return vmId && args.some((arg) => arg.includes(directory)) ? vmId : undefined;
-};
-
-const commandLine = async (pid: number): Promise<string[]> => {
-  try {
-    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0");
-  } catch (error) {
-    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return [];
-    throw error;
-  }
 };
 
 const vmmDied = async (how: string, logFile: string): Promise<AppError> => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
+import { identify } from "../../src/lib/process.ts";
 import { bridgeMac } from "../../src/network/bridge.ts";
 import type { GuestNic } from "../../src/network/network.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
@@ -249,7 +250,7 @@ describe("ensure mends", () => {
   });
 
   test("a resolver that died", async () => {
-    const { pid } = JSON.parse(await readFile(join(directory, "resolver.json"), "utf8"));
+    const pid = Number(await resolverPid(directory));
     process.kill(pid, "SIGKILL");
     expect(await lookUp(a.namespace, "site.example")).not.toEqual([SERVER]);
     await network.ensure();
@@ -257,23 +258,23 @@ describe("ensure mends", () => {
   });
 
   test("nothing when nothing is broken: counters and resolver stay", async () => {
-    const resolver = await readFile(join(directory, "resolver.json"), "utf8");
+    const resolver = await resolverPid(directory);
     const moved = await counted(() => network.ensure());
     expect((await network.counters())?.forwarded).toBeGreaterThan(0);
     expect(moved).toEqual({});
-    expect(await readFile(join(directory, "resolver.json"), "utf8")).toBe(resolver);
+    expect(await resolverPid(directory)).toBe(resolver);
   });
 });
 
 describe("a controller that starts again", () => {
   test("cuts no guest off that it does not know yet, and adopts the resolver", async () => {
-    const resolver = await readFile(join(directory, "resolver.json"), "utf8");
+    const resolver = await resolverPid(directory);
     await network.kill();
     network = await startNetwork(host, options());
     await network.ensure();
     expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
     expect(await lookUp(a.namespace, "site.example")).toEqual([SERVER]);
-    expect(await readFile(join(directory, "resolver.json"), "utf8")).toBe(resolver);
+    expect(await resolverPid(directory)).toBe(resolver);
   });
 
   test("opens a private range that its configuration allows, and closes it again", async () => {
@@ -331,12 +332,49 @@ describe("refusals", () => {
   });
 });
 
+test("a resolver that a crashed controller started and wrote down nowhere is found and used again", async () => {
+  const place = await createNamespace("crash");
+  const elsewhere = join(directory, "crash");
+  const settings = { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } };
+  const first = await startNetwork(place, settings);
+  await first.ensure();
+  const pid = await resolverPid(elsewhere);
+  await first.kill();
+  await rm(elsewhere, { recursive: true });
+  const second = await startNetwork(place, settings);
+  await second.ensure();
+  expect(() => process.kill(Number(pid), 0)).not.toThrow();
+  await second.teardown();
+  expect(await identify(Number(pid))).toBeUndefined();
+  await place.remove();
+});
+
+test("a second controller on the same bridge is refused and takes none of the first one's TAPs", async () => {
+  const place = await createNamespace("two");
+  const first = await startNetwork(place, {
+    ...options(),
+    resolver: { directory: join(directory, "1"), upstream: [] },
+  });
+  const second = await startNetwork(place, {
+    ...options(),
+    resolver: { directory: join(directory, "2"), upstream: [] },
+  });
+  await first.ensure();
+  await first.attach(nicA);
+  expect(await second.listTaps()).toEqual([]);
+  await expect(second.ensure()).rejects.toThrow("bridge-taken");
+  expect(await first.listTaps()).toEqual([nicA.tap]);
+  await first.detach(nicA);
+  await first.teardown();
+  await place.remove();
+});
+
 test("teardown leaves no bridge, no table and no resolver", async () => {
   const place = await createNamespace("teardown");
   const elsewhere = join(directory, "teardown");
   const other = await startNetwork(place, { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } });
   await other.ensure();
-  const { pid } = JSON.parse(await readFile(join(elsewhere, "resolver.json"), "utf8"));
+  const pid = Number(await resolverPid(elsewhere));
   await other.teardown();
   await other.teardown();
   expect((await place.run("ip", ["-br", "link", "show", "type", "bridge"])).stdout).toBe("");
@@ -344,3 +382,6 @@ test("teardown leaves no bridge, no table and no resolver", async () => {
   expect(() => process.kill(pid, 0)).toThrow("ESRCH");
   await place.remove();
 });
+
+const resolverPid = async (folder: string): Promise<string> =>
+  (await readFile(join(folder, "dnsmasq.pid"), "utf8")).trim();
