@@ -25,7 +25,10 @@ import { openDatabase } from "./state/db.ts";
 import { createQemuBackend } from "./vmm/qemu/backend.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
+/** Ports of a Linux bridge: no host has more guests. */
+const MAX_GUESTS = 1024;
 const REAP_INTERVAL_MS = 60_000;
+const METRICS_CACHE_MS = 2000;
 
 export interface ControllerOptions {
   config: Config;
@@ -64,7 +67,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const store = createSessionStore(db);
   const metrics = createMetrics({
     sessions: async () => countBy((await store.list({ isLive: true })).map((session) => session.state)),
-    leaks: () => countLeaks(),
+    leaks: () => leaks(),
   });
   const sessions = createSessionService({
     config,
@@ -85,6 +88,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm.sessionId)).flatMap((vm) => vm.holds);
     return ofEnded.length + (await reap(reapDeps, { dryRun: true })).found.length;
   };
+  // Asked without a key and not for nothing: looked at once for all who ask within a few seconds.
+  const leaks = briefly(countLeaks, METRICS_CACHE_MS);
   const tidy = async (): Promise<void> => {
     const resumed = await sessions.resume();
     // Somebody may have flushed the firewall or ended the resolver under running guests.
@@ -155,6 +160,7 @@ const linuxNetwork = (config: Config, directory: string, logger: Logger): Networ
     ...parseBridgeCidr(config.network.cidr),
     table: config.network.table,
     allow: config.network.allow,
+    vmmUids: [config.vm.uidBase, config.vm.uidBase + MAX_GUESTS],
     resolver: { directory, upstream: config.network.dns.upstream },
     logger,
   });
@@ -174,6 +180,19 @@ async function* untilAborted(ticks: AsyncIterable<undefined>): AsyncGenerator<un
     if (!(error instanceof Error && error.name === "AbortError")) throw error;
   }
 }
+
+/** The same answer for everybody who asks within `ms` of the question. */
+const briefly = <T>(ask: () => Promise<T>, ms: number): (() => Promise<T>) => {
+  let answer: Promise<T> | undefined;
+  return () => {
+    if (answer) return answer;
+    const asked = ask();
+    answer = asked;
+    const forget = (): void => void (answer = undefined);
+    asked.then(() => setTimeout(forget, ms).unref(), forget);
+    return asked;
+  };
+};
 
 const countBy = (values: string[]): Record<string, number> =>
   values.reduce<Record<string, number>>((counts, value) => ({ ...counts, [value]: (counts[value] ?? 0) + 1 }), {});

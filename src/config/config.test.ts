@@ -47,11 +47,23 @@ describe("loadConfig", () => {
 
   test.each([
     'listen: "0.0.0.0:4000"\ntls: {certificate: /c.pem, key: /k.pem}',
-    'listen: "0.0.0.0:4000"\ntrustedProxy: 192.0.2.7',
+    'listen: "0.0.0.0:4000"\ntrustedProxy: 192.0.2.7\npublicUrl: https://sally.example.org',
     'listen: "[::1]:4000"',
     'listen: "unix:/run/sallyport.sock"',
   ])("%s is accepted", (yaml) => {
     expect(() => load(yaml)).not.toThrow();
+  });
+
+  test.each([
+    'listen: "0.0.0.0:4000"\ntrustedProxy: 192.0.2.7\npublicUrl: http://sally.example.org',
+    "tls: {certificate: /c.pem, key: /k.pem}\npublicUrl: http://127.0.0.1:4000",
+    "publicUrl: http://sally.example.org",
+  ])("%s: viewers would type their code over plain http, refused", (yaml) => {
+    expect(() => load(yaml)).toThrow(expect.objectContaining({ code: "config-insecure" }));
+  });
+
+  test("a trusted proxy is an address, nothing else", () => {
+    expect(() => load("trustedProxy: everybody")).toThrow(expect.objectContaining({ code: "config-invalid" }));
   });
 
   test.each(["4000", "example.org:4000", "127.0.0.1:99999", "unix:relative"])("listen %s is refused", (listen) => {

@@ -19,7 +19,7 @@ const fileSchema = z.strictObject({
   publicUrl: z.url({ protocol: /^https?$/ }).optional(),
   tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
   /** Address or range of a reverse proxy that ends TLS and sets X-Forwarded-*. */
-  trustedProxy: z.string().optional(),
+  trustedProxy: z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]).optional(),
   dataDir: z.string().startsWith("/").default("/var/lib/sallyport"),
   logLevel: z.enum(["trace", "debug", "info", "warn", "error"]).default("info"),
   /** Name of the image that sessions start from. */
@@ -137,13 +137,21 @@ const defaultPublicUrl = (listen: Listen, hasTls: boolean): string => {
 
 /** Keys, cookies and pixels must not cross a network in the clear (issue: "refused with a sentence"). */
 const refuseInsecure = (config: Config): void => {
-  if (config.listen.kind === "unix" || isLoopback(config.listen.host) || config.tls || config.trustedProxy) return;
-  throw new AppError(
-    "invalid",
-    "config-insecure",
-    `Sallyport will not listen on ${config.listen.host}:${config.listen.port} without encryption: keys, pairing codes and the screen would cross the network readable.`,
-    {
-      hint: "Give tls.certificate and tls.key, or name the reverse proxy that ends TLS as trustedProxy, or listen on 127.0.0.1 and use ssh -L.",
-    },
-  );
+  const { listen, publicUrl, tls, trustedProxy } = config;
+  const { protocol, hostname } = new URL(publicUrl);
+  if (listen.kind === "tcp" && !isLoopback(listen.host) && !tls && !trustedProxy) {
+    throw new AppError(
+      "invalid",
+      "config-insecure",
+      `Sallyport will not listen on ${listen.host}:${listen.port} without encryption: keys, pairing codes and the screen would cross the network readable.`,
+      {
+        hint: "Give tls.certificate and tls.key, or name the reverse proxy that ends TLS as trustedProxy, or listen on 127.0.0.1 and use ssh -L.",
+      },
+    );
+  }
+  if (protocol === "http:" && (tls || trustedProxy || !isLoopback(hostname.replace(/^\[|\]$/g, "")))) {
+    throw new AppError("invalid", "config-insecure", `publicUrl ${publicUrl} is not https.`, {
+      hint: "Viewers type a pairing code there: give the https address that they use. Plain http is for 127.0.0.1 and localhost.",
+    });
+  }
 };

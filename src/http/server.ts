@@ -29,6 +29,7 @@ export const createServer = async (context: HttpContext, logger: Logger): Promis
     // URLs can carry what must not be logged; state changes are logged where they happen.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
+    // Only that peer's X-Forwarded-* are believed, for the addresses in the log.
     trustProxy: config.trustedProxy ?? false,
     forceCloseConnections: true,
     ...(config.tls ? { https: { cert: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) } } : {}),

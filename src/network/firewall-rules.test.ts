@@ -1,7 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { firewallScript } from "./firewall-rules.ts";
 
-const options = { table: "sallyport", bridge: "br0", gateway: "192.168.100.1", prefixLength: 24, allow: [] };
+const options = {
+  table: "sallyport",
+  bridge: "br0",
+  gateway: "192.168.100.1",
+  prefixLength: 24,
+  vmmUids: [900_000, 901_024] as [number, number],
+  controllerUid: 0,
+  allow: [],
+};
 const guest = { tap: "sp-1", mac: "06:00:c0:a8:64:05", address: "192.168.100.5", uid: 1000 };
 
 describe("firewallScript", () => {

@@ -9,6 +9,10 @@ export interface FirewallOptions {
   prefixLength: number;
   /** Ranges that guests may reach although they are private. */
   allow: string[];
+  /** Users that VMMs run as, first and last: they have no business on any network of the host. */
+  vmmUids: [number, number];
+  /** The one user that may speak to guests: the controller's own. */
+  controllerUid: number;
 }
 
 /** What each counter counts, for diagnosis: packets of guests that were refused, or passed. */
@@ -20,6 +24,8 @@ export const FIREWALL_COUNTERS = {
   neighbour_refused: "to another guest by way of the host",
   private_refused: "to a private, link-local or otherwise special range",
   inbound_refused: "to a guest, from outside, unasked",
+  local_refused: "to a guest, from a user of this host who is not the controller",
+  vmm_refused: "to anywhere, from a VMM's user",
   forwarded: "new connections of guests to the internet",
   returned: "answers from the internet to guests",
 } as const;
@@ -41,6 +47,9 @@ export const BLOCKED_RANGES = [
   "198.18.0.0/15",
   "224.0.0.0/4",
   "240.0.0.0/4",
+  // Public addresses that are not the internet: Azure's wire server (its metadata), 6to4 relays.
+  "168.63.129.16/32",
+  "192.88.99.0/24",
 ];
 
 /**
@@ -100,6 +109,15 @@ ${Object.keys(FIREWALL_COUNTERS)
     iifname "${bridge}" accept
     oifname "${bridge}" ct state established,related counter name returned accept
     oifname "${bridge}" counter name inbound_refused drop
+  }
+  # The screen asks for no password: whoever may connect to it has it. A packet without a socket is the kernel's own.
+  chain output {
+    type filter hook output priority filter; policy accept;
+    meta skuid ${options.vmmUids[0]}-${options.vmmUids[1]} counter name vmm_refused drop
+    oifname != "${bridge}" accept
+    ip saddr ${gateway} udp sport 53 accept
+    ip saddr ${gateway} tcp sport 53 accept
+    meta skuid != ${options.controllerUid} counter name local_refused drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;

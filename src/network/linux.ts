@@ -22,6 +22,8 @@ export interface LinuxNetworkOptions {
   table: string;
   /** Private ranges that guests may reach, `a.b.c.d/p`. */
   allow: string[];
+  /** Users that VMMs run as, first and last. */
+  vmmUids: [number, number];
   resolver: { directory: string; upstream: string[] };
   logger: Logger;
 }
@@ -52,7 +54,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       exclusive(async () => {
         await ensureBridge({ ...options, owner });
         // Before forwarding is switched on: nothing is ever forwarded without the rules.
-        await applyFirewall(options, [...attached.values()]);
+        await applyFirewall({ ...options, controllerUid: process.getuid?.() ?? 0 }, [...attached.values()]);
         await setSysctl("net/ipv4/ip_forward", "1");
         for (const nic of attached.values()) await rejoin(nic);
         await ensureResolver({

@@ -55,6 +55,10 @@ export const resolverArguments = (options: Omit<ResolverOptions, "logger">): str
   // Guests have no IPv6: an address they can't reach only makes Firefox try it first.
   "--filter-AAAA",
   "--cache-size=1000",
+  // One guest's open questions to a silent server must not leave no room for another's.
+  "--dns-forward-max=2000",
+  // Says nothing of itself: upstream servers and statistics are the host's own affair.
+  "--no-ident",
   `--txt-record=${PROBE_NAME},here`,
   // Not --stop-dns-rebind, whose list is fixed: it knows no exceptions and refuses the documentation ranges, too.
   ...options.bogus.map((range) => `--bogus-nxdomain=${range}`),

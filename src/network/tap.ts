@@ -20,6 +20,8 @@ export const ensureTap = async ({ tap, uid }: GuestNic): Promise<void> => {
  * alone would still flood unknown unicast (kernel/hypeman#476).
  */
 export const joinBridge = async ({ tap, mac }: GuestNic, bridge: string): Promise<void> => {
+  // Down until it is isolated: an open port passes frames between the commands.
+  await ip("link", "set", "dev", tap, "down");
   await ip("link", "set", "dev", tap, "addrgenmode", "none", "master", bridge);
   await runTool("bridge", ["link", "set", "dev", tap, ...PORT_OPTIONS]);
   await runTool("bridge", ["fdb", "replace", mac, "dev", tap, "master", "static"]);

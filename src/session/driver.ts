@@ -45,6 +45,7 @@ export class SessionDriver {
   /** Changes wait for one another, so that each sees the generation the last one wrote. */
   #lastChange: Promise<unknown> = Promise.resolve();
   #isOpening = false;
+  #isAnswering = false;
   #afterTaken: NodeJS.Timeout | undefined;
 
   constructor(deps: DriverDeps, session: Session, vm: Microvm) {
@@ -131,6 +132,7 @@ export class SessionDriver {
       const { sealed } = this.#session;
       if (!sealed) return undefined;
       await this.#apply({ sealed: null, sealedTakenAt: new Date().toISOString() });
+      await this.#deps.store.forgetDeleted();
       this.#endAfterTaken();
       return sealed;
     });
@@ -141,7 +143,14 @@ export class SessionDriver {
     if (!this.#channel || this.#session.sealedTakenAt === null) {
       throw new AppError("conflict", "nothing-to-answer", "No caught request of this session waits for an answer.");
     }
-    await this.#channel.call("answer", { sealedAnswer }, { timeoutMs: 10_000, signal: this.#stop.signal });
+    if (this.#isAnswering)
+      throw new AppError("conflict", "answering", "An answer is on its way to the browser already.");
+    this.#isAnswering = true;
+    try {
+      await this.#channel.call("answer", { sealedAnswer }, { timeoutMs: 10_000, signal: this.#stop.signal });
+    } finally {
+      this.#isAnswering = false;
+    }
   }
 
   async #live(image: Image | undefined): Promise<never> {

@@ -8,14 +8,15 @@ export const RFB_PORT = 5901;
 /** Undefined when `http://<guest>:8080/health` answers 200, else what happened, e.g. `EHOSTUNREACH`. */
 export const probeHealth = (address: string, timeoutMs: number): Promise<string | undefined> =>
   new Promise((resolve) => {
-    const call = request({ host: address, port: AGENT_HTTP_PORT, path: "/health", agent: false, timeout: timeoutMs });
+    // A deadline for the whole, not between bytes: a guest may answer one byte at a time for ever.
+    const signal = AbortSignal.timeout(timeoutMs);
+    const call = request({ host: address, port: AGENT_HTTP_PORT, path: "/health", agent: false, signal });
     call.on("response", (response) => {
       response.resume();
       resolve(response.statusCode === 200 ? undefined : `HTTP ${response.statusCode}`);
       call.destroy();
     });
-    call.on("timeout", () => call.destroy(new Error("no answer")));
-    call.on("error", (error) => resolve(codeOf(error)));
+    call.on("error", (error) => resolve(signal.aborted ? "no answer" : codeOf(error)));
     call.end();
   });
 

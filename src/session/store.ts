@@ -1,5 +1,5 @@
 /** Sessions and microVMs on disk. Every change is one statement guarded by state and generation. */
-import type { Selectable } from "kysely";
+import { sql, type Selectable } from "kysely";
 import { sealed as sealedSchema } from "../contract/guest.ts";
 import { receipt as receiptSchema, stageRecord, verdict as verdictSchema } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
@@ -101,6 +101,11 @@ export const createSessionStore = (db: Db) => ({
       });
     }
     return next;
+  },
+
+  /** What was deleted is out of the write-ahead log, too, and so nowhere on the disk. */
+  forgetDeleted: async (): Promise<void> => {
+    await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(db);
   },
 
   pairing: async (id: string): Promise<{ hash: string; failures: number } | undefined> => {

@@ -1,10 +1,11 @@
 /** Mode `relay`: the tool keeps its verifier, its state and its listener; only the sealed callback comes out of the VM. */
 import { AppError, messageOf } from "../lib/errors.ts";
+import { checkCaught } from "./caught-check.ts";
 import type { Flow, FlowResult, LoginNews } from "./login.ts";
 import type { CaughtCallback, RemoteSession } from "./remote-session.ts";
 import { page, replay } from "./replay.ts";
 import { requireTool, toolEnded, withTool, type ToolFlowOptions, type ToolRecipe } from "./tool-run.ts";
-import { checkAuthorizeUrl } from "./url-check.ts";
+import { checkAuthorizeUrl, type Callback } from "./url-check.ts";
 
 /** For the exchange of the code, on a slow line. */
 const EXIT_TIMEOUT_MS = 120_000;
@@ -14,11 +15,11 @@ export const prepareRelay = async (options: ToolFlowOptions): Promise<Flow> => {
   return (session, report) =>
     withTool(options, report, async ({ url, exited }) => {
       const wanted = await Promise.race([url(), session.ended()]);
-      const port = await openInGuest(wanted, options.recipe, session, report);
+      const callback = await openInGuest(wanted, options.recipe, session, report);
       const first = await Promise.race([session.caught(), exited]);
       if (typeof first === "number") return finished(options.recipe, first, "before the browser came back");
       report({ event: "caught" });
-      await playBack(first, port, options.signal, report);
+      await playBack(first, callback, options.signal, report);
       return finished(options.recipe, await exitOf(exited, options), "after it had got the callback");
     });
 };
@@ -28,12 +29,12 @@ const openInGuest = async (
   recipe: ToolRecipe,
   session: RemoteSession,
   report: (news: LoginNews) => void,
-): Promise<number> => {
+): Promise<Callback> => {
   const checked = checkAuthorizeUrl(url, recipe);
   if (checked.callback === null) throw new Error(`mode ${recipe.mode} has no callback`);
   await session.open({ url: checked.url, callback: checked.callback });
   report({ event: "opened", url: originOf(checked.url) });
-  return checked.callback.port;
+  return checked.callback;
 };
 
 /** Without the query: its state and challenge are nobody's business. */
@@ -41,13 +42,14 @@ export const originOf = (url: string): string => new URL(url).origin;
 
 const playBack = async (
   { request, answer }: CaughtCallback,
-  port: number,
+  callback: Callback,
   signal: AbortSignal,
   report: (news: LoginNews) => void,
 ): Promise<void> => {
   let reply;
   try {
-    reply = await replay(request, { port, signal });
+    checkCaught(request, callback);
+    reply = await replay(request, { port: callback.port, signal });
   } catch (error) {
     await tryAnswer(answer, page(502, "The tool could not be reached. See the terminal."), report);
     throw error;

@@ -1,4 +1,6 @@
 /** Bad input and the states of a session, on the real controller with a fake machine. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { request, type IncomingMessage } from "node:http";
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -82,7 +84,7 @@ describe("the documents' call", () => {
     const { status, body } = await start(controller, { userId: "ada", provider: "claude_code" });
     expect(status).toBe(200);
     expect(body).toMatchObject({ success: true, provider: "claude_code", userId: "ada" });
-    expect(body.novncURL).toBe(`http://viewer.test/api/auth/session/${body.sessionId}/novnc`);
+    expect(body.novncURL).toBe(`https://viewer.test/api/auth/session/${body.sessionId}/novnc`);
     expect(body.browserIP).toMatch(/^127\.\d+\.\d+\.\d+$/);
     expect(JSON.stringify(body.novncURL)).not.toContain(String(body.pairingCode));
     await untilState(controller, body.sessionId, "ready");
@@ -210,7 +212,7 @@ describe("the documents' call", () => {
       status: 403,
       body: { code: "foreign-origin" },
     });
-    const good = await pair(body.pairingCode, { origin: "http://viewer.test" });
+    const good = await pair(body.pairingCode, { origin: "https://viewer.test" });
     expect(good.status).toBe(204);
     const cookie = String(good.headers["set-cookie"]);
     expect(cookie).toMatch(/HttpOnly/);
@@ -315,8 +317,32 @@ describe("things at once", () => {
     for await (const view of controller.client.events(String(body.sessionId))) if (view.credential === "waiting") break;
     const answers = await Promise.all([1, 2, 3].map(() => call(controller, "GET", `${path}/credentials`)));
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 410, 410]);
+    const { sealed } = answers.find(({ status }) => status === 200)?.body as { sealed: { ciphertext: string } };
+    for (const file of ["sallyport.db", "sallyport.db-wal"]) {
+      expect(await readFile(join(controller.paths.root, file), "latin1")).not.toContain(sealed.ciphertext);
+    }
     await controller.dispose();
   });
+});
+
+test("event streams are bounded: one too many is refused, not left hanging", async () => {
+  const controller = await startController();
+  const { body } = await start(controller, { provider: "oidc" });
+  const path = `/api/auth/session/${body.sessionId}/events`;
+  const open = () =>
+    new Promise<{ status: number; end: () => void }>((resolve, reject) => {
+      const socketPath = controller.url.slice("unix:".length);
+      const outgoing = request({ socketPath, path, headers: { authorization: `Bearer ${controller.adminKey}` } });
+      outgoing.on("error", reject).end();
+      outgoing.on("response", (response) => {
+        response.resume().on("error", () => {});
+        resolve({ status: response.statusCode ?? 0, end: () => response.destroy() });
+      });
+    });
+  const streams = await Promise.all(Array.from({ length: 33 }, open));
+  expect(streams.map(({ status }) => status).filter((status) => status === 429)).toHaveLength(1);
+  for (const { end } of streams) end();
+  await controller.dispose();
 });
 
 describe("failures", () => {

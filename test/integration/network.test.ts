@@ -11,7 +11,7 @@ import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture } from "../fixtures/namespace.ts";
 import type { Namespace } from "../fixtures/namespace.ts";
 import { BRIDGE, GATEWAY, HOST_UPLINK, PRIVATE_SERVERS, SERVER, TABLE } from "../fixtures/network-world.ts";
-import { connectGuest, dial, lookUp, serve, startInternet, startNetwork } from "../fixtures/network-world.ts";
+import { connectGuest, dial, dialAs, lookUp, serve, startInternet, startNetwork } from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
 const CONTROLLER_PORT = 4000;
@@ -263,6 +263,26 @@ describe("ensure mends", () => {
     expect((await network.counters())?.forwarded).toBeGreaterThan(0);
     expect(moved).toEqual({});
     expect(await resolverPid(directory)).toBe(resolver);
+  });
+});
+
+describe("on the host itself", () => {
+  test("only the controller's own user reaches a guest: its screen asks for no password", async () => {
+    await serve(a.namespace, "screen", 5901);
+    expect(await dial(host, nicA.address, 5901)).toContain("screen");
+    expect(await dialAs(65_534, host, nicA.address, 5901)).toBe("timeout");
+    expect((await network.counters())?.local_refused).toBeGreaterThan(0);
+  });
+
+  test("a VMM's user reaches nothing: no guest, not the controller, not the internet", async () => {
+    for (const [address, port] of [
+      [nicA.address, 5901],
+      ["127.0.0.1", CONTROLLER_PORT],
+      [SERVER, 80],
+    ] as const) {
+      expect(await dialAs(900_005, host, address, port), address).toBe("timeout");
+    }
+    expect((await network.counters())?.vmm_refused).toBeGreaterThan(0);
   });
 });
 

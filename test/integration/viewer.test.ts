@@ -5,7 +5,7 @@ import { WebSocket } from "ws";
 import type { StartResponse } from "../../src/contract/api.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
-const ORIGIN = "http://viewer.test";
+const ORIGIN = "https://viewer.test";
 let controller: TestController;
 let session: StartResponse;
 let path: string;

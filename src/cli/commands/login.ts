@@ -34,7 +34,8 @@ const runLogin = async (provider: string, options: LoginCommandOptions, context:
     client,
     recipe,
     userId: options.user,
-    env: context.env.all,
+    // The tool is not to know the key to the controller.
+    env: Object.fromEntries(Object.entries(context.env.all).filter(([name]) => !name.startsWith("SALLYPORT_"))),
     isInteractive: context.isTerminal && !context.isJson(),
     onEvent: showLogin(recipe, context),
     signal: context.signal,

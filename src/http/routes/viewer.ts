@@ -23,6 +23,11 @@ const TICKET_PROTOCOL = /(?:^|[ ,])sallyport\.ticket\.([A-Za-z0-9_-]{20,100})(?:
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
+/** Close code that tells the page not to connect again by itself. */
+const TAKEN_OVER = 4000;
+/** For the other side to answer a goodbye. */
+const GOODBYE_MS = 2000;
+
 const ASSETS = { "viewer.js": "text/javascript", "viewer.css": "text/css" } as const;
 
 export const registerViewer = (app: App, context: HttpContext): void => {
@@ -151,12 +156,17 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     if (!seat) return socket.close(1011);
     const rfb = connect({ host: seat.address, port: RFB_PORT });
     const screen = createWebSocketStream(socket);
-    seat.disconnect = () => socket.close(4000, "another page took over, or the session is over");
+    seat.disconnect = () => {
+      // First the guest's end: who was replaced types no more, however long the goodbye takes.
+      rfb.destroy();
+      socket.close(TAKEN_OVER, "another page took over, or the session is over");
+    };
     rfb.once("connect", () => void sessions.viewerConnected(request.params.id).catch(() => socket.close(1011)));
     // Either end's end is both ends' end: a guest that was destroyed never says goodbye.
     const end = (): void => {
       rfb.destroy();
-      socket.terminate();
+      if (socket.readyState === socket.OPEN) socket.close(1000);
+      setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
       seat.leave();
     };
     socket.once("close", end);
