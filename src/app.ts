@@ -11,7 +11,7 @@ import { createLedger } from "./ledger/ledger.ts";
 import { reap } from "./ledger/reap.ts";
 import { loadReceiptKey } from "./ledger/receipt.ts";
 import { Cleanup } from "./lib/cleanup.ts";
-import { AppError, messageOf } from "./lib/errors.ts";
+import { AppError, errnoOf, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createMetrics } from "./lib/metrics.ts";
 import { dataPaths, packageRoot } from "./lib/paths.ts";
@@ -44,6 +44,7 @@ export interface ControllerOptions {
 export const runController = async (options: ControllerOptions): Promise<void> => {
   const { config, logger, signal, overrides = {} } = options;
   const paths = dataPaths(config.dataDir);
+  requireRoot();
   prepareDirectories(paths);
 
   const db = await openDatabase(paths.database);
@@ -129,6 +130,10 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
+    // Beside the work: the probe of KVM may take its time.
+    sayHowItIs(images, vmm, config, logger).catch((error: unknown) =>
+      logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
+    );
     for await (const _ of untilAborted(every(REAP_INTERVAL_MS, undefined, { signal }))) {
       await tidyOrTell();
     }
@@ -142,6 +147,27 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     cleanup.push("the sessions", () => sessions.stop());
     await cleanup.run();
     logger.info("stopped");
+  }
+};
+
+const requireRoot = (): void => {
+  if (process.getuid?.() === 0) return;
+  throw new AppError(
+    "forbidden",
+    "needs-root",
+    "The controller makes bridges, TAPs and users' folders: it needs root.",
+    {
+      hint: "Run it with sudo. Its VMMs run as users of their own that may do nothing.",
+    },
+  );
+};
+
+/** What somebody who starts the controller should know before the first sign-in does. */
+const sayHowItIs = async (images: ImageStore, vmm: VmmBackend, config: Config, logger: Logger): Promise<void> => {
+  if (!(await images.find(config.image))) {
+    logger.warn(`there is no image "${config.image}" yet: sallyport image build --name ${config.image}`);
+  } else if (!(await vmm.capabilities()).hasKvm) {
+    logger.warn("no usable KVM: guests are emulated, about a minute to a ready browser instead of seconds");
   }
 };
 
@@ -166,10 +192,18 @@ const linuxNetwork = (config: Config, directory: string, logger: Logger): Networ
   });
 
 const listen = async (app: Awaited<ReturnType<typeof createServer>>, { listen: where }: Config): Promise<string> => {
-  if (where.kind === "tcp") return app.listen({ host: where.host, port: where.port });
-  // A socket file that outlived its process refuses the next bind; the database lock says that nobody uses it.
-  rmSync(where.path, { force: true });
-  return app.listen({ path: where.path });
+  try {
+    if (where.kind === "tcp") return await app.listen({ host: where.host, port: where.port });
+    // A socket file that outlived its process refuses the next bind; the database lock says that nobody uses it.
+    rmSync(where.path, { force: true });
+    return await app.listen({ path: where.path });
+  } catch (cause) {
+    if (errnoOf(cause) !== "EADDRINUSE" || where.kind !== "tcp") throw cause;
+    throw new AppError("conflict", "address-taken", `Another program listens on ${where.host}:${where.port} already.`, {
+      hint: "Is it another controller? If not, give this one another address: listen and publicUrl in the configuration.",
+      cause,
+    });
+  }
 };
 
 /** An interval that ends, rather than throws, when its signal is aborted. */

@@ -98,10 +98,15 @@ const readAdminKey = (file: string): string => {
     return readFileSync(file, "utf8").trim();
   } catch (cause) {
     if (errnoOf(cause) === "ENOENT") {
-      throw new AppError("unavailable", "no-admin-key", `There is no API key: ${file} does not exist.`, {
-        hint: "Is the controller running? Start it with: sallyport up (its first start makes the key). Is it elsewhere? Give --url and SALLYPORT_KEY.",
-        cause,
-      });
+      throw new AppError(
+        "unavailable",
+        "no-admin-key",
+        `No controller has run on this machine yet: there is no ${file}.`,
+        {
+          hint: "Start one with: sallyport up (it makes the key). Is it elsewhere? Give --url and SALLYPORT_KEY.",
+          cause,
+        },
+      );
     }
     throw new AppError(
       "unauthenticated",

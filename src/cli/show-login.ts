@@ -2,6 +2,7 @@
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { LoginEvent } from "../signin/login.ts";
 import type { CliContext } from "./context.ts";
+import { PAIRING_TRIES } from "../contract/session.ts";
 import { duration } from "./output.ts";
 
 /** Progress goes to standard error, and so does what the tool prints; standard output keeps the result. */
@@ -27,6 +28,13 @@ export const showLogin = (recipe: ProviderRecipe, context: CliContext): ((event:
         return;
       case "stage":
         return step(event.stage, duration(event.durationMs));
+      case "wrong-code":
+        return step(
+          "viewer",
+          event.count < PAIRING_TRIES
+            ? `a wrong pairing code was typed, ${event.count} of ${PAIRING_TRIES}; was it not you? Ctrl-C ends this session`
+            : "locked after five wrong pairing codes; Ctrl-C ends this session, then start again",
+        );
       case "ready":
         return step("ready", `after ${duration(event.ms)}; waiting for you to open the page and type the pairing code`);
       case "active":

@@ -35,6 +35,7 @@ const view = (state: SessionView["state"]): SessionView => ({
   createdAt: "2026-01-01T00:00:00.000Z",
   expiresAt: "2026-01-01T00:15:00.000Z",
   hasViewer: false,
+  wrongPairingCodes: 0,
   credential: "awaited",
   verdict: null,
   hasReceipt: state === "destroyed",

@@ -80,7 +80,7 @@ export const loadConfig = (env: Env, file = env.configFile): Config => {
   if (!parsed.success) {
     throw new AppError("invalid", "config-invalid", `${file ?? DEFAULT_CONFIG_FILE} is not valid.`, {
       fields: formatIssues(parsed.error),
-      hint: `Mend: ${formatIssues(parsed.error).join("; ")}. docs/CONFIG.md lists every field.`,
+      hint: "docs/CONFIG.md lists every field.",
     });
   }
   const raw = parsed.data;

@@ -53,6 +53,8 @@ export const sessionView = z.object({
   createdAt: z.string(),
   expiresAt: z.string(),
   hasViewer: z.boolean(),
+  /** Wrong pairing codes so far; at five the screen is locked for good. */
+  wrongPairingCodes: z.int(),
   /** Whether a sealed result waits, was taken, or cannot exist (`none-possible`: no recipientKey). */
   credential: z.enum(["none-possible", "awaited", "waiting", "taken"]),
   verdict: verdict.nullable(),

@@ -50,6 +50,9 @@ export const verdict = z.object({
 });
 export type Verdict = z.infer<typeof verdict>;
 
+/** Wrong pairing codes after which a session's screen is locked for good. */
+export const PAIRING_TRIES = 5;
+
 /** What a microVM may own; the ledger holds one row for each. */
 export const RESOURCE_KINDS = ["lease", "directory", "tap", "firewall", "neighbour", "process", "sockets"] as const;
 export const resourceKind = z.enum(RESOURCE_KINDS);

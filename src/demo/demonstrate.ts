@@ -125,6 +125,7 @@ const signIn = (
   };
   return runLogin(deployment, {
     provider: "oidc",
+    args: ["--user", ACCOUNT.userName],
     log: "login",
     onStarted: person,
     onEvent: (line) => {

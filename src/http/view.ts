@@ -3,7 +3,11 @@ import type { Microvm } from "../session/store.ts";
 import type { Session } from "../session/session.ts";
 
 /** A session as the API shows it: nothing of its keys, code or sealed box. */
-export const viewOf = (session: Session, vm: Microvm | undefined, hasViewer: boolean): SessionView => ({
+export const viewOf = (
+  session: Session,
+  vm: Microvm | undefined,
+  seat: { hasViewer: boolean; wrongPairingCodes: number },
+): SessionView => ({
   sessionId: session.id,
   provider: session.provider,
   userId: session.userId,
@@ -13,7 +17,7 @@ export const viewOf = (session: Session, vm: Microvm | undefined, hasViewer: boo
   vmId: vm?.id ?? null,
   createdAt: session.createdAt,
   expiresAt: session.expiresAt,
-  hasViewer,
+  ...seat,
   credential: credentialOf(session),
   verdict: session.verdict,
   hasReceipt: session.receipt !== null,

@@ -1,12 +1,12 @@
 /** The network of guests on a Linux host, with `ip`, `bridge`, `nft` and `dnsmasq`, in the namespace of this process. */
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { createMutex } from "../lib/mutex.ts";
 import { ensureBridge, removeBridge } from "./bridge.ts";
 import { admitGuest, applyFirewall, expelGuest, isAdmitted, removeFirewall } from "./firewall.ts";
 import { BLOCKED_RANGES } from "./firewall-rules.ts";
 import { findLink } from "./ip.ts";
 import { overlaps, parseRange } from "./ipv4.ts";
-import { createMutex } from "./mutex.ts";
 import { isPinned, pinNeighbour, unpinNeighbour } from "./neighbour.ts";
 import type { GuestNic, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";

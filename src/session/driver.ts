@@ -9,6 +9,7 @@ import type { Image } from "../image/image.ts";
 import { signReceipt } from "../ledger/receipt.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { createMutex } from "../lib/mutex.ts";
 import type { CheckedUrl } from "../signin/url-check.ts";
 import { awaitBrowser, failWhenExited, launchFailure, newVerdict, SessionFailure, unexpected } from "./boot.ts";
 import { collectSealed } from "./collect.ts";
@@ -43,7 +44,7 @@ export class SessionDriver {
   #vm: Microvm;
   #channel: GuestChannel | undefined;
   /** Changes wait for one another, so that each sees the generation the last one wrote. */
-  #lastChange: Promise<unknown> = Promise.resolve();
+  readonly #exclusively = createMutex();
   #isOpening = false;
   #isAnswering = false;
   #afterTaken: NodeJS.Timeout | undefined;
@@ -295,11 +296,5 @@ export class SessionDriver {
       this.#logger.info({ from: before, to: this.#session.state, verdict: this.#session.verdict?.code }, "session");
     }
     this.#deps.onChange(this.#session);
-  }
-
-  #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#lastChange.then(work);
-    this.#lastChange = result.catch(() => {});
-    return result;
   }
 }

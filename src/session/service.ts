@@ -1,7 +1,6 @@
 /** What the outside may ask about sessions. Each live session has one driver; this is the register of drivers. */
 import { EventEmitter } from "node:events";
 import type { StartRequest, VmView } from "../contract/api.ts";
-import type { CheckedUrl } from "../signin/url-check.ts";
 import { checkAuthorizeUrl } from "../signin/url-check.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Sealed } from "../contract/guest.ts";
@@ -12,6 +11,7 @@ import { newPairingCode, newSessionId } from "../lib/id.ts";
 import { admit } from "./admit.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "./microvm.ts";
+import { over, requireImage, requireRecipient, requireUsable, stopping } from "./refusals.ts";
 import { isOver, type Session } from "./session.ts";
 import type { Microvm } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
@@ -102,6 +102,18 @@ export const createSessionService = (deps: ServiceDeps) => {
     get,
     list: deps.store.list,
     microvmOf: deps.store.vmOf,
+
+    /** As `seats.pair`; a wrong code is news to whoever follows the session: it may not have been them. */
+    pair: (id: string, code: string): Promise<string> =>
+      seats.pair(id, code).catch(async (error: unknown) => {
+        events.emit(id, await get(id));
+        throw error;
+      }),
+
+    seatOf: async (id: string) => ({
+      hasViewer: seats.hasViewer(id),
+      wrongPairingCodes: (await deps.store.pairing(id))?.failures ?? 0,
+    }),
 
     /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
     start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {
@@ -237,55 +249,3 @@ const newSession = (request: StartRequest, userId: string, startedBy: string, tt
   outcome: null,
   receipt: null,
 });
-
-const requireUsable = (recipe: ProviderRecipe | undefined, name: string): ProviderRecipe => {
-  if (!recipe) {
-    throw new AppError("not-found", "unknown-provider", `There is no provider "${name}" on this host.`, {
-      hint: "GET /api/providers (sallyport providers) lists them; a recipe is one YAML file in the data directory's providers/.",
-    });
-  }
-  if (recipe.mode === "oidc" && (!recipe.issuer || !recipe.clientId)) {
-    throw new AppError(
-      "unavailable",
-      "provider-not-configured",
-      `The provider "${name}" has no issuer or client id on this host.`,
-      {
-        hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.`,
-      },
-    );
-  }
-  return recipe;
-};
-
-const requireImage = async (deps: ServiceDeps): Promise<Image> => {
-  const image = await deps.findImage();
-  if (image) return image;
-  throw new AppError("unavailable", "no-image", `There is no image named "${deps.config.image}" on this host.`, {
-    hint: `Build it: sallyport image build --name ${deps.config.image}`,
-  });
-};
-
-const requireRecipient = (session: Session, checked: CheckedUrl): void => {
-  if (!checked.callback || session.recipientKey !== null) return;
-  throw new AppError(
-    "conflict",
-    "no-recipient-key",
-    "This session was started without a recipientKey: a callback could be caught, but not handed over.",
-    {
-      hint: "Start a session with recipientKey, or send the URL without callback.",
-    },
-  );
-};
-
-const stopping = (): AppError =>
-  new AppError("unavailable", "stopping", "The controller is stopping; what it has begun, the next one ends.", {
-    retryAfterSec: 10,
-  });
-
-const over = (session: Session): AppError =>
-  new AppError(
-    "gone",
-    "session-over",
-    `The session is over (${session.state}${session.outcome ? `, ${session.outcome}` : ""}).`,
-    { hint: session.verdict?.sentence ?? "Start a new sign-in." },
-  );

@@ -34,6 +34,7 @@ describe("viewer seats", () => {
   test("the right code, however it is typed, gives a cookie that gives a ticket that works once", async () => {
     const seats = createViewerSeats(store);
     const cookie = await seats.pair("ses_1", " abcd2345 ");
+    expect(hashPairingCode("ses_1", "m05k-1abc")).toBe(hashPairingCode("ses_1", "MO5K LABC"));
     const ticket = seats.newTicket("ses_1", cookie);
     seats.sitDown("ses_1", ticket, () => {});
     expect(seats.hasViewer("ses_1")).toBe(true);

@@ -4,11 +4,11 @@
  * the controller the code is asked again.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { PAIRING_TRIES } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import { newSecret } from "../lib/id.ts";
 import type { SessionStore } from "./store.ts";
 
-export const PAIRING_TRIES = 5;
 export const TICKET_TTL_SEC = 30;
 const MAX_TICKETS = 8;
 
@@ -22,9 +22,16 @@ interface Seat {
 
 export type ViewerSeats = ReturnType<typeof createViewerSeats>;
 
+/** As it is meant: the alphabet has no O, I or L, so who types one saw a 0 or a 1. */
+const normalised = (code: string): string =>
+  code
+    .toUpperCase()
+    .replaceAll("O", "0")
+    .replaceAll(/[IL]/g, "1")
+    .replaceAll(/[^0-9A-Z]/g, "");
+
 /** Codes are short, so the stored form is bound to the session; the five tries are what protects them. */
-export const hashPairingCode = (sessionId: string, code: string): string =>
-  hash(`${sessionId}\n${code.toUpperCase().replaceAll(/[^0-9A-Z]/g, "")}`);
+export const hashPairingCode = (sessionId: string, code: string): string => hash(`${sessionId}\n${normalised(code)}`);
 
 export const createViewerSeats = (store: SessionStore) => {
   const seats = new Map<string, Seat>();
@@ -49,9 +56,14 @@ export const createViewerSeats = (store: SessionStore) => {
         await store.countPairingFailure(sessionId);
         const left = PAIRING_TRIES - pairing.failures - 1;
         if (left <= 0) throw locked();
-        throw new AppError("forbidden", "wrong-pairing-code", `That is not the pairing code. ${left} tries are left.`, {
-          hint: "The code is in the terminal where the sign-in was started.",
-        });
+        throw new AppError(
+          "forbidden",
+          "wrong-pairing-code",
+          `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`,
+          {
+            hint: "The code is in the terminal where the sign-in was started.",
+          },
+        );
       }
       if (seats.get(sessionId)?.disconnect) {
         throw new AppError("conflict", "viewer-present", "Somebody is at this screen already; one viewer is allowed.", {

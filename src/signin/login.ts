@@ -22,6 +22,8 @@ export type LoginEvent = { ms: number } & LoginNews;
 export type LoginNews =
   | ({ event: "started"; keyFingerprint: string } & StartResponse)
   | { event: "stage"; stage: BootStage; durationMs: number }
+  /** Somebody typed a wrong pairing code at the viewer page; at five it is locked. */
+  | { event: "wrong-code"; count: number }
   /** The browser shows itself; the viewer is waited for. */
   | { event: "ready" }
   | { event: "active" }
@@ -123,12 +125,15 @@ interface Running {
 
 const signIn = async ({ client, started, recipient, signal, flow, report }: Running): Promise<FlowResult> => {
   const passed = new Set<BootStage>();
+  let wrongCodes = 0;
   const session = createRemoteSession({
     client,
     started,
     recipient,
     signal,
-    onView: ({ stages }) => {
+    onView: ({ stages, wrongPairingCodes }) => {
+      if (wrongPairingCodes > wrongCodes) report({ event: "wrong-code", count: wrongPairingCodes });
+      wrongCodes = wrongPairingCodes;
       for (const { stage, startedAt, endedAt } of stages) {
         if (endedAt === null || passed.has(stage)) continue;
         passed.add(stage);

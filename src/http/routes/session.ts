@@ -24,7 +24,7 @@ export const registerSession = (app: App, context: HttpContext): void => {
     requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
 
   const view = async (session: Session) =>
-    viewOf(session, await sessions.microvmOf(session.id), sessions.seats.hasViewer(session.id));
+    viewOf(session, await sessions.microvmOf(session.id), await sessions.seatOf(session.id));
 
   app.get(
     "/api/auth/session/:id",

@@ -63,7 +63,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     async (request, reply) => {
       requireSameOrigin(request, config.publicUrl, false);
       await requireLive(request.params.id);
-      const cookie = await sessions.seats.pair(request.params.id, request.body.pairingCode);
+      const cookie = await sessions.pair(request.params.id, request.body.pairingCode);
       return reply
         .setCookie(VIEWER_COOKIE, cookie, {
           path: `/api/auth/session/${request.params.id}`,

@@ -1,0 +1,62 @@
+/** What the service says no to, in words. */
+import type { Config } from "../config/config.ts";
+import type { ProviderRecipe } from "../contract/provider.ts";
+import type { Image } from "../image/image.ts";
+import { AppError } from "../lib/errors.ts";
+import type { CheckedUrl } from "../signin/url-check.ts";
+import type { Session } from "./session.ts";
+
+export const requireUsable = (recipe: ProviderRecipe | undefined, name: string): ProviderRecipe => {
+  if (!recipe) {
+    throw new AppError("not-found", "unknown-provider", `There is no provider "${name}" on this host.`, {
+      hint: "GET /api/providers (sallyport providers) lists them; a recipe is one YAML file in the data directory's providers/.",
+    });
+  }
+  if (recipe.mode === "oidc" && (!recipe.issuer || !recipe.clientId)) {
+    throw new AppError(
+      "unavailable",
+      "provider-not-configured",
+      `The provider "${name}" has no issuer or client id on this host.`,
+      {
+        hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.`,
+      },
+    );
+  }
+  return recipe;
+};
+
+export const requireImage = async (deps: {
+  findImage: () => Promise<Image | undefined>;
+  config: Config;
+}): Promise<Image> => {
+  const image = await deps.findImage();
+  if (image) return image;
+  throw new AppError("unavailable", "no-image", `There is no image named "${deps.config.image}" on this host.`, {
+    hint: `Build it: sallyport image build --name ${deps.config.image}`,
+  });
+};
+
+export const requireRecipient = (session: Session, checked: CheckedUrl): void => {
+  if (!checked.callback || session.recipientKey !== null) return;
+  throw new AppError(
+    "conflict",
+    "no-recipient-key",
+    "This session was started without a recipientKey: a callback could be caught, but not handed over.",
+    {
+      hint: "Start a session with recipientKey, or send the URL without callback.",
+    },
+  );
+};
+
+export const stopping = (): AppError =>
+  new AppError("unavailable", "stopping", "The controller is stopping; what it has begun, the next one ends.", {
+    retryAfterSec: 10,
+  });
+
+export const over = (session: Session): AppError =>
+  new AppError(
+    "gone",
+    "session-over",
+    `The session is over (${session.state}${session.outcome ? `, ${session.outcome}` : ""}).`,
+    { hint: session.verdict?.sentence ?? "Start a new sign-in." },
+  );
