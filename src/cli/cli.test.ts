@@ -71,7 +71,7 @@ describe("exit codes and sentences", () => {
     const ending = await sallyport(["ls"]);
     expect([ending.code, ending.stderr]).toEqual([
       6,
-      expect.stringMatching(/admin\.key does not exist.*sallyport up/s),
+      expect.stringMatching(/there is no \S+admin\.key\..*sallyport up/s),
     ]);
   });
 
