@@ -15,13 +15,18 @@ const withGuests = (name: string, order: number, testTimeout: number) => ({
   },
 });
 
+/** All guests of the faults are one run, which is made before the first test asks for its results. */
+const withFaults = ({ test }: ReturnType<typeof withGuests>) => ({
+  test: { ...test, include: ["test/faults/faults.test.ts"], hookTimeout: 30 * MINUTE },
+});
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "unit",
-          include: ["{src,scripts,web}/**/*.test.ts", "test/*.test.ts"],
+          include: ["{src,scripts,web}/**/*.test.ts", "test/*.test.ts", "test/faults/{report,sabotage,slots}.test.ts"],
           sequence: { groupOrder: 0 },
         },
       },
@@ -39,6 +44,7 @@ export default defineConfig({
       withGuests("conformance", 2, 5 * MINUTE),
       withGuests("boot", 3, 5 * MINUTE),
       withGuests("e2e", 4, 8 * MINUTE),
+      withFaults(withGuests("faults", 5, MINUTE)),
     ],
   },
 });

@@ -23,6 +23,7 @@ const COMMANDS = {
   check: { argv: ["scripts/check.mjs"] },
   "test:unit": { argv: ["scripts/test.mjs", "unit"] },
   test: { argv: ["scripts/test.mjs"], asRoot: true, needs: () => [...A_WHOLE_SIGN_IN, "person"], isUnattended: true },
+  faults: { argv: ["scripts/faults.mjs"], asRoot: true, needs: () => ["microvm", "image"], isUnattended: true },
   demo: {
     argv: ["dist/main.js", "demo"],
     asRoot: true,

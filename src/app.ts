@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { setInterval as every } from "node:timers/promises";
 import { join } from "node:path";
 import type { Config } from "./config/config.ts";
-import { pruneEvidence } from "./diagnosis/evidence.ts";
+import { pruneEvidence } from "./diagnosis/evidence-prune.ts";
 import { createKeyStore } from "./http/keys.ts";
 import { createServer } from "./http/server.ts";
 import { createImageStore, type ImageStore } from "./image/store.ts";
@@ -15,9 +15,11 @@ import { AppError, errnoOf, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createMetrics } from "./lib/metrics.ts";
 import { dataPaths, packageRoot } from "./lib/paths.ts";
-import { parseBridgeCidr } from "./network/lease.ts";
+import { createTracer } from "./lib/tracing.ts";
+import { parseBridgeCidr, vmmUids } from "./network/lease.ts";
 import { createLinuxNetwork } from "./network/linux.ts";
 import type { Network } from "./network/network.ts";
+import { bootSpans } from "./session/boot-trace.ts";
 import { createSessionService } from "./session/service.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./signin/providers.ts";
@@ -25,8 +27,6 @@ import { openDatabase } from "./state/db.ts";
 import { createQemuBackend } from "./vmm/qemu/backend.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
-/** Ports of a Linux bridge: no host has more guests. */
-const MAX_GUESTS = 1024;
 const REAP_INTERVAL_MS = 60_000;
 const METRICS_CACHE_MS = 2000;
 
@@ -70,6 +70,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     sessions: async () => countBy((await store.list({ isLive: true })).map((session) => session.state)),
     leaks: () => leaks(),
   });
+  const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
   const sessions = createSessionService({
     config,
     paths,
@@ -83,6 +84,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     receiptKey: loadReceiptKey(paths.receiptKey),
     logger,
     onStage: metrics.observeStage,
+    onBooted: (session, vm) => tracer.export(bootSpans(session, vm, new Date().toISOString())),
   });
   const reapDeps = { paths, db, ledger, network, vmm };
   const countLeaks = async (): Promise<number> => {
@@ -98,7 +100,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     const { removed, failed } = await reap(reapDeps, { dryRun: false });
     if (resumed.length > 0 || removed.length > 0) logger.info({ resumed, removed }, "reaped");
     if (failed.length > 0) logger.error({ failed }, "could not be removed");
-    await pruneEvidence(paths, config.evidence.keepDays);
+    const pruned = await pruneEvidence(paths, config.evidence);
+    if (pruned.length > 0) logger.info({ pruned }, "old evidence removed");
   };
   const tidyOrTell = (): Promise<void> =>
     tidy().catch((error: unknown) => logger.error({ error: messageOf(error) }, "tidying up failed; tried again soon"));
@@ -143,6 +146,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     cleanup.push("the network", async () => {
       if ((await ledger.held()).length === 0) await network.teardown();
     });
+    cleanup.push("the spans", () => tracer.flush());
     cleanup.push("the HTTP server", async () => app.close());
     cleanup.push("the sessions", () => sessions.stop());
     await cleanup.run();
@@ -186,7 +190,7 @@ const linuxNetwork = (config: Config, directory: string, logger: Logger): Networ
     ...parseBridgeCidr(config.network.cidr),
     table: config.network.table,
     allow: config.network.allow,
-    vmmUids: [config.vm.uidBase, config.vm.uidBase + MAX_GUESTS],
+    vmmUids: vmmUids(config.vm.uidBase),
     resolver: { directory, upstream: config.network.dns.upstream },
     logger,
   });

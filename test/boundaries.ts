@@ -18,7 +18,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   diagnosis: ["channel", "lib", "network", "vmm"],
   session: ["channel", "config", "diagnosis", "image", "ledger", "lib", "network", "signin", "state", "vmm"],
   http: ["config", "diagnosis", "image", "ledger", "lib", "network", "session", "signin", "state", "vmm"],
-  cli: ["client", "config", "demo", "image", "ledger", "lib", "signin", "vmm"],
+  doctor: ["config", "image", "lib", "network", "vmm"],
+  cli: ["client", "config", "demo", "diagnosis", "doctor", "image", "ledger", "lib", "signin", "vmm"],
   demo: ["client", "config", "image", "lib", "signin"],
   // Runs inside the microVM: whatever it imports is bundled into the image.
   guest: ["channel", "lib", "signin"],

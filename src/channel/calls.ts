@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { guestMethods, MAX_LINE_BYTES, rpcResponse } from "../contract/guest.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
+import { oneLine } from "../lib/terminal.ts";
 import type { CallOptions } from "./channel.ts";
 
 export interface Calls {
@@ -118,7 +119,7 @@ const noAnswer = (method: GuestMethod, timeoutMs: number): AppError =>
   );
 
 const refusal = (method: GuestMethod, error: { code: number; message: string }): AppError =>
-  new AppError("conflict", "guest-refused", `The guest agent refused "${method}": ${printable(error.message)}`, {
+  new AppError("conflict", "guest-refused", `The guest agent refused "${method}": ${oneLine(error.message)}`, {
     context: { method, rpcCode: error.code },
   });
 
@@ -135,6 +136,3 @@ const wrongShape = (method: GuestMethod, issues: { code?: string | undefined; pa
       },
     },
   );
-
-/** What a guest says ends up in terminals and pages: one line, no control characters, bounded. */
-const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ").slice(0, 300);

@@ -3,7 +3,9 @@ import { Command, CommanderError } from "commander";
 import { addConsole } from "./commands/console.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addDestroy } from "./commands/destroy.ts";
+import { addDiagnose } from "./commands/diagnose.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addEvidence } from "./commands/evidence.ts";
 import { addImage } from "./commands/image.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLogin } from "./commands/login.ts";
@@ -23,6 +25,8 @@ const COMMANDS = [
   addLs,
   addShow,
   addConsole,
+  addDiagnose,
+  addEvidence,
   addDestroy,
   addReap,
   addDoctor,

@@ -1,8 +1,13 @@
 /** Text for people, JSON for programs. What comes from a guest or a controller is stripped of terminal control. */
-import { stripVTControlCharacters } from "node:util";
+import { plainText } from "../lib/terminal.ts";
 
 export interface TextSink {
-  write(text: string): unknown;
+  /** `done` is called when the text is out, or cannot be any more. */
+  write(text: string, done?: (error?: Error | null) => void): unknown;
+  /** A person's terminal, not a file or a pipe. */
+  isTTY?: boolean;
+  /** Its width in characters. */
+  columns?: number;
 }
 
 export interface Output {
@@ -18,7 +23,7 @@ export interface Output {
 
 export const createOutput = (sinks: { stdout: TextSink; stderr: TextSink; isJson: () => boolean }): Output => {
   const { stdout, stderr, isJson } = sinks;
-  const line = (text: string): void => void stdout.write(`${plain(text)}\n`);
+  const line = (text: string): void => void stdout.write(`${plainText(text)}\n`);
   return {
     result: (value, text) => {
       if (isJson()) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
@@ -26,16 +31,13 @@ export const createOutput = (sinks: { stdout: TextSink; stderr: TextSink; isJson
     },
     jsonLine: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     line,
-    note: (text) => void stderr.write(`${plain(text)}\n`),
+    note: (text) => void stderr.write(`${plainText(text)}\n`),
   };
 };
 
-/** Without escape sequences and control characters, except line ends and tabs: a guest must not steer a terminal. */
-export const plain = (text: string): string => stripVTControlCharacters(text).replaceAll(/(?![\n\t])\p{Cc}/gu, "");
-
 /** Columns padded to their widest cell, with a heading. */
 export const table = (heading: string[], rows: string[][]): string[] => {
-  const cells = [heading, ...rows].map((row) => row.map((cell) => plain(cell).replaceAll(/\s+/g, " ")));
+  const cells = [heading, ...rows].map((row) => row.map((cell) => plainText(cell).replaceAll(/\s+/g, " ")));
   const widths = heading.map((_name, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   return cells.map((row) =>
     row

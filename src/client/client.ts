@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import {
   credentialsResponse,
+  diagnosisResponse,
   imageView,
   keyCreated,
   keyView,
@@ -11,6 +12,7 @@ import {
   sessionView,
   startResponse,
   vmView,
+  type DiagnosisResponse,
   type ImageView,
   type OpenRequest,
   type SessionView,
@@ -48,6 +50,12 @@ export interface Client {
   receipt(sessionId: string): Promise<Receipt>;
   /** The guest's console so far, as text. */
   console(sessionId: string): Promise<string>;
+  /** The same in pieces as it is written, until the session is over. Throws AppError `stream-broken`. */
+  followConsole(sessionId: string, signal?: AbortSignal): AsyncGenerator<string>;
+  /** A look at the session's microVM now, or the verdict of its end; takes a few seconds. */
+  diagnosis(sessionId: string): Promise<DiagnosisResponse>;
+  /** Everything known of a session: a tar, compressed with zstd. */
+  evidence(sessionId: string): Promise<Uint8Array>;
   providers(): Promise<ProviderRecipe[]>;
   images(): Promise<ImageView[]>;
   vms(): Promise<VmView[]>;
@@ -104,6 +112,22 @@ export const createClient = (options: ClientOptions): Client => {
     }
   };
 
+  const followConsole = async function* (sessionId: string, signal?: AbortSignal): AsyncGenerator<string> {
+    const path = `${sessionPath(sessionId)}/console?follow=true`;
+    const response = await transport.request(path, { accept: "text/plain", signal });
+    const decoder = new TextDecoder();
+    try {
+      for await (const piece of response.body ?? noBody()) yield decoder.decode(piece, { stream: true });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      options.signal?.throwIfAborted();
+      throw new AppError("unavailable", "stream-broken", "The connection to the controller broke off.", {
+        hint: "Ask again: what the guest wrote is kept.",
+        cause,
+      });
+    }
+  };
+
   const credentials = async (sessionId: string): Promise<Sealed | undefined> => {
     const response = await transport.request(`${sessionPath(sessionId)}/credentials`);
     if (response.status === 202) {
@@ -123,6 +147,12 @@ export const createClient = (options: ClientOptions): Client => {
     answer: (id, sealedAnswer) => tell(`${sessionPath(id)}/answer`, post({ sealedAnswer })),
     destroy: (id) => call(receipt, sessionPath(id), { method: "DELETE", timeoutMs: DESTROY_TIMEOUT_MS }),
     receipt: (id) => call(receipt, `${sessionPath(id)}/receipt`),
+    followConsole,
+    diagnosis: (id) => call(diagnosisResponse, `${sessionPath(id)}/diagnosis`),
+    evidence: async (id) =>
+      new Uint8Array(
+        await (await transport.request(`${sessionPath(id)}/evidence`, { accept: "application/zstd" })).arrayBuffer(),
+      ),
     console: async (id) => (await transport.request(`${sessionPath(id)}/console`, { accept: "text/plain" })).text(),
     providers: () => call(z.array(providerRecipe), "/api/providers"),
     images: () => call(z.array(imageView), "/api/images"),

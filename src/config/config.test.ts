@@ -28,7 +28,7 @@ describe("loadConfig", () => {
     expect(config.listen).toEqual({ kind: "tcp", host: "127.0.0.1", port: 4000 });
     expect(config.publicUrl).toBe("http://127.0.0.1:4000");
     expect(config.network.cidr).toBe("192.168.100.1/24");
-    expect(config.session).toEqual({ ttlSec: 900, unreachableSec: 120, maxPerUser: 2 });
+    expect(config.session).toEqual({ ttlSec: 900, unreachableSec: 120, deadlinesSec: {}, maxPerUser: 2 });
   });
 
   test("an unknown field is refused by its path", () => {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { parse } from "yaml";
 import { z } from "zod";
+import { bootStage } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { formatIssues } from "../lib/issues.ts";
 import type { Env } from "./env.ts";
@@ -58,12 +59,26 @@ const fileSchema = z.strictObject({
       ttlSec: z.int().min(60).max(3600).default(900),
       /** Seconds without an answer from http://<guest>:8080/health after which a session is given up. */
       unreachableSec: z.int().min(5).max(600).default(120),
+      /** Boot stage → seconds after the stage before; what is not named keeps its own (session/stages.ts). */
+      deadlinesSec: z.partialRecord(bootStage, z.int().min(1).max(3600)).default({}),
       maxPerUser: z.int().min(1).max(250).default(2),
     })
     .prefault({}),
   /** Provider name → fields laid over its recipe, e.g. `oidc: {issuer, clientId}`. */
   providers: z.record(z.string(), z.record(z.string(), z.unknown())).default({}),
-  evidence: z.strictObject({ keepDays: z.int().min(0).max(365).default(7) }).prefault({}),
+  evidence: z
+    .strictObject({
+      keepDays: z.int().min(0).max(365).default(7),
+      /** Of all sessions together; the oldest goes first. */
+      maxMib: z.int().min(1).max(1_048_576).default(1024),
+    })
+    .prefault({}),
+  telemetry: z
+    .strictObject({
+      /** Base address of an OpenTelemetry collector, OTLP over HTTP with JSON, e.g. http://127.0.0.1:4318. */
+      otlpEndpoint: z.url({ protocol: /^https?$/ }).optional(),
+    })
+    .prefault({}),
 });
 
 export type ConfigFile = z.input<typeof fileSchema>;

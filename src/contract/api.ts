@@ -1,5 +1,6 @@
 /** Shapes of the HTTP API (spec: product, "Interfaces"). Unknown fields are refused. */
 import { z } from "zod";
+import { diagnosis, facts } from "./diagnosis.ts";
 import { sealed } from "./guest.ts";
 import { providerName } from "./provider.ts";
 import { goneResource, sessionState, stageRecord, verdict } from "./session.ts";
@@ -65,6 +66,15 @@ export type SessionView = z.infer<typeof sessionView>;
 
 /** Server-sent event: the whole view after each change, so that a client that missed some is right again at once. */
 export const sessionEvent = sessionView;
+
+export const diagnosisResponse = z.object({
+  /** A look at the microVM as it is now; null when the session has none, and what was found when it failed is in `verdict`. */
+  diagnosis: diagnosis.nullable(),
+  facts: facts.nullable(),
+  verdict: verdict.nullable(),
+  stages: z.array(stageRecord),
+});
+export type DiagnosisResponse = z.infer<typeof diagnosisResponse>;
 
 export const openRequest = z.strictObject({
   /** What the tool wants to open. https, host on the provider's list, PKCE S256 where a callback is caught. */

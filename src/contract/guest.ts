@@ -4,6 +4,7 @@
  * result is parsed by these schemas, and none of it names a path, a port or a command on the host.
  */
 import { z } from "zod";
+import { guestMachine, guestUnits } from "./diagnosis.ts";
 
 export const GUEST_PROTOCOL = 1;
 
@@ -52,18 +53,6 @@ export const guestNetwork = z.strictObject({
 });
 
 const empty = z.strictObject({});
-
-const link = z.object({
-  name: shortText,
-  mac: shortText,
-  driver: shortText,
-  state: shortText,
-  hasCarrier: z.boolean(),
-  mtu: z.int(),
-});
-
-const address = z.object({ link: shortText, address: shortText, prefixLength: z.int(), origin: shortText });
-const route = z.object({ destination: shortText, gateway: shortText, link: shortText, origin: shortText });
 
 /** Method → shapes. Additions are allowed within one protocol number; a changed meaning needs a new number. */
 export const guestMethods = {
@@ -122,16 +111,10 @@ export const guestMethods = {
   },
   /** The tool's own reply for the waiting browser, sealed by the requester with the box's answer key. */
   answer: { params: z.strictObject({ sealedAnswer: base64.max(MAX_LINE_BYTES - 1024) }), result: empty },
-  network: {
-    params: empty,
-    result: z.object({
-      links: z.array(link).max(32),
-      addresses: z.array(address).max(64),
-      routes: z.array(route).max(64),
-      networkctl: z.string().max(16_384),
-      cmdline: z.string().max(4096),
-    }),
-  },
+  /** All that the guest knows of itself that can keep it from being reachable: what files tell, at once. */
+  facts: { params: empty, result: guestMachine },
+  /** The rest of it, which systemd has to be asked for. */
+  units: { params: empty, result: guestUnits },
   journal: {
     params: z.strictObject({
       unit: z

@@ -47,6 +47,12 @@ export const verdict = z.object({
   /** The stage that was being waited for, if it failed while starting. */
   stage: bootStage.nullable(),
   at: z.string(),
+  /** What else was found; most follows from the cause. */
+  consequences: z.array(z.object({ code: z.string(), sentence: z.string() })).default([]),
+  /** What was looked at and found in order, in words. */
+  ruledOut: z.array(z.string()).default([]),
+  /** Place in docs/verdicts.md; null for a verdict that no rule gave. */
+  anchor: z.string().nullable().default(null),
 });
 export type Verdict = z.infer<typeof verdict>;
 

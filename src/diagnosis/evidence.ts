@@ -1,126 +1,114 @@
-/** What is kept of a microVM before it is destroyed: bounded, without secrets, readable long after. */
-import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+/** What is kept of a microVM: bounded, without secrets, readable long after it and its controller are gone. */
+import { chmod, mkdir, open, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { GuestChannel } from "../channel/channel.ts";
+import { olderLog } from "../channel/call-log.ts";
+import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
 import type { StageRecord, Verdict } from "../contract/session.ts";
-import { errnoOf, messageOf } from "../lib/errors.ts";
-import { run } from "../lib/exec.ts";
-import type { DataPaths } from "../lib/paths.ts";
-import { boundConsole } from "../vmm/console.ts";
+import { errnoOf } from "../lib/errors.ts";
+import type { DataPaths, VmPaths } from "../lib/paths.ts";
+import { redactText, redactValue } from "../lib/redact.ts";
+import { createTerminalFilter } from "../lib/terminal.ts";
+import { boundConsole, CONSOLE_LIMIT_BYTES } from "../vmm/console.ts";
 
 export interface EvidenceInput {
-  sessionId: string;
-  vmId: string;
-  tap: string;
-  address: string;
+  /** Session and microVM in a few words: ids, provider, state, times. */
+  about: Record<string, unknown>;
+  vm: VmPaths;
   stages: StageRecord[];
   verdict: Verdict | null;
-  /** Asked for the guest's own view when it still answers. */
-  channel: GuestChannel | undefined;
+  /** Null when nobody looked: a session that ended well. */
+  facts: Facts | null;
+  diagnosis: Diagnosis | null;
+  /** The configuration without what it says of the host's files. */
+  config: unknown;
+  versions: Record<string, string>;
 }
 
-const FACT_TIMEOUT_MS = 3000;
+export interface EvidenceFile {
+  name: string;
+  content: Buffer;
+}
 
-/** Writes `<data>/evidence/<session>/`: console.log, vmm.log, facts.json. */
-export const keepEvidence = async (paths: DataPaths, input: EvidenceInput): Promise<void> => {
-  const folder = paths.evidence(input.sessionId);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const vm = paths.vm(input.vmId);
+/** Of a VMM's log: its end, where it says why it stopped. */
+const VMM_LOG_BYTES = 256 * 1024;
+
+/** All files of one session's evidence, every text of them redacted. */
+export const collectEvidence = async (input: EvidenceInput): Promise<EvidenceFile[]> => {
+  const { vm } = input;
   await boundConsole(vm.console);
-  await copyIfThere(vm.console, join(folder, "console.log"));
-  await copyIfThere(vm.vmmLog, join(folder, "vmm.log"));
-  const facts = {
-    stages: input.stages,
-    verdict: input.verdict,
-    host: input.verdict ? await hostFacts(input) : undefined,
-    guest: input.verdict ? await guestFacts(input.channel) : undefined,
+  const logs = {
+    "console.log": await readEnd(vm.console, CONSOLE_LIMIT_BYTES),
+    "vmm.log": await readEnd(vm.vmmLog, VMM_LOG_BYTES),
+    "channel.log": await readAll(olderLog(vm.channelLog), vm.channelLog),
   };
-  await writeFile(join(folder, "facts.json"), JSON.stringify(facts, undefined, 2), { mode: 0o600 });
+  return [
+    jsonFile("about.json", input.about),
+    jsonFile("versions.json", input.versions),
+    jsonFile("config.json", input.config),
+    jsonFile("stages.json", input.stages),
+    jsonFile("verdict.json", { verdict: input.verdict, diagnosis: input.diagnosis }),
+    jsonFile("facts.json", input.facts),
+    ...Object.entries(logs).flatMap(([name, text]) => (text === undefined ? [] : [logFile(name, text)])),
+  ];
+};
+
+/** Writes `<data>/evidence/<session>/`, over what was kept of it before. */
+export const keepEvidence = async (paths: DataPaths, sessionId: string, input: EvidenceInput): Promise<void> => {
+  const folder = paths.evidence(sessionId);
+  const files = await collectEvidence(input);
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, 0o700);
+  for (const { name, content } of files) await writeFile(join(folder, name), content, { mode: 0o600 });
+};
+
+/** What is kept of a session, or undefined. */
+export const readEvidence = async (paths: DataPaths, sessionId: string): Promise<EvidenceFile[] | undefined> => {
+  const folder = paths.evidence(sessionId);
+  const names = await unlessMissing(readdir(folder));
+  if (!names || names.length === 0) return undefined;
+  return Promise.all(names.toSorted().map(async (name) => ({ name, content: await readFile(join(folder, name)) })));
 };
 
 /** The kept console, or undefined. */
 export const readKeptConsole = async (paths: DataPaths, sessionId: string): Promise<Buffer | undefined> =>
-  readIfThere(join(paths.evidence(sessionId), "console.log"));
+  unlessMissing(readFile(join(paths.evidence(sessionId), "console.log")));
 
-export const readFacts = async (paths: DataPaths, sessionId: string): Promise<unknown> => {
-  const text = await readIfThere(join(paths.evidence(sessionId), "facts.json"));
-  return text && (JSON.parse(text.toString()) as unknown);
+const jsonFile = (name: string, value: unknown): EvidenceFile => ({
+  name,
+  content: Buffer.from(`${JSON.stringify(redactValue(value), undefined, 2)}\n`),
+});
+
+/** Colours stay; what else could steer the terminal of who reads it later goes, before it can split what is to be redacted. */
+const logFile = (name: string, text: string): EvidenceFile => {
+  const filter = createTerminalFilter({ canColour: true });
+  return { name, content: Buffer.from(redactText(filter.push(text)) + filter.end()) };
 };
 
-/** Removes what is older than `keepDays`. Returns the folders removed. */
-export const pruneEvidence = async (paths: DataPaths, keepDays: number): Promise<string[]> => {
-  const root = join(paths.root, "evidence");
-  const oldest = Date.now() - keepDays * 86_400_000;
-  const removed: string[] = [];
-  for (const name of await readdir(root).catch(emptyWhenMissing)) {
-    const folder = join(root, name);
-    if ((await stat(folder)).mtimeMs >= oldest) continue;
-    await rm(folder, { recursive: true, force: true });
-    removed.push(name);
-  }
-  return removed;
-};
-
-/** Lines for a verdict that show the guest's own view of its network, or why there is none. */
-export const guestNetworkLines = async (channel: GuestChannel): Promise<string[]> => {
+/** The last `limit` bytes of a file as text, or undefined. */
+const readEnd = async (file: string, limit: number): Promise<string | undefined> => {
+  const handle = await unlessMissing(open(file, "r"));
+  if (!handle) return undefined;
   try {
-    const report = await channel.call("network", {}, { timeoutMs: FACT_TIMEOUT_MS });
-    return [
-      ...report.addresses.map((a) => `guest address: ${a.link} ${a.address}/${a.prefixLength} (${a.origin})`),
-      ...report.networkctl
-        .split("\n")
-        .map((line) => line.trim())
-        .filter((line) => /^(State|Network File|Online state|Setup|.*degraded|.*configuring)/i.test(line))
-        .map((line) => `networkctl: ${line}`),
-    ];
-  } catch (error) {
-    return [`the guest's own view is missing: ${messageOf(error)}`];
+    const { size } = await handle.stat();
+    const length = Math.min(size, limit);
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+    return buffer.toString("utf8", 0, bytesRead);
+  } finally {
+    await handle.close();
   }
 };
 
-const hostFacts = async (input: EvidenceInput): Promise<Record<string, unknown>> => {
-  const ask = async (file: string, args: string[]): Promise<unknown> => {
-    try {
-      return JSON.parse((await run(file, args, { timeoutMs: FACT_TIMEOUT_MS })).stdout || "null");
-    } catch (error) {
-      return { error: messageOf(error) };
-    }
-  };
-  const [tap, port, neighbour] = await Promise.all([
-    ask("ip", ["-j", "-s", "link", "show", "dev", input.tap]),
-    ask("bridge", ["-j", "-d", "link", "show", "dev", input.tap]),
-    ask("ip", ["-j", "neigh", "show", "to", input.address]),
-  ]);
-  return { tap, port, neighbour };
+const readAll = async (...files: string[]): Promise<string | undefined> => {
+  const texts = await Promise.all(files.map((file) => unlessMissing(readFile(file, "utf8"))));
+  const found = texts.filter((text) => text !== undefined);
+  return found.length === 0 ? undefined : found.join("");
 };
 
-const guestFacts = async (channel: GuestChannel | undefined): Promise<unknown> => {
-  if (!channel) return { error: "the channel was not open" };
+const unlessMissing = async <T>(work: Promise<T>): Promise<T | undefined> => {
   try {
-    return await channel.call("network", {}, { timeoutMs: FACT_TIMEOUT_MS });
-  } catch (error) {
-    return { error: messageOf(error) };
-  }
-};
-
-const copyIfThere = async (from: string, to: string): Promise<void> => {
-  try {
-    await copyFile(from, to);
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-  }
-};
-
-const readIfThere = async (file: string): Promise<Buffer | undefined> => {
-  try {
-    return await readFile(file);
+    return await work;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
-};
-
-const emptyWhenMissing = (error: unknown): string[] => {
-  if (errnoOf(error) === "ENOENT") return [];
-  throw error;
 };

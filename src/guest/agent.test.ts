@@ -172,16 +172,7 @@ test("takes its identity, each part by itself", async () => {
   expect(programs).toEqual([["date", "--set=@1900000000.123"]]);
 });
 
-test("reports what programs say, without control characters and within one line", async () => {
-  expect(await call("network", {})).toMatchObject({
-    links: [
-      { name: "lo", hasCarrier: true, driver: "" },
-      { name: "eth0", mac: "06:00:c0:a8:64:05", hasCarrier: false },
-    ],
-    addresses: [{ link: "eth0", address: "192.168.100.5", prefixLength: 24, origin: "static" }],
-    routes: [{ destination: "default", gateway: "192.168.100.1", link: "eth0", origin: "static" }],
-    networkctl: "Failed to connect to network service",
-  });
+test("gives the end of its journal, without control characters and within one line", async () => {
   const { text } = await call("journal", { lines: 500, unit: "sallyport-agent.service" });
   expect(text.endsWith("\nlast line\n")).toBe(true);
   expect(text).not.toContain("\u001b");

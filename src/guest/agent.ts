@@ -2,6 +2,7 @@
 import { run } from "../lib/exec.ts";
 import { createBrowser } from "./browser.ts";
 import { createCatcher } from "./catcher.ts";
+import { machineFacts } from "./facts.ts";
 import { startHealthServer } from "./health-server.ts";
 import { createIdentity } from "./identity.ts";
 import { createMachine } from "./machine.ts";
@@ -9,6 +10,7 @@ import { createPort, type Device } from "./port.ts";
 import { createReport } from "./report.ts";
 import { createRpcServer, type Handlers } from "./server.ts";
 import { createSessionHolder } from "./session.ts";
+import { unitFacts } from "./unit-facts.ts";
 import { startWaitingPage } from "./waiting-page.ts";
 
 export interface AgentOptions {
@@ -36,7 +38,7 @@ export const startAgent = async (options: AgentOptions): Promise<Agent> => {
   const browser = createBrowser({ root, waitingPageUrl: page.url, runProgram });
   const identity = createIdentity({ root, session, runProgram });
   const catcher = createCatcher({ session });
-  const report = createReport({ root, runProgram });
+  const report = createReport({ runProgram });
   const health = await startHealthServer(options.healthPort);
 
   const handlers: Handlers = {
@@ -47,7 +49,8 @@ export const startAgent = async (options: AgentOptions): Promise<Agent> => {
     listen: async ({ port, path }) => catcher.listen(port, path),
     collect: async ({ waitMs }) => ({ caught: (await catcher.collect(waitMs)) ?? null }),
     answer: async ({ sealedAnswer }) => catcher.answer(sealedAnswer),
-    network: async () => report.network(),
+    facts: async () => machineFacts({ root, browser: () => browser.state() }),
+    units: async () => unitFacts({ root, runProgram }),
     journal: async ({ unit, lines }) => report.journal(lines, unit),
   };
 

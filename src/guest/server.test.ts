@@ -9,7 +9,18 @@ const refuse = async (): Promise<never> => {
 
 const ask = async (request: unknown, overrides: Partial<Handlers> = {}) => {
   const sent: string[] = [];
-  const names = ["hello", "configure", "health", "open", "listen", "collect", "answer", "network", "journal"] as const;
+  const names = [
+    "hello",
+    "configure",
+    "health",
+    "open",
+    "listen",
+    "collect",
+    "answer",
+    "facts",
+    "units",
+    "journal",
+  ] as const;
   const handlers = { ...Object.fromEntries(names.map((name) => [name, refuse])), ...overrides } as Handlers;
   const server = createRpcServer({ handlers, send: (line) => sent.push(line), log: () => {} });
   await server.handleLine(typeof request === "string" ? request : JSON.stringify(request));

@@ -13,6 +13,7 @@ import {
 import type { Logger } from "../lib/logger.ts";
 import type { App, HttpContext } from "./context.ts";
 import { installErrorHandler } from "./errors.ts";
+import { registerEvidence } from "./routes/evidence.ts";
 import { registerMeta } from "./routes/meta.ts";
 import { registerOperator } from "./routes/operator.ts";
 import { registerSession } from "./routes/session.ts";
@@ -61,7 +62,14 @@ export const createServer = async (context: HttpContext, logger: Logger): Promis
 
   await app.register(async (scoped) => {
     const routes = scoped.withTypeProvider<ZodTypeProvider>();
-    for (const register of [registerStart, registerSession, registerViewer, registerOperator, registerMeta])
+    for (const register of [
+      registerStart,
+      registerSession,
+      registerEvidence,
+      registerViewer,
+      registerOperator,
+      registerMeta,
+    ])
       register(routes, context);
   });
   return app;

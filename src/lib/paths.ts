@@ -23,6 +23,7 @@ export const vmPaths = (root: string) => ({
   config: join(root, "config.json"),
   console: join(root, "console.log"),
   vmmLog: join(root, "vmm.log"),
+  channelLog: join(root, "channel.log"),
   /** Sockets in a folder that belongs to the VMM's own user. */
   run: join(root, "run"),
   channel: join(root, "run", "channel.sock"),

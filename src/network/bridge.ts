@@ -38,6 +38,9 @@ export const ensureBridge = async (options: BridgeOptions): Promise<void> => {
   await ip("link", "set", "dev", bridge, "up");
 };
 
+/** Two controllers may share a host, but not a bridge: its alias says whose it is. */
+export const ownerOf = (resolverDirectory: string): string => `sallyport ${resolverDirectory}`;
+
 export const removeBridge = async (options: BridgeOptions): Promise<void> => {
   const found = await findLink(options.bridge);
   if (found && isOurs(found, bridgeMac(options.gateway))) await ipRemove("link", "delete", "dev", options.bridge);
@@ -53,7 +56,9 @@ export const bridgeMac = (gateway: string): string => {
   return ["06", "00", ...(hex.match(/../g) ?? [])].join(":");
 };
 
-const isOurs = (link: Link, mac: string): boolean => link.linkinfo?.info_kind === "bridge" && link.address === mac;
+/** Whether a link is the bridge that `ensureBridge` made for this gateway. */
+export const isOurs = (link: Pick<Link, "address" | "linkinfo">, mac: string): boolean =>
+  link.linkinfo?.info_kind === "bridge" && link.address === mac;
 
 const ensureAddress = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
   const wanted = `${gateway}/${prefixLength}`;
@@ -63,7 +68,8 @@ const ensureAddress = async ({ bridge, gateway, prefixLength }: BridgeOptions): 
   if (addresses.length === 0) await ip("address", "add", wanted, "dev", bridge);
 };
 
-const refuseTakenRange = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
+/** Throws AppError `range-taken`. */
+export const refuseTakenRange = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
   const range = parseRange(`${gateway}/${prefixLength}`);
   const clash = (await routes()).find(({ dst, dev }) => {
     if (dev === undefined || dev === bridge || dst === "default") return false;

@@ -24,11 +24,15 @@ export const expelGuest = async (table: string, nic: GuestNic): Promise<void> =>
   if (await isAdmitted(table, nic)) await nft(`delete element inet ${table} guests { ${guestElement(nic)} }\n`);
 };
 
-export const isAdmitted = async (table: string, nic: GuestNic): Promise<boolean> => {
-  const listing = guestsListing.parse((await query("set", "inet", table, "guests")) ?? { nftables: [] });
-  return listing.nftables
-    .flatMap((entry) => entry.set?.elem ?? [])
-    .some(({ concat: [address, mac] }) => address === nic.address && mac === nic.mac);
+export const isAdmitted = async (table: string, { address, mac }: GuestNic): Promise<boolean> =>
+  (await admittedGuests(table))?.some((guest) => guest.address === address && guest.mac === mac) ?? false;
+
+/** The guests that the firewall lets pass; undefined when there is no table. */
+export const admittedGuests = async (table: string): Promise<{ address: string; mac: string }[] | undefined> => {
+  const raw = await query("set", "inet", table, "guests");
+  if (raw === undefined) return undefined;
+  const elements = guestsListing.parse(raw).nftables.flatMap((entry) => entry.set?.elem ?? []);
+  return elements.map(({ concat: [address = "", mac = ""] }) => ({ address, mac }));
 };
 
 /** Packets per counter since the table was made; undefined when there is no table. */

@@ -4,6 +4,9 @@ import { sql } from "kysely";
 import type { Db } from "../state/db.ts";
 import { formatAddress, parseAddress } from "./ipv4.ts";
 
+/** facts: BR_PORT_BITS is 10. */
+const BRIDGE_PORTS = 1024;
+
 export interface Range {
   /** The bridge's own address. */
   gateway: string;
@@ -30,6 +33,9 @@ export const guestAddresses = ({ gateway, prefixLength }: Range): string[] => {
 /** Position in the range: the last number of the address for a /24. Distinct per guest, stable, small. */
 export const hostNumber = (address: string, { prefixLength }: Range): number =>
   parseAddress(address) % 2 ** (32 - prefixLength);
+
+/** Users that VMMs run as, first and last: one for each port that a Linux bridge can have. */
+export const vmmUids = (uidBase: number): [number, number] => [uidBase, uidBase + BRIDGE_PORTS];
 
 /** Locally administered MAC that carries the address, so that each is known from the other. */
 export const macOf = (address: string): string =>

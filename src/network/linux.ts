@@ -2,7 +2,7 @@
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createMutex } from "../lib/mutex.ts";
-import { ensureBridge, removeBridge } from "./bridge.ts";
+import { ensureBridge, ownerOf, removeBridge } from "./bridge.ts";
 import { admitGuest, applyFirewall, expelGuest, isAdmitted, removeFirewall } from "./firewall.ts";
 import { BLOCKED_RANGES } from "./firewall-rules.ts";
 import { findLink } from "./ip.ts";
@@ -12,6 +12,7 @@ import type { GuestNic, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";
 import { setSysctl } from "./sysctl.ts";
 import { ensureTap, joinBridge, listTaps, removeTap } from "./tap.ts";
+import { viewNic } from "./view.ts";
 
 export interface LinuxNetworkOptions {
   bridge: string;
@@ -36,8 +37,7 @@ const overlap = (a: string, b: string): boolean => overlaps(parseRange(a), parse
  */
 export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const { bridge, gateway, prefixLength, table } = options;
-  // Two controllers may share a host, but not a bridge: this is who made it.
-  const owner = `sallyport ${options.resolver.directory}`;
+  const owner = ownerOf(options.resolver.directory);
   const exclusive = createMutex();
   const attached = new Map<string, GuestNic>();
 
@@ -47,6 +47,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   };
 
   return {
+    bridge,
     gateway,
     prefixLength,
 
@@ -88,6 +89,9 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         firewall: await isAdmitted(table, nic),
         neighbour: await isPinned(nic, bridge),
       })),
+
+    // Not exclusive: a change that hangs is what diagnosis may be after.
+    view: (nic) => viewNic(nic, { bridge, gateway, table }),
 
     listTaps: () => exclusive(() => listTaps({ bridge, owner })),
 

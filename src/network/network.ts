@@ -1,3 +1,5 @@
+import type { NicView } from "./view.ts";
+
 /** The host's side of every guest's network. Implemented by linux.ts; a fake for tests keeps a set in memory. */
 export interface GuestNic {
   /** Interface name, at most 15 characters. */
@@ -16,6 +18,7 @@ export interface NicPresence {
 }
 
 export interface Network {
+  readonly bridge: string;
   /** Gateway address, prefix length and resolver that a guest is told. */
   readonly gateway: string;
   readonly prefixLength: number;
@@ -26,6 +29,8 @@ export interface Network {
   /** Removes all of `attach`. Idempotent. */
   detach(nic: GuestNic): Promise<void>;
   presence(nic: GuestNic): Promise<NicPresence>;
+  /** Everything of `ensure` and `attach` as it is now, for diagnosis. */
+  view(nic: GuestNic): NicView;
   /** TAPs that carry our prefix, owned or not. */
   listTaps(): Promise<string[]>;
   removeTap(tap: string): Promise<void>;

@@ -128,7 +128,8 @@ const findRunning = async (directory: string): Promise<{ process: ProcessIdentit
 /** dnsmasq writes its number there; what matters is that the argument names whose it is. */
 const markOf = (directory: string): string => `--pid-file=${join(directory, "dnsmasq.pid")}`;
 
-const answers = async (address: string): Promise<boolean> => {
+/** Whether our resolver, and no other server, answers on the address; within a second. */
+export const answers = async (address: string): Promise<boolean> => {
   const resolver = new Resolver({ timeout: 1_000, tries: 1 });
   resolver.setServers([address]);
   try {

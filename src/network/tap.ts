@@ -28,7 +28,8 @@ export const joinBridge = async ({ tap, mac }: GuestNic, bridge: string): Promis
   await ip("link", "set", "dev", tap, "up");
 };
 
-const PORT_OPTIONS = "isolated on locked on learning off flood off mcast_flood off bcast_flood off".split(" ");
+/** For `bridge link set dev <tap>`. */
+export const PORT_OPTIONS = "isolated on locked on learning off flood off mcast_flood off bcast_flood off".split(" ");
 
 export const removeTap = (tap: string): Promise<void> => ipRemove("link", "delete", "dev", tap);
 

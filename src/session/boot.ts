@@ -1,15 +1,15 @@
 /** From a started VMM to a browser that is proven: each stage is asked until it passes, misses its deadline, or the VMM dies. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { GuestChannel } from "../channel/channel.ts";
 import { GUEST_PROTOCOL, type GuestParams } from "../contract/guest.ts";
 import type { BootStage, StageRecord, Verdict } from "../contract/session.ts";
-import { guestNetworkLines } from "../diagnosis/evidence.ts";
+import { parseConsole } from "../diagnosis/console-facts.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { oneLine } from "../lib/terminal.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { boundConsole, consoleTail } from "../vmm/console.ts";
-import { STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
+import { deadlineMsOf, STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
 
 const ASK_INTERVAL_MS = 500;
 
@@ -17,9 +17,12 @@ const ASK_INTERVAL_MS = 500;
 export class SessionFailure extends Error {
   override name = "SessionFailure";
   readonly verdict: Verdict;
-  constructor(verdict: Verdict, cause?: unknown) {
+  /** Only what was noticed: diagnosis looks for the cause behind it. */
+  readonly isSymptom: boolean;
+  constructor(verdict: Verdict, { isSymptom, cause }: { isSymptom: boolean; cause?: unknown }) {
     super(verdict.sentence, { cause });
     this.verdict = verdict;
+    this.isSymptom = isSymptom;
   }
 }
 
@@ -50,7 +53,7 @@ export const awaitBrowser = async (options: BootOptions): Promise<void> => {
 };
 
 const passStage = async (rule: StageRule, options: BootOptions): Promise<void> => {
-  const deadline = performance.now() + rule.deadlineMs(options);
+  const deadline = performance.now() + deadlineMsOf(rule, options);
   let lastSeen: string | undefined;
   for (;;) {
     options.signal.throwIfAborted();
@@ -58,9 +61,10 @@ const passStage = async (rule: StageRule, options: BootOptions): Promise<void> =
     if (seen === undefined) return;
     if (seen !== lastSeen) options.logger.info({ stage: rule.stage, seen }, "waiting");
     lastSeen = seen;
-    await failWhenExited(options.process, options.consoleFile, rule.stage);
+    await failWhenExited(options.process, rule.stage);
+    await failWhenStopped(options.consoleFile, rule.stage);
     await boundConsole(options.consoleFile);
-    if (performance.now() >= deadline) throw await missedDeadline(rule, options, seen);
+    if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
     await sleep(ASK_INTERVAL_MS, undefined, { signal: options.signal });
   }
 };
@@ -75,8 +79,9 @@ const introduce = async ({ channel, configure, signal }: BootOptions): Promise<v
         code: "agent-protocol",
         sentence: `The image's agent speaks protocol ${hello.protocol}, this controller ${GUEST_PROTOCOL}.`,
         hint: "Build the image again: sallyport image build.",
-        evidence: [`agent version ${hello.agentVersion}`],
+        evidence: [`agent version ${oneLine(hello.agentVersion)}`],
       }),
+      { isSymptom: false },
     );
   }
   await channel.call(
@@ -86,40 +91,47 @@ const introduce = async ({ channel, configure, signal }: BootOptions): Promise<v
   );
 };
 
-/** Throws SessionFailure `vmm-exited` when the process is gone, with the end of the console. */
-export const failWhenExited = async (
-  process: ProcessIdentity,
-  consoleFile: string,
-  stage: BootStage | null,
-): Promise<void> => {
+/** Throws SessionFailure `vmm-exited` when the process is gone. */
+export const failWhenExited = async (process: ProcessIdentity, stage: BootStage | null): Promise<void> => {
   if (await isAlive(process)) return;
   throw new SessionFailure(
     newVerdict(stage, {
       code: "vmm-exited",
       sentence: "The virtual machine ended by itself: its process is gone.",
       hint: "The guest rebooted or crashed (see the console's last lines), or somebody killed the process; start a new sign-in.",
-      evidence: [`process ${process.pid} is not there`, ...(await consoleLines(consoleFile))],
+      evidence: [`process ${process.pid} is not there`],
     }),
+    { isSymptom: true },
   );
 };
 
-const missedDeadline = async (rule: StageRule, options: BootOptions, seen: string): Promise<SessionFailure> =>
+/** Lines of the console's end that are looked at while a stage is awaited. */
+const CONSOLE_LINES = 200;
+
+/** A guest that says itself that nothing more will come is not waited for. Throws SessionFailure `guest-stopped`. */
+const failWhenStopped = async (consoleFile: string, stage: BootStage): Promise<void> => {
+  const text = (await consoleTail(consoleFile, CONSOLE_LINES)).join("\n");
+  const { panic, isEmergencyShell } = parseConsole(text, text.length, 0);
+  if (panic === null && !isEmergencyShell) return;
+  throw new SessionFailure(
+    newVerdict(stage, {
+      code: "guest-stopped",
+      sentence: "The guest stopped in the middle of its start.",
+      hint: "Read the end of its console.",
+      evidence: [],
+    }),
+    { isSymptom: true },
+  );
+};
+
+const missedDeadline = (rule: StageRule, options: BootOptions, seen: string): SessionFailure =>
   new SessionFailure(
     newVerdict(rule.stage, {
       ...rule.missed,
-      evidence: [
-        `waited ${rule.deadlineMs(options) / 1000} s; last seen: ${seen}`,
-        ...(await networkLines(rule.stage, options.channel)),
-        ...(await consoleLines(options.consoleFile)),
-      ],
+      evidence: [`waited ${deadlineMsOf(rule, options) / 1000} s; last seen: ${seen}`],
     }),
+    { isSymptom: true },
   );
-
-const networkLines = async (stage: BootStage, channel: GuestChannel): Promise<string[]> =>
-  stage === "addressed" || stage === "reachable" ? guestNetworkLines(channel) : [];
-
-const consoleLines = async (file: string): Promise<string[]> =>
-  (await consoleTail(file, 8)).map((line) => `console: ${line}`);
 
 /** A microVM that could not be started: the backend's own sentence is the verdict. Rethrows what is no AppError. */
 export const launchFailure = (error: unknown): never => {
@@ -131,7 +143,7 @@ export const launchFailure = (error: unknown): never => {
       hint: error.hint ?? "Run sallyport doctor on this host.",
       evidence: [],
     }),
-    error,
+    { isSymptom: true, cause: error },
   );
 };
 
@@ -147,4 +159,11 @@ export const unexpected = (error: unknown): Verdict =>
 export const newVerdict = (
   stage: BootStage | null,
   parts: Pick<Verdict, "code" | "sentence" | "hint" | "evidence">,
-): Verdict => ({ ...parts, stage, at: new Date().toISOString() });
+): Verdict => ({
+  ...parts,
+  stage,
+  at: new Date().toISOString(),
+  consequences: [],
+  ruledOut: [],
+  anchor: null,
+});

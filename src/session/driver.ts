@@ -1,20 +1,26 @@
 /** The single owner of one session's transitions, from the request to the receipt. One driver per live session. */
 import type { KeyObject } from "node:crypto";
+import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Sealed } from "../contract/guest.ts";
-import type { StageRecord, Verdict } from "../contract/session.ts";
-import { keepEvidence } from "../diagnosis/evidence.ts";
+import type { StageRecord } from "../contract/session.ts";
+import type { Examination } from "../diagnosis/diagnosis.ts";
+import type { EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
 import { signReceipt } from "../ledger/receipt.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createMutex } from "../lib/mutex.ts";
 import type { CheckedUrl } from "../signin/url-check.ts";
-import { awaitBrowser, failWhenExited, launchFailure, newVerdict, SessionFailure, unexpected } from "./boot.ts";
+import { awaitBrowser, failWhenExited, launchFailure, newVerdict, SessionFailure } from "./boot.ts";
 import { collectSealed } from "./collect.ts";
+import { evidenceOf } from "./evidence.ts";
+import { examineMicrovm } from "./examine.ts";
 import { guestIdentity } from "./identity.ts";
 import type { MicrovmDeps, Microvms, RunningMicrovm } from "./microvm.ts";
+import { failureVerdict, keepRecord, type Body } from "./post-mortem.ts";
+import { receiptBodyOf } from "./receipt-body.ts";
 import { isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm, SessionChange } from "./store.ts";
 import { watchGuest } from "./watch.ts";
@@ -28,6 +34,8 @@ export interface DriverDeps extends MicrovmDeps {
   providerTitle: (provider: string) => string;
   /** Told how long each boot stage took, in seconds. */
   onStage: (stage: string, seconds: number) => void;
+  /** Told once when a boot is over, passed or not. */
+  onBooted: (session: Session, vm: Microvm | undefined) => void;
 }
 
 /** Why a driver stops: the session ends, or the controller does and leaves the microVM running. */
@@ -154,17 +162,30 @@ export class SessionDriver {
     }
   }
 
+  /** What is to be said of the microVM now. Undefined before there is one. */
+  async diagnose(): Promise<Examination | undefined> {
+    return examineMicrovm(this.#deps, this.#session, this.#vm, { channel: this.#channel, isOverdue: false });
+  }
+
+  /** The same evidence that is kept at the end, as it is now. Undefined before there is a microVM. */
+  async evidence(): Promise<EvidenceFile[] | undefined> {
+    const examination = await this.diagnose();
+    if (!this.#vm || !examination) return undefined;
+    return evidenceOf(this.#deps, this.#session, this.#vm, { verdict: null, examination });
+  }
+
   async #live(image: Image | undefined): Promise<never> {
     if (this.#session.state === "requested") await this.#change({ state: "starting" });
     const vm = await this.#ensureRunning(image);
     const paths = this.#deps.paths.vm(vm.id);
-    const channel = connectChannel({ socketPath: paths.channel, logger: this.#logger });
+    const channel = withCallLog(connectChannel({ socketPath: paths.channel, logger: this.#logger }), paths.channelLog);
     this.#channel = channel;
     const context = {
       address: vm.address,
       consoleFile: paths.console,
       channel,
       unreachableSec: this.#deps.config.session.unreachableSec,
+      deadlinesSec: this.#deps.config.session.deadlinesSec,
       process: vm.process,
       logger: this.#logger,
       signal: this.#stop.signal,
@@ -193,7 +214,7 @@ export class SessionDriver {
     if (!image) {
       const vm = this.#vm;
       if (vm.process) {
-        await failWhenExited(vm.process, this.#deps.paths.vm(vm.id).console, null);
+        await failWhenExited(vm.process, null);
         // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
         await this.#deps.microvms.adopt(vm);
         return { ...vm, process: vm.process };
@@ -205,6 +226,7 @@ export class SessionDriver {
           hint: "Start a new sign-in; nothing was signed in yet.",
           evidence: [],
         }),
+        { isSymptom: false },
       );
     }
     const startedAt = this.#session.createdAt;
@@ -219,15 +241,14 @@ export class SessionDriver {
 
   async #failure(error: unknown): Promise<SessionChange> {
     if (!(error instanceof SessionFailure)) this.#logger.error({ err: error }, "session failed unexpectedly");
-    const verdict = error instanceof SessionFailure ? error.verdict : unexpected(error);
-    await this.#keepEvidence(verdict);
-    return { state: "failed", outcome: "failed", verdict };
+    return { state: "failed", outcome: "failed", verdict: await failureVerdict(error, this.#body()) };
   }
 
   /** What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. */
   async #destroy(ending: SessionChange | undefined): Promise<void> {
     if (this.#session.receipt) return;
-    if (ending?.state === "completing") await this.#keepEvidence(null);
+    const body = this.#body();
+    if (body && ending?.state === "completing") await keepRecord(body, null, undefined);
     if (ending) {
       await this.#change(ending).catch((error: unknown) =>
         this.#logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
@@ -236,38 +257,14 @@ export class SessionDriver {
     this.#channel?.close();
     const gone = await this.#deps.microvms.destroy(this.#vm);
     if (ending && this.#session.state !== ending.state) await this.#change(ending);
-    const receipt = signReceipt(
-      {
-        version: 1,
-        sessionId: this.#session.id,
-        provider: this.#session.provider,
-        userId: this.#session.userId,
-        vmId: this.#vm.id,
-        imageDigest: this.#vm.imageDigest,
-        startedAt: this.#session.createdAt,
-        destroyedAt: new Date().toISOString(),
-        outcome: this.#session.outcome ?? "failed",
-        gone,
-      },
-      this.#deps.receiptKey,
-    );
+    const receipt = signReceipt(receiptBodyOf(this.#session, this.#vm, gone), this.#deps.receiptKey);
     const end = this.#session.state === "completing" ? { state: "destroyed" as const } : {};
     await this.#change({ ...end, sealed: null, receipt });
   }
 
-  /** Evidence is worth much, destruction more: a full disk must not keep a microVM alive. */
-  async #keepEvidence(verdict: Verdict | null): Promise<void> {
-    const { id: vmId, tap, address } = this.#vm;
-    const { id: sessionId, stages } = this.#session;
-    await keepEvidence(this.#deps.paths, {
-      sessionId,
-      vmId,
-      tap,
-      address,
-      stages,
-      verdict,
-      channel: this.#channel,
-    }).catch((error: unknown) => this.#logger.error({ error: messageOf(error) }, "evidence could not be kept"));
+  #body(): Body | undefined {
+    const vm = this.#vm;
+    return vm && { deps: this.#deps, session: this.#session, vm, channel: this.#channel, logger: this.#logger };
   }
 
   async #recordStages(stages: StageRecord[]): Promise<void> {
@@ -294,6 +291,7 @@ export class SessionDriver {
     this.#session = await this.#deps.store.change(this.#session, change);
     if (this.#session.state !== before) {
       this.#logger.info({ from: before, to: this.#session.state, verdict: this.#session.verdict?.code }, "session");
+      if (before === "starting") this.#deps.onBooted(this.#session, this.#vm);
     }
     this.#deps.onChange(this.#session);
   }

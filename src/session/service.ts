@@ -5,6 +5,8 @@ import { checkAuthorizeUrl } from "../signin/url-check.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Sealed } from "../contract/guest.ts";
 import type { Receipt } from "../contract/session.ts";
+import type { Examination } from "../diagnosis/diagnosis.ts";
+import { readEvidence, type EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { newPairingCode, newSessionId } from "../lib/id.ts";
@@ -23,6 +25,8 @@ export interface ServiceDeps extends MicrovmDeps {
   logger: DriverDeps["logger"];
   /** Told how long each boot stage took, for metrics. */
   onStage: DriverDeps["onStage"];
+  /** Told when a boot is over, for tracing. */
+  onBooted: DriverDeps["onBooted"];
 }
 
 export interface Started {
@@ -184,6 +188,26 @@ export const createSessionService = (deps: ServiceDeps) => {
       const { receipt } = await get(id);
       if (receipt) return receipt;
       throw stopping();
+    },
+
+    /** A look at the session's microVM now; undefined when it has none any more, or none yet. */
+    diagnose: async (id: string): Promise<Examination | undefined> => {
+      const { state } = await get(id);
+      // From `completing` on the microVM is being taken apart.
+      return isOver(state) || state === "completing" ? undefined : lives.get(id)?.driver.diagnose();
+    },
+
+    /** What there is to know of a session, alive or over. Throws AppError `no-evidence`. */
+    evidence: async (id: string): Promise<EvidenceFile[]> => {
+      const session = await get(id);
+      const driver = lives.get(id)?.driver;
+      // From `completing` on the microVM is being taken apart; what was kept of it before is whole.
+      const isWhole = !isOver(session.state) && session.state !== "completing";
+      const files = (isWhole ? await driver?.evidence() : undefined) ?? (await readEvidence(deps.paths, id));
+      if (files) return files;
+      throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
+        hint: "Evidence is kept for a few days, and within a size for all sessions (evidence.keepDays, evidence.maxMib).",
+      });
     },
 
     /** Calls back after each change until the returned function is called. Throws `too-many-streams` (429). */

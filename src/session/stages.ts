@@ -4,6 +4,7 @@
  * 40 s; a healthy one under KVM passes long before.
  */
 import type { GuestChannel } from "../channel/channel.ts";
+import { oneLine } from "../lib/terminal.ts";
 import type { BootStage } from "../contract/session.ts";
 import { consoleSize } from "../vmm/console.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
@@ -14,6 +15,8 @@ export interface StageContext {
   channel: GuestChannel;
   /** Seconds after which an unreachable guest is given up. */
   unreachableSec: number;
+  /** Deadlines that the configuration sets in place of the rules' own. */
+  deadlinesSec: Partial<Record<BootStage, number>>;
 }
 
 export interface StageRule {
@@ -25,6 +28,12 @@ export interface StageRule {
   /** The verdict when the deadline is missed. */
   missed: { code: string; sentence: string; hint: string };
 }
+
+/** How long a stage may take from the one before it. */
+export const deadlineMsOf = (rule: StageRule, context: StageContext): number => {
+  const configuredSec = context.deadlinesSec[rule.stage];
+  return configuredSec === undefined ? rule.deadlineMs(context) : configuredSec * 1000;
+};
 
 const CALL = { timeoutMs: 3000 };
 const PROBE_MS = 2000;
@@ -61,7 +70,9 @@ export const STAGE_RULES: readonly StageRule[] = [
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
     check: async ({ channel, address }) => {
       const seen = (await channel.call("health", {}, CALL)).address;
-      return seen?.split("/")[0] === address ? undefined : `eth0 has ${seen ?? "no IPv4 address"}`;
+      return seen?.split("/")[0] === address
+        ? undefined
+        : `eth0 has ${seen === null ? "no IPv4 address" : oneLine(seen)}`;
     },
     missed: {
       code: "guest-without-address",

@@ -1,7 +1,6 @@
 /** Looks after a running guest: its process, its /health over the network every two seconds, its console's size. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { guestNetworkLines } from "../diagnosis/evidence.ts";
-import { boundConsole, consoleTail } from "../vmm/console.ts";
+import { boundConsole } from "../vmm/console.ts";
 import { failWhenExited, newVerdict, SessionFailure } from "./boot.ts";
 import { probeHealth } from "./probes.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -23,29 +22,23 @@ export const watchGuest = async (options: WatchOptions): Promise<never> => {
   let lastSeen: string | undefined;
   for (;;) {
     await sleep(INTERVAL_MS, undefined, { signal: options.signal });
-    await failWhenExited(options.process, options.consoleFile, null);
+    await failWhenExited(options.process, null);
     await boundConsole(options.consoleFile);
     const seen = await probeHealth(options.address, INTERVAL_MS);
     if (seen !== lastSeen) options.logger.info({ health: seen ?? "ok" }, "guest's /health");
     lastSeen = seen;
     if (seen === undefined) lastAnswer = performance.now();
-    else if (performance.now() - lastAnswer >= options.unreachableSec * 1000) throw await unreachable(options, seen);
+    else if (performance.now() - lastAnswer >= options.unreachableSec * 1000) throw unreachable(options, seen);
   }
 };
 
-const unreachable = async (
-  { unreachableSec, channel, consoleFile }: WatchOptions,
-  seen: string,
-): Promise<SessionFailure> =>
+const unreachable = ({ unreachableSec }: WatchOptions, seen: string): SessionFailure =>
   new SessionFailure(
     newVerdict(null, {
       code: "guest-unreachable",
       sentence: `The browser's virtual machine has not answered over its network for ${unreachableSec} s.`,
       hint: "Start a new sign-in; if it happens again, read the evidence: sallyport show <session>.",
-      evidence: [
-        `last seen: http://<guest>:8080/health: ${seen}`,
-        ...(await guestNetworkLines(channel)),
-        ...(await consoleTail(consoleFile, 8)).map((line) => `console: ${line}`),
-      ],
+      evidence: [`last seen: http://<guest>:8080/health: ${seen}`],
     }),
+    { isSymptom: true },
   );

@@ -171,6 +171,9 @@ describe("relay", () => {
       evidence: ["eth0: no carrier"],
       stage: "reachable" as const,
       at: new Date().toISOString(),
+      consequences: [],
+      ruledOut: [],
+      anchor: null,
     };
     const change: FakeControllerOptions["change"] = (view) => ({ ...view, state: "failed", verdict });
     await expect(run(recipeOf("xdg-open"), { change })).rejects.toMatchObject({

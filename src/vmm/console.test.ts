@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { boundConsole, consoleTail, CONSOLE_HEAD_BYTES, CONSOLE_TAIL_BYTES, plainText } from "./console.ts";
+import { boundConsole, consoleTail, CONSOLE_HEAD_BYTES, CONSOLE_TAIL_BYTES } from "./console.ts";
 
 const newFile = () => join(mkdtempSync(join(tmpdir(), "sallyport-console-")), "console.log");
 
@@ -34,8 +34,4 @@ test("consoleTail gives plain last lines", async () => {
   const file = newFile();
   appendFileSync(file, "a\n\u001b[0;32m  OK  \u001b[0m Started\r\n\n\u001b]0;title\u0007b\n");
   expect(await consoleTail(file, 2)).toEqual(["  OK   Started", "b"]);
-});
-
-test("plainText removes what could move a terminal's cursor", () => {
-  expect(plainText("\u001b[2J\u001b[1;1Hx\u0000\u009b2Jy\tz")).toBe("x2Jy\tz");
 });

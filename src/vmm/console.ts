@@ -1,6 +1,7 @@
 /** A guest writes its console without bound; the host keeps the beginning and the end. */
-import { open, stat } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
+import { plainText } from "../lib/terminal.ts";
 
 export const CONSOLE_HEAD_BYTES = 256 * 1024;
 export const CONSOLE_TAIL_BYTES = 256 * 1024;
@@ -9,7 +10,8 @@ export const CONSOLE_LIMIT_BYTES = 1024 * 1024;
 
 /**
  * Cuts the middle out of a console file over the limit, in place: the VMM holds it open in append mode and goes on at
- * the new end. What it writes during the cut may be lost, which the mark says. Returns the bytes cut out.
+ * the new end. What it writes during the cut may be lost, which the mark says; the mark counts all that was ever cut out,
+ * so that a reader can find its place again. Returns the bytes cut out now.
  */
 export const boundConsole = async (file: string): Promise<number> => {
   const handle = await open(file, "r+").catch((error: unknown) => {
@@ -22,15 +24,25 @@ export const boundConsole = async (file: string): Promise<number> => {
     if (size <= CONSOLE_LIMIT_BYTES) return 0;
     const tail = Buffer.alloc(CONSOLE_TAIL_BYTES);
     const { bytesRead } = await handle.read(tail, 0, tail.length, size - tail.length);
-    const cut = size - CONSOLE_HEAD_BYTES - bytesRead;
+    const before = await readGap(handle);
+    const cut = size - CONSOLE_HEAD_BYTES - before.mark.length - bytesRead;
     await handle.truncate(CONSOLE_HEAD_BYTES);
-    const mark = Buffer.from(`\n[sallyport: at least ${cut} bytes cut out here]\n`);
+    const mark = Buffer.from(`\n[sallyport: at least ${before.cut + cut} bytes cut out here]\n`);
     await handle.write(Buffer.concat([mark, tail.subarray(0, bytesRead)]), 0, undefined, CONSOLE_HEAD_BYTES);
     return cut;
   } finally {
     await handle.close();
   }
 };
+
+/** What was cut out of the middle and the mark that stands in its place, or nothing. A guest could write the like itself. */
+export const readGap = async (handle: FileHandle): Promise<{ cut: number; mark: string }> => {
+  const { bytesRead, buffer } = await handle.read(Buffer.alloc(80), 0, 80, CONSOLE_HEAD_BYTES);
+  const [mark = "", cut = "0"] = MARK.exec(buffer.toString("latin1", 0, bytesRead)) ?? [];
+  return { cut: Number(cut), mark };
+};
+
+const MARK = /^\n\[sallyport: at least (\d{1,15}) bytes cut out here\]\n/;
 
 /** Bytes the guest has written so far that are still there; 0 without a file. */
 export const consoleSize = async (file: string): Promise<number> => {
@@ -56,11 +68,3 @@ export const consoleTail = async (file: string, count: number): Promise<string[]
     await handle.close();
   }
 };
-
-/** Removes ANSI sequences and every control character but newline and tab. */
-export const plainText = (text: string): string =>
-  text
-    // oxlint-disable-next-line no-control-regex -- removing control characters is the purpose
-    .replace(/\u001b(?:\[[0-9;?!]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "")
-    // oxlint-disable-next-line no-control-regex -- likewise
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");

@@ -22,7 +22,7 @@ afterAll(() => host?.destroy());
 test("their set-up script succeeds, eth0 has no address all the same, and the verdict names the file in force", async () => {
   const { sessionId } = await host.client.start({ provider: "claude_code" });
   const view = await untilOver(host.client, sessionId);
-  expect(view).toMatchObject({ state: "failed", verdict: { code: "guest-without-address", stage: "addressed" } });
+  expect(view).toMatchObject({ state: "failed", verdict: { code: "network-file-overrides", stage: "addressed" } });
   const evidence = view.verdict?.evidence.join("\n") ?? "";
   expect(evidence).toContain("/etc/systemd/network/10-eth0.network");
   expect(evidence).toContain("no IPv4 address");

@@ -2,11 +2,13 @@
 import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient, type Client } from "../../src/client/client.ts";
+import type { ConfigFile } from "../../src/config/config.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import type { SessionState } from "../../src/contract/session.ts";
 import type { WorldProcess } from "../../src/demo/world-process.ts";
 import { createWorld, GATEWAY_ADDRESS, type World } from "../../src/demo/world.ts";
 import { Cleanup } from "../../src/lib/cleanup.ts";
+import { run } from "../../src/lib/exec.ts";
 import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
 
@@ -24,17 +26,32 @@ export interface BootHost {
   destroy: () => Promise<void>;
 }
 
+export interface BootHostOptions {
+  image?: string;
+  session?: ConfigFile["session"];
+  /** Arguments of Node, in place of the command line's `up`, that run a controller with this configuration file. */
+  controller?: (configFile: string) => string[];
+  /** The data directory gets a disk of its own, of this size. */
+  diskMib?: number;
+}
+
 export const createBootHost = async (
   name: string,
   cacheDir: string,
-  options: { image?: string; session?: Record<string, number> } = {},
+  options: BootHostOptions = {},
 ): Promise<BootHost> => {
   const cleanup = new Cleanup();
+  const dataDir = join(cacheDir, "boot-data", name);
+  cleanup.push("the disk", () => unmount(dataDir));
   const world = await createWorld({ name: `sallyport-${name}` });
   cleanup.push("the world", () => world.destroy());
-  const dataDir = join(cacheDir, "boot-data", name);
+  // A run that was killed may have left its disk.
+  await unmount(dataDir);
   await rm(dataDir, { recursive: true, force: true });
   await mkdir(dataDir, { recursive: true });
+  if (options.diskMib !== undefined) {
+    await run("mount", ["-t", "tmpfs", "-o", `size=${options.diskMib}m`, "sallyport-test", dataDir]);
+  }
   const paths = dataPaths(dataDir);
   await symlink(dataPaths(cacheDir).images, paths.images);
   const url = `unix:${join(world.directory, "api.sock")}`;
@@ -62,7 +79,7 @@ export const createBootHost = async (
     client: undefined as never,
     controller: undefined as never,
     startController: async () => {
-      host.controller = (await spawn(process.execPath, program("up"))).child;
+      host.controller = (await spawn(process.execPath, options.controller?.(configFile) ?? program("up"))).child;
       const key = await poll(() => readFile(paths.adminKey, "utf8").catch(() => undefined), {
         what: "the admin key",
         timeoutMs: 20_000,
@@ -96,6 +113,13 @@ export const createBootHost = async (
     throw error;
   }
   return host;
+};
+
+/** Idempotent. */
+const unmount = async (folder: string): Promise<void> => {
+  const NOT_MOUNTED = 32;
+  const { stderr } = await run("umount", [folder], { okCodes: [NOT_MOUNTED] });
+  if (stderr !== "" && !/not mounted|no mount point/.test(stderr)) throw new Error(stderr);
 };
 
 /** Follows a session until it is in `state`; throws with the verdict when it ends otherwise. */

@@ -8,14 +8,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { connectChannel } from "../../src/channel/connect.ts";
 import type { StartResponse } from "../../src/contract/api.ts";
-import type { GuestResult } from "../../src/contract/guest.ts";
-import { plainText } from "../../src/vmm/console.ts";
+import type { GuestMachine } from "../../src/contract/diagnosis.ts";
+import { plainText } from "../../src/lib/terminal.ts";
 import { createBootHost, untilState, type BootHost } from "./host.ts";
 
 let host: BootHost;
 let started: StartResponse;
 let console_: string;
-let network: GuestResult<"network">;
+let facts: GuestMachine;
 let stagesBeforeCrash: string[];
 
 beforeAll(async () => {
@@ -34,7 +34,7 @@ beforeAll(async () => {
   await host.controller.stop();
   const channel = connectChannel({ socketPath: host.paths.vm(ready.vmId ?? "").channel });
   try {
-    network = await channel.call("network", {}, { timeoutMs: 20_000 });
+    facts = await channel.call("facts", {}, { timeoutMs: 20_000 });
   } finally {
     channel.close();
   }
@@ -66,24 +66,24 @@ describe("when it works", () => {
   });
 
   test("2. the guest finds eth0", () => {
-    expect(network.links).toContainEqual(expect.objectContaining({ name: "eth0", driver: "virtio_net" }));
+    expect(facts.links).toContainEqual(expect.objectContaining({ name: "eth0", driver: "virtio_net" }));
     expect(console_).toMatch(/eth0: Link UP/);
   });
 
   test("3. eth0 comes up", () => {
-    expect(network.links.find((link) => link.name === "eth0")?.hasCarrier).toBe(true);
+    expect(facts.links.find((link) => link.name === "eth0")?.hasCarrier).toBe(true);
     expect(console_).toMatch(/eth0: Gained carrier/);
   });
 
   test("4. the address is assigned, by ip= and nothing else", () => {
-    const addresses = network.addresses.filter((entry) => entry.link === "eth0");
+    const addresses = facts.addresses.filter((entry) => entry.link === "eth0");
     expect(addresses.map((entry) => entry.address)).toEqual([started.browserIP]);
-    expect(network.cmdline).toContain(`ip=${started.browserIP}::192.168.100.1:255.255.255.0::eth0:off`);
+    expect(facts.cmdline).toContain(`ip=${started.browserIP}::192.168.100.1:255.255.255.0::eth0:off`);
     expect(console_).not.toMatch(/IP-Config/);
   });
 
   test("5. the default route is added", () => {
-    expect(network.routes).toContainEqual(
+    expect(facts.routes).toContainEqual(
       expect.objectContaining({ destination: "default", gateway: "192.168.100.1", link: "eth0" }),
     );
   });

@@ -1,49 +1,47 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import type { Client } from "../../client/client.ts";
+import { createTerminalFilter } from "../../lib/terminal.ts";
 import type { CliContext } from "../context.ts";
-import { plain } from "../output.ts";
-
-/** Milliseconds between two looks with -f. */
-const FOLLOW_MS = 1000;
-
-/** Enough of the end of what was shown to find the place again after the controller has cut the beginning off. */
-const ANCHOR = 4096;
+import type { TextSink } from "../output.ts";
 
 export const addConsole = (program: Command, context: CliContext): void => {
   program
     .command("console <session>")
-    .description("print the guest's console")
+    .description("print the guest's console; colours on a terminal, plain text elsewhere")
     .option("-f, --follow", "go on until the session is over")
     .action(async (sessionId: string, options: { follow?: boolean }) => {
       const client = context.client();
-      if (options.follow) return follow(client, sessionId, context);
-      const text = await client.console(sessionId);
-      if (context.isJson()) context.out.result({ sessionId, console: text }, () => "");
-      else context.stdout.write(plain(text));
-      return undefined;
+      const pieces = options.follow
+        ? client.followConsole(sessionId, context.signal)
+        : [await client.console(sessionId)];
+      await (context.isJson() ? printJson : print)(sessionId, pieces, context);
     });
 };
 
-const follow = async (client: Client, sessionId: string, context: CliContext): Promise<void> => {
-  let shown = "";
-  for (;;) {
-    // In this order: what was written before the session ended is still shown.
-    const { state } = await client.session(sessionId);
-    const text = await client.console(sessionId);
-    const added = after(text, shown);
-    if (added && context.isJson()) context.out.jsonLine({ sessionId, console: added });
-    else context.stdout.write(plain(added));
-    shown = text;
-    if (["failed", "destroyed", "lost"].includes(state)) return;
-    await sleep(FOLLOW_MS, undefined, { signal: context.signal });
+type Pieces = AsyncIterable<string> | string[];
+
+/** Each piece waits for the one before it: a slow terminal or pipe slows the guest's stream down, not this program's memory up. */
+const print = async (_sessionId: string, pieces: Pieces, { stdout }: CliContext): Promise<void> => {
+  const filter = createTerminalFilter({ canColour: stdout.isTTY === true });
+  try {
+    for await (const piece of pieces) if (!(await written(stdout, filter.push(piece)))) return;
+  } finally {
+    // Also when it is interrupted: the next prompt is not to be in a guest's colours.
+    await written(stdout, filter.end());
   }
 };
 
-/** What `text` has that was not shown yet. */
-export const after = (text: string, shown: string): string => {
-  if (text.startsWith(shown)) return text.slice(shown.length);
-  const anchor = shown.slice(-ANCHOR);
-  const at = text.lastIndexOf(anchor);
-  return at < 0 ? text : text.slice(at + anchor.length);
+/** One JSON document per piece when it follows, as it comes; text without any sequence. */
+const printJson = async (sessionId: string, pieces: Pieces, context: CliContext): Promise<void> => {
+  const filter = createTerminalFilter({ canColour: false });
+  if (Array.isArray(pieces)) {
+    return context.out.result({ sessionId, console: filter.push(pieces.join("")) }, () => "");
+  }
+  for await (const piece of pieces) {
+    const text = filter.push(piece);
+    if (text && !(await written(context.stdout, `${JSON.stringify({ sessionId, console: text })}\n`))) return;
+  }
 };
+
+/** Resolves when the text is out; false when nobody reads any more (`… | head`). */
+const written = (sink: TextSink, text: string): Promise<boolean> =>
+  text === "" ? Promise.resolve(true) : new Promise((resolve) => sink.write(text, (error) => resolve(!error)));

@@ -1,97 +1,44 @@
-/** Whether this machine can run microVMs, and the command that mends what is missing. Changes nothing. */
-import { release } from "node:os";
+/** Whether this machine can run microVMs, and the command that mends what is in the way. Changes nothing. */
 import type { Command } from "commander";
-import type { Config } from "../../config/config.ts";
-import { createImageStore } from "../../image/store.ts";
-import { AppError, messageOf } from "../../lib/errors.ts";
-import { silentLogger } from "../../lib/logger.ts";
-import { dataPaths } from "../../lib/paths.ts";
-import { findProgram } from "../../lib/programs.ts";
-import type { VmmBackend } from "../../vmm/vmm.ts";
+import type { CheckLine } from "../../doctor/check.ts";
+import type { DoctorReport } from "../../doctor/doctor.ts";
+import { AppError } from "../../lib/errors.ts";
 import type { CliContext } from "../context.ts";
-import { table } from "../output.ts";
-
-/** `slow` works, but is worth knowing. */
-type Finding = { name: string; result: "ok" | "slow" | "missing"; text: string; hint?: string };
-
-/** Where Debian keeps what only root's PATH names. */
-const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-const PROGRAMS = [
-  { name: "mmdebstrap", package: "mmdebstrap" },
-  { name: "mkfs.ext4", package: "e2fsprogs" },
-  { name: "ip", package: "iproute2" },
-  { name: "nft", package: "nftables" },
-  { name: "dnsmasq", package: "dnsmasq-base" },
-];
+import { duration } from "../output.ts";
 
 export const addDoctor = (program: Command, context: CliContext): void => {
   program
     .command("doctor")
-    .description("check what this machine needs to run microVMs")
-    .action(async () => {
-      const findings = await examine(context.config(), context.env.path ?? "");
-      const isHealthy = findings.every(({ result }) => result !== "missing");
-      context.out.result({ ok: isHealthy, findings }, () => report(findings, isHealthy));
-      if (!isHealthy) context.exitCode = new AppError("unavailable", "not-ready", "").exitCode;
+    .description("check what this machine needs to run microVMs, and how many it can hold")
+    .option("--deep", "compute the image's checksums as well, which takes longer than ten seconds")
+    .action(async ({ deep = false }: { deep?: boolean }) => {
+      const { examine } = await import("../../doctor/doctor.ts");
+      const report = await examine({ config: context.config(), path: context.env.path ?? "", isDeep: deep });
+      context.out.result(report, () => textOf(report));
+      if (!report.ok) context.exitCode = new AppError("unavailable", "not-ready", "").exitCode;
     });
 };
 
-const examine = async (config: Config, path: string): Promise<Finding[]> => {
-  const images = createImageStore(dataPaths(config.dataDir));
-  const { createQemuBackend } = await import("../../vmm/qemu/backend.ts");
-  const vmm = createQemuBackend({
-    accel: config.vm.accel,
-    vmlinux: async () => (await images.find(config.image))?.vmlinux,
-    probeCache: dataPaths(config.dataDir).kvmProbe,
-    logger: silentLogger(),
-  });
-  const programs = PROGRAMS.map((one) => examineProgram(one, `${path}:${SYSTEM_PATH}`));
-  const qemu = await finding("qemu", async () => ({ result: "ok", text: await vmm.version() }));
-  const image = await finding("image", async () => {
-    const found = await images.find(config.image);
-    return found
-      ? { result: "ok", text: `${found.name}: ${found.base}, built ${found.builtAt}` }
-      : { result: "missing", text: `no image named ${config.image}`, hint: "sallyport image build" };
-  });
-  const kernel: Finding = { name: "kernel", result: "ok", text: release() };
-  return [kernel, ...programs, qemu, image, ...(qemu.result === "ok" ? [await examineKvm(vmm)] : [])];
-};
+const WORDS = { ok: "ok", warning: "warning", problem: "PROBLEM", unchecked: "not checked" } as const;
 
-const examineProgram = ({ name, package: packageName }: (typeof PROGRAMS)[number], path: string): Finding => {
-  const file = findProgram(name, path);
-  return file === undefined
-    ? { name, result: "missing", text: "not installed", hint: `apt-get install ${packageName}` }
-    : { name, result: "ok", text: file };
-};
-
-const examineKvm = (vmm: VmmBackend): Promise<Finding> =>
-  finding("kvm", async () =>
-    (await vmm.capabilities()).hasKvm
-      ? { result: "ok", text: "a guest ran with it" }
-      : {
-          result: "slow",
-          text: "not usable here: guests are emulated, ten times slower",
-          hint: "Use a machine with hardware virtualisation (bare metal, or nested virtualisation switched on).",
-        },
-  );
-
-/** A refusal of one part is that part's finding, with its own hint. */
-const finding = async (name: string, examinePart: () => Promise<Omit<Finding, "name">>): Promise<Finding> => {
-  try {
-    return { name, ...(await examinePart()) };
-  } catch (error) {
-    const hint = error instanceof AppError ? error.hint : undefined;
-    return { name, result: "missing", text: messageOf(error), ...(hint === undefined ? {} : { hint }) };
-  }
-};
-
-const report = (findings: Finding[], isHealthy: boolean): string[] => [
-  ...table(
-    ["CHECK", "RESULT", "FOUND"],
-    findings.map(({ name, result, text }) => [name, result, text]),
-  ),
+const textOf = ({ checks, capacity, tookMs }: DoctorReport): string[] => [
+  ...checks.flatMap(linesOf),
   "",
-  ...findings.filter(({ hint }) => hint).map(({ name, hint }) => `${name}: ${hint}`),
-  isHealthy ? "This machine can run microVMs." : "This machine cannot run microVMs yet. What to do is above.",
+  `${tally(checks)}; took ${duration(tookMs)}.`,
+  `Room for ${capacity.microvms} microVMs at once (${capacity.running} running), limited by ${capacity.limitedBy}: ` +
+    `memory ${capacity.byMemory}, addresses ${capacity.byAddresses}, disk ${capacity.byDisk}.`,
 ];
+
+const linesOf = ({ name, result, text, remedy }: CheckLine): string[] => [
+  `${WORDS[result].padEnd(11)}  ${name.padEnd(15)}  ${text}`,
+  ...(remedy === undefined ? [] : [`${" ".repeat(30)}→ ${remedy}`]),
+];
+
+const tally = (checks: CheckLine[]): string => {
+  const count = (result: CheckLine["result"]): number => checks.filter((check) => check.result === result).length;
+  const [problems, warnings] = [count("problem"), count("warning")];
+  return (
+    `${problems} ${problems === 1 ? "problem" : "problems"}, ${warnings} ${warnings === 1 ? "warning" : "warnings"}, ` +
+    `${count("unchecked")} not checked`
+  );
+};

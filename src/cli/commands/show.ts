@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { SessionView } from "../../contract/api.ts";
 import type { CliContext } from "../context.ts";
 import { duration } from "../output.ts";
+import { drawTimeline, timelineOf, type DrawOptions } from "../timeline.ts";
 
 export const addShow = (program: Command, context: CliContext): void => {
   program
@@ -9,11 +10,23 @@ export const addShow = (program: Command, context: CliContext): void => {
     .description("show one session: state, boot stages with times, verdict")
     .action(async (sessionId: string) => {
       const session = await context.client().session(sessionId);
-      context.out.result(session, () => describe(session));
+      const { isTTY = false, columns = 80 } = context.stdout;
+      // Wider than this, bars say no more.
+      const width = Math.min(isTTY ? columns : 80, 120);
+      context.out.result(session, () => describe(session, bootLines(session, { width, canDraw: isTTY })));
     });
 };
 
-const describe = (session: SessionView): string[] => [
+const bootLines = (session: SessionView, options: DrawOptions): string[] => {
+  const rows = timelineOf(session, Date.now());
+  const last = rows.at(-1);
+  if (!last) return [];
+  return ["", `boot: ${duration(last.endMs)}${BOOT_ENDINGS[last.outcome]}`, ...drawTimeline(rows, options)];
+};
+
+const BOOT_ENDINGS = { passed: "", running: " so far", missed: ", and not passed" } as const;
+
+const describe = (session: SessionView, boot: string[]): string[] => [
   ...Object.entries({
     session: session.sessionId,
     provider: session.provider,
@@ -26,11 +39,7 @@ const describe = (session: SessionView): string[] => [
     created: session.createdAt,
     expires: session.expiresAt,
   }).map(([name, value]) => `${name.padEnd(12)}${value}`),
-  ...(session.stages.length > 0 ? ["", "boot stages"] : []),
-  ...session.stages.map(({ stage, startedAt, endedAt, source }) => {
-    const took = endedAt ? duration(Date.parse(endedAt) - Date.parse(startedAt)) : "not passed";
-    return `  ${stage.padEnd(12)}${took.padEnd(12)}${source}`;
-  }),
+  ...boot,
   ...verdictLines(session),
 ];
 

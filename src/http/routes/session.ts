@@ -1,13 +1,10 @@
 /** Everything about one session that a key holder may ask. */
-import { createReadStream } from "node:fs";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import { z } from "zod";
-import { answerRequest, credentialsResponse, openRequest, sessionView } from "../../contract/api.ts";
-import { receipt, stageRecord, verdict } from "../../contract/session.ts";
-import { readFacts, readKeptConsole } from "../../diagnosis/evidence.ts";
+import { answerRequest, credentialsResponse, diagnosisResponse, openRequest, sessionView } from "../../contract/api.ts";
+import { receipt } from "../../contract/session.ts";
 import { AppError } from "../../lib/errors.ts";
-import { isOver, type Session } from "../../session/session.ts";
-import { consoleSize } from "../../vmm/console.ts";
+import type { Session } from "../../session/session.ts";
 import { requireKey, requireSameOrigin, requireVisible, VIEWER_COOKIE } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 import { streamSession } from "../events.ts";
@@ -18,7 +15,7 @@ const tags = ["sessions"];
 const MAX_LISTED = 200;
 
 export const registerSession = (app: App, context: HttpContext): void => {
-  const { config, keys, paths, sessions } = context;
+  const { config, keys, sessions } = context;
 
   const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
     requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
@@ -115,40 +112,15 @@ export const registerSession = (app: App, context: HttpContext): void => {
     {
       schema: {
         params,
-        response: { 200: z.object({ verdict: verdict.nullable(), stages: z.array(stageRecord) }) },
-        summary: "What went wrong, if anything",
+        response: { 200: diagnosisResponse },
+        summary: "What is wrong with its microVM now, or was when it failed, with the proof",
         tags,
       },
     },
     async (request) => {
       const session = await visible(request);
-      return { verdict: session.verdict, stages: session.stages };
-    },
-  );
-
-  app.get(
-    "/api/auth/session/:id/evidence",
-    { schema: { params, summary: "Facts kept of a session that ended", tags } },
-    async (request) => {
-      const session = await visible(request);
-      const facts = await readFacts(paths, session.id);
-      if (facts) return facts;
-      throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
-        hint: isOver(session.state)
-          ? "Evidence is kept for a few days only (evidence.keepDays)."
-          : "It is kept when the session ends.",
-      });
-    },
-  );
-
-  app.get(
-    "/api/auth/session/:id/console",
-    { schema: { params, summary: "The guest's console", tags } },
-    async (request, reply) => {
-      const session = await visible(request);
-      const vm = await sessions.microvmOf(session.id);
-      reply.type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff");
-      return sendConsole(reply, context, session, vm?.id);
+      const { diagnosis = null, facts = null } = (await sessions.diagnose(session.id)) ?? {};
+      return { diagnosis, facts, verdict: session.verdict, stages: session.stages };
     },
   );
 
@@ -161,16 +133,4 @@ export const registerSession = (app: App, context: HttpContext): void => {
       return Promise.all((await sessions.list({ ...filter, limit: MAX_LISTED })).map(view));
     },
   );
-
-  const sendConsole = async (
-    reply: FastifyReply,
-    { paths: p }: HttpContext,
-    session: Session,
-    vmId: string | undefined,
-  ) => {
-    if (vmId !== undefined && !session.receipt && (await consoleSize(p.vm(vmId).console)) > 0) {
-      return reply.send(createReadStream(p.vm(vmId).console));
-    }
-    return reply.send((await readKeptConsole(p, session.id)) ?? "");
-  };
 };

@@ -4,6 +4,7 @@ import { killVmm, listVmms } from "../process.ts";
 import type { VmmBackend } from "../vmm.ts";
 import { createAcceleratorChoice } from "./accelerator.ts";
 import type { AcceleratorOptions } from "./accelerator.ts";
+import { qemuArguments } from "./arguments.ts";
 import { connectQemu } from "./client.ts";
 import { startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
@@ -12,6 +13,8 @@ export interface QemuBackendOptions extends AcceleratorOptions {
   /** Kernel of an image to probe KVM with; undefined while no image is built. */
   vmlinux: () => Promise<string | undefined>;
   logger: Logger;
+  /** Test seam: QEMU's command line made of what it would have been. */
+  changeArguments?: (args: string[]) => string[];
 }
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
@@ -27,7 +30,8 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     start: async (spec, onSpawn) => {
       const accelerator = await accelerators.choose(spec.image.vmlinux);
       const version = await qemuVersion();
-      return startQemu({ spec, accelerator, version }, onSpawn);
+      const args = qemuArguments(spec, accelerator);
+      return startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, onSpawn);
     },
     connect: connectQemu,
     kill: killVmm,

@@ -29,6 +29,8 @@ export interface KvmProbeOptions {
   cacheFile: string;
   /** Default 20 000: a good KVM needs under one second. */
   timeoutMs?: number;
+  /** Default true. False: a verdict that is known is used, a new one is not written down. */
+  keepsVerdict?: boolean;
 }
 
 const KERNEL_ARGUMENTS = "console=ttyS0 reboot=t panic=1";
@@ -38,7 +40,7 @@ export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> =>
   const known = await readCache(options.cacheFile);
   if (known?.key === key) return known.verdict;
   const verdict = await measure(options);
-  await writeCache(options.cacheFile, { key, verdict });
+  if (options.keepsVerdict ?? true) await writeCache(options.cacheFile, { key, verdict });
   return verdict;
 };
 

@@ -7,7 +7,7 @@ import type { StartedVmm } from "../process.ts";
 import { unprivileged } from "../unprivileged.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import type { Accelerator } from "./arguments.ts";
-import { QEMU, qemuArguments } from "./arguments.ts";
+import { QEMU } from "./arguments.ts";
 import { connectQemu } from "./client.ts";
 import { openKvm } from "./kvm-probe.ts";
 
@@ -15,7 +15,7 @@ import { openKvm } from "./kvm-probe.ts";
 const CONTROL_TIMEOUT_MS = 15_000;
 
 /** Above what the controller lets the console's file grow to: reached only when none is there to trim it. */
-const MAX_FILE_BYTES = 64 * 1024 * 1024;
+export const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
 /** Linux' limit for the path of a socket, without the terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -27,18 +27,16 @@ export interface QemuStart {
   version: string;
 }
 
-/** See `VmmBackend.start`. Whatever fails, no process is left. */
+/** See `VmmBackend.start`; `args` are QEMU's. Whatever fails, no process is left. */
 export const startQemu = async (
   start: QemuStart,
+  args: string[],
   onSpawn: (process: ProcessIdentity) => Promise<void>,
 ): Promise<ProcessIdentity> => {
   const { spec } = start;
   refuseLongPaths(spec.paths);
   await handOver(spec);
-  const argv = unprivileged({ uid: spec.uid, maxFileBytes: MAX_FILE_BYTES }, [
-    QEMU,
-    ...qemuArguments(spec, start.accelerator),
-  ]);
+  const argv = unprivileged({ uid: spec.uid, maxFileBytes: MAX_FILE_BYTES }, [QEMU, ...args]);
   await writeFile(spec.paths.config, JSON.stringify({ ...start, argv }, undefined, 2), { mode: 0o600 });
 
   const { identity, died } = await spawned(start, argv);

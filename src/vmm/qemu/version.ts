@@ -11,7 +11,7 @@ const INSTALL_HINT =
 /** `a.b.c` of the installed QEMU. Throws AppError `vmm-missing` or `vmm-too-old`. */
 export const qemuVersion = async (): Promise<string> => {
   try {
-    return checkedVersion((await run(QEMU, ["--version"])).stdout);
+    return checkedVersion((await run(QEMU, ["--version"], { timeoutMs: 5_000 })).stdout);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "command-missing") throw error;
     throw new AppError("unavailable", "vmm-missing", `QEMU (${QEMU}) is not installed on this host.`, {

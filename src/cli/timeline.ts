@@ -1,0 +1,75 @@
+/** A session's boot drawn to scale: a bar for each stage, where it began and how long it took. */
+import type { SessionView } from "../contract/api.ts";
+import { BOOT_STAGES, type BootStage } from "../contract/session.ts";
+import { duration } from "./output.ts";
+
+export interface TimelineRow {
+  stage: BootStage;
+  /** Milliseconds since the session was asked for. */
+  startMs: number;
+  endMs: number;
+  outcome: "passed" | "running" | "missed";
+  /** What said so; absent until something does. */
+  source?: string;
+}
+
+export interface DrawOptions {
+  /** Characters of a line. */
+  width: number;
+  /** Block characters; else ASCII, for files and logs. */
+  canDraw: boolean;
+}
+
+/** Passed stages, and the one that is waited for or that was missed. */
+export const timelineOf = (session: SessionView, nowMs: number): TimelineRow[] => {
+  const zeroMs = Date.parse(session.createdAt);
+  const passed = session.stages.flatMap(({ stage, startedAt, endedAt, source }): TimelineRow[] =>
+    endedAt === null
+      ? []
+      : [
+          {
+            stage,
+            startMs: Date.parse(startedAt) - zeroMs,
+            endMs: Date.parse(endedAt) - zeroMs,
+            outcome: "passed",
+            source,
+          },
+        ],
+  );
+  const startMs = passed.at(-1)?.endMs ?? 0;
+  const { verdict } = session;
+  if (verdict?.stage) {
+    return [...passed, { stage: verdict.stage, startMs, endMs: Date.parse(verdict.at) - zeroMs, outcome: "missed" }];
+  }
+  const stage = BOOT_STAGES.find((one) => !passed.some((row) => row.stage === one));
+  const isBooting = ["requested", "starting"].includes(session.state);
+  return stage && isBooting ? [...passed, { stage, startMs, endMs: nowMs - zeroMs, outcome: "running" }] : passed;
+};
+
+const MARKS = {
+  blocks: { passed: "█", running: "░", missed: "▒" },
+  ascii: { passed: "=", running: ".", missed: "!" },
+} as const;
+
+/** Name, time, bar, and what said so or that nothing did yet. */
+export const drawTimeline = (rows: TimelineRow[], { width, canDraw }: DrawOptions): string[] => {
+  const totalMs = Math.max(...rows.map(({ endMs }) => endMs), 1);
+  const notes = rows.map(({ outcome, source }) => (outcome === "passed" ? (source ?? "") : NOTES[outcome]));
+  const barWidth = Math.max(width - LEFT - Math.max(...notes.map(({ length }) => length)) - 2, 8);
+  const column = (ms: number): number => Math.round((Math.min(Math.max(ms, 0), totalMs) / totalMs) * barWidth);
+  const marks = canDraw ? MARKS.blocks : MARKS.ascii;
+
+  return rows.map(({ stage, startMs, endMs, outcome }, index) => {
+    // A stage too short for the scale is still seen.
+    const from = Math.min(column(startMs), barWidth - 1);
+    const length = Math.max(column(endMs) - from, 1);
+    const bar = " ".repeat(from) + marks[outcome].repeat(length);
+    const took = duration(Math.max(endMs - startMs, 0));
+    return `  ${stage.padEnd(10)}${took.padStart(8)}  ${bar.padEnd(barWidth)}  ${notes[index]}`.trimEnd();
+  });
+};
+
+const NOTES = { running: "running", missed: "not passed" } as const;
+
+/** Width of indent, name, time and the gap before the bar. */
+const LEFT = 2 + 10 + 8 + 2;

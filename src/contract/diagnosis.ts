@@ -1,0 +1,173 @@
+/**
+ * Facts that a diagnosis is made of, gathered in one read-only pass. A field that is absent could not be learned, and the
+ * reason is in `missing`; null means that it was looked for and is not there.
+ */
+import { z } from "zod";
+
+const text = z.string().max(512);
+const lines = z.array(z.string().max(1024)).max(200);
+
+/** Said by the guest through the channel, so it needs no network; hostile, therefore bounded. */
+export const guestFacts = z.object({
+  uptimeSec: z.number(),
+  cmdline: z.string().max(4096),
+  links: z.array(z.object({ name: text, mac: text, driver: text, state: text, hasCarrier: z.boolean() })).max(32),
+  /** What hangs on the virtio bus; type 1 is a network card. An empty driver: nothing has taken the device. */
+  virtioDevices: z.array(z.object({ name: text, type: z.int(), driver: text })).max(64),
+  /** `origin`: the .network file that names the address, `DHCP`, `kernel`, or `unknown`. */
+  addresses: z.array(z.object({ link: text, address: text, prefixLength: z.int(), origin: text })).max(64),
+  /** IPv4 only; the destination `default`, or address and prefix length. */
+  routes: z.array(z.object({ destination: text, gateway: text, link: text })).max(64),
+  /** networkd's own view of eth0; null when networkd does not answer. */
+  networkd: z.object({ operational: text, setup: text, networkFile: text }).nullable(),
+  /** The units that this guest is made of, and every unit file of the image below /etc/systemd/system. */
+  units: z
+    .array(
+      z.object({
+        name: text,
+        /** Where the unit is defined: an image's own are below /etc/systemd/system. */
+        file: text,
+        load: text,
+        active: text,
+        sub: text,
+        /** `enabled`, `disabled`, `masked`, `static`, … */
+        fileState: text,
+        /** `success`, `exit-code`, `signal`, `oom-kill`, … */
+        result: text,
+        /** Exit status of the main process; 203 is systemd's EXEC. */
+        exitStatus: z.int(),
+        restarts: z.int(),
+        /** `journal`, `journal+console`, … */
+        standardOutput: text,
+      }),
+    )
+    .max(128),
+  failedUnits: z.array(text).max(64),
+  listening: z.array(z.object({ address: text, port: z.int() })).max(128),
+  memory: z.object({ totalMib: z.number(), availableMib: z.number(), oomKills: z.int() }),
+  overlayUsedPercent: z.number(),
+  /** As in `health`. */
+  browser: z.enum(["absent", "running", "painted"]),
+  /** Last lines of the journal, of the units that matter. */
+  journal: lines,
+  /** Parts that the guest itself could not learn, and why; their lists are empty. */
+  missing: lines,
+});
+export type GuestFacts = z.infer<typeof guestFacts>;
+
+/** What takes a program to find out, apart from the rest: in a guest short of processors it takes seconds. */
+export const guestUnits = guestFacts.pick({ units: true, failedUnits: true, missing: true });
+export type GuestUnits = z.infer<typeof guestUnits>;
+/** What is read from files, at once. */
+export const guestMachine = guestFacts.omit({ units: true, failedUnits: true, journal: true });
+export type GuestMachine = z.infer<typeof guestMachine>;
+
+/** Seen by the host without asking the guest. */
+export const hostFacts = z.object({
+  vmm: z.object({ isAlive: z.boolean(), pid: z.int().nullable(), logTail: lines }),
+  tap: z
+    .object({
+      isUp: z.boolean(),
+      hasCarrier: z.boolean(),
+      bridge: z.string().nullable(),
+      isIsolated: z.boolean(),
+      hasForwardingEntry: z.boolean(),
+      /** Frames from the guest (received by the TAP) and to it. */
+      framesFromGuest: z.number(),
+      framesToGuest: z.number(),
+    })
+    .nullable()
+    .optional(),
+  bridge: z
+    .object({ isUp: z.boolean(), addresses: z.array(z.string()) })
+    .nullable()
+    .optional(),
+  neighbour: z.object({ mac: z.string(), state: z.string() }).nullable().optional(),
+  /** Null: our table is not there. */
+  firewall: z
+    .object({ isAdmitted: z.boolean(), counters: z.record(z.string(), z.number()) })
+    .nullable()
+    .optional(),
+  /** Rules that are certain to drop what this guest needs: what is dropped and where; the host cannot reach it for some. */
+  foreignDrops: z.array(z.object({ text: z.string(), keepsHostOut: z.boolean() })).optional(),
+  isForwarding: z.boolean().optional(),
+  /** Whether the leases name this microVM as the holder of its address. */
+  isLeased: z.boolean().optional(),
+  /** Other microVM that holds the address the guest says it has; null when there is none. */
+  addressHolder: z.string().nullable().optional(),
+  memAvailableMib: z.number().optional(),
+  /** Below the data directory, as the VMM's unprivileged user may fill it. */
+  diskFreeMib: z.number().optional(),
+  /** `ok`, or what happened: ECONNREFUSED, EHOSTUNREACH, no answer. */
+  reach: z.object({ health: z.string(), rfb: z.string() }).optional(),
+});
+export type HostFacts = z.infer<typeof hostFacts>;
+
+/** Read out of the console's text. */
+export const consoleFacts = z.object({
+  bytes: z.number(),
+  kernelVersion: z.string().nullable(),
+  panic: z.string().nullable(),
+  oops: z.string().nullable(),
+  mountFailure: z.string().nullable(),
+  /** The guest's own restart or power-off, as its kernel said it. */
+  shutdown: z.string().nullable(),
+  isEmergencyShell: z.boolean(),
+  oomKills: lines,
+  /** Units whose start failed, as PID 1 said it. */
+  failedUnits: z.array(z.string()),
+  /** The .network file that networkd said last it configures eth0 with. */
+  networkFile: z.string().nullable(),
+  /** How often PID 1 said that it started a unit. */
+  unitStarts: z.record(z.string(), z.int()),
+  /** The end of the console, last line last. */
+  tail: z.array(z.string()),
+  /** Seconds since the console last grew. */
+  lastLineAgeSec: z.number(),
+});
+export type ConsoleFacts = z.infer<typeof consoleFacts>;
+
+export const facts = z.object({
+  at: z.string(),
+  /** The stage that is awaited; null when the session was ready. */
+  stage: z.string().nullable(),
+  /** Something was waited for in vain. False: asked for out of turn; what is not there yet may still come. */
+  isOverdue: z.boolean(),
+  expected: z.object({
+    address: z.string(),
+    gateway: z.string(),
+    mac: z.string(),
+    tap: z.string(),
+    bridge: z.string(),
+  }),
+  host: hostFacts,
+  console: consoleFacts,
+  /** Null when the channel is silent. */
+  guest: guestFacts.nullable(),
+  /** What could not be learned, and why. */
+  missing: z.array(z.string()),
+});
+export type Facts = z.infer<typeof facts>;
+
+export const finding = z.object({
+  code: z.string(),
+  sentence: z.string(),
+  hint: z.string(),
+  evidence: z.array(z.string()),
+  /** Place in docs/verdicts.md. */
+  anchor: z.string(),
+});
+export type Finding = z.infer<typeof finding>;
+
+export const diagnosis = z.object({
+  /** `nothing-wrong` when healthy, `still-booting`, `unknown` when no rule fits and something is wrong. */
+  cause: finding,
+  /** False for `nothing-wrong` and `still-booting`. */
+  isProblem: z.boolean(),
+  /** Rules that fit as well; a cause comes before what follows from it. */
+  consequences: z.array(finding.pick({ code: true, sentence: true })),
+  /** What was looked at and found in order. */
+  ruledOut: z.array(z.string()),
+  tookMs: z.number(),
+});
+export type Diagnosis = z.infer<typeof diagnosis>;

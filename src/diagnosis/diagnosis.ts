@@ -1,0 +1,41 @@
+/** One look at a microVM: its facts, and what they mean. */
+import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
+import type { Verdict } from "../contract/session.ts";
+import { UNKNOWN } from "./codes.ts";
+import { collectFacts, type FactOptions } from "./facts.ts";
+import { diagnose } from "./verdict.ts";
+
+export interface Examination {
+  facts: Facts;
+  diagnosis: Diagnosis;
+}
+
+/** Changes nothing and takes at most about four seconds. */
+export const examine = async (options: FactOptions): Promise<Examination> => {
+  const startedAt = performance.now();
+  const facts = await collectFacts(options);
+  return { facts, diagnosis: { ...diagnose(facts), tookMs: Math.round(performance.now() - startedAt) } };
+};
+
+/**
+ * A symptom's verdict with its cause in front: what was seen first (a missed deadline, a process that is gone) stays among the
+ * evidence. With no known cause the symptom's own words stay, and what it is not.
+ */
+export const explain = (symptom: Verdict, { cause, consequences, ruledOut, isProblem }: Diagnosis): Verdict =>
+  !isProblem || cause.code === UNKNOWN
+    ? {
+        ...symptom,
+        evidence: [...symptom.evidence, ...cause.evidence.filter((line) => !symptom.evidence.includes(line))],
+        consequences,
+        ruledOut,
+      }
+    : {
+        ...symptom,
+        code: cause.code,
+        sentence: cause.sentence,
+        hint: cause.hint,
+        evidence: [...cause.evidence, ...symptom.evidence.filter((line) => !cause.evidence.includes(line))],
+        anchor: cause.anchor,
+        consequences,
+        ruledOut,
+      };

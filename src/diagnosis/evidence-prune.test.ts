@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { dataPaths, type DataPaths } from "../lib/paths.ts";
+import { pruneEvidence } from "./evidence-prune.ts";
+
+let root: string;
+let paths: DataPaths;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "sallyport-prune-"));
+  paths = dataPaths(root);
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const keep = (sessionId: string, daysAgo: number, kib: number): void => {
+  const folder = paths.evidence(sessionId);
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, "console.log");
+  writeFileSync(file, Buffer.alloc(kib * 1024, "x"));
+  const when = new Date(Date.now() - daysAgo * 86_400_000);
+  utimesSync(file, when, when);
+  utimesSync(folder, when, when);
+};
+
+test("what is too old goes, however small", async () => {
+  keep("ses_old", 8, 1);
+  keep("ses_new", 6, 1);
+  expect(await pruneEvidence(paths, { keepDays: 7, maxMib: 1024 })).toEqual(["ses_old"]);
+  expect(existsSync(paths.evidence("ses_old"))).toBe(false);
+  expect(existsSync(paths.evidence("ses_new"))).toBe(true);
+});
+
+test("what is too much goes, the oldest first and no more than needed", async () => {
+  keep("ses_c", 1, 600);
+  keep("ses_a", 3, 600);
+  keep("ses_b", 2, 600);
+  expect(await pruneEvidence(paths, { keepDays: 7, maxMib: 1 })).toEqual(["ses_a", "ses_b"]);
+  expect(await pruneEvidence(paths, { keepDays: 7, maxMib: 1 })).toEqual([]);
+});
+
+test("nothing was ever kept", async () => {
+  expect(await pruneEvidence(paths, { keepDays: 7, maxMib: 1 })).toEqual([]);
+});

@@ -1,0 +1,182 @@
+/** Gathers all that a diagnosis is made of: everything at once, each with a time-out, nothing changed. */
+import { readFile, statfs } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { GuestChannel } from "../channel/channel.ts";
+import type { ConsoleFacts, Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
+import type { BootStage } from "../contract/session.ts";
+import { errnoOf, messageOf } from "../lib/errors.ts";
+import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { redactText } from "../lib/redact.ts";
+import type { GuestNic, Network } from "../network/network.ts";
+import { plainText } from "../lib/terminal.ts";
+import { readConsoleFacts } from "./console-facts.ts";
+import { askGuest, GUEST_TIMEOUT_MS } from "./guest-facts.ts";
+
+export interface FactOptions {
+  /** The stage that is awaited; null when all were passed. */
+  stage: BootStage | null;
+  isOverdue: boolean;
+  nic: GuestNic;
+  /** Null: it was never started. */
+  process: ProcessIdentity | null;
+  network: Network;
+  /** Undefined: it was never opened. */
+  channel: GuestChannel | undefined;
+  consoleFile: string;
+  vmmLog: string;
+  dataDir: string;
+  /** Undefined when the guest answers, else what happened; within two seconds. */
+  probes: { health: () => Promise<string | undefined>; rfb: () => Promise<string | undefined> };
+  /** The microVM that a lease gives an address to. */
+  holderOf: (address: string) => Promise<string | undefined>;
+  vmId: string;
+}
+
+/** All parts are asked at once. */
+const PART_TIMEOUT_MS = 3000;
+const LOG_TAIL_LINES = 10;
+
+/** Takes at most about four seconds. A part that fails is told in `missing`; never throws for one. */
+export const collectFacts = async (options: FactOptions): Promise<Facts> => {
+  const missing: string[] = [];
+  const learn: Learn = async (name, ask, timeoutMs = PART_TIMEOUT_MS) => {
+    try {
+      return await inTime(ask(), timeoutMs);
+    } catch (error) {
+      missing.push(`${name}: ${redactText(messageOf(error))}`);
+      return undefined;
+    }
+  };
+  const guest = learn("the guest's own view", () => askGuest(options), GUEST_TIMEOUT_MS);
+  const [host, console_, guestFacts] = await Promise.all([
+    hostFacts(options, learn, guest),
+    learn("console", () => readConsoleFacts(options.consoleFile)),
+    guest,
+  ]);
+  const { nic, network } = options;
+  return {
+    at: new Date().toISOString(),
+    stage: options.stage,
+    isOverdue: options.isOverdue,
+    expected: {
+      address: nic.address,
+      gateway: network.gateway,
+      mac: nic.mac,
+      tap: nic.tap,
+      bridge: network.bridge,
+    },
+    host,
+    console: console_ ?? NO_CONSOLE,
+    guest: guestFacts ?? null,
+    missing: [...missing, ...(guestFacts?.missing ?? []).map((line) => `in the guest: ${line}`)],
+  };
+};
+
+type Learn = <T>(name: string, ask: () => Promise<T>, timeoutMs?: number) => Promise<T | undefined>;
+
+const hostFacts = async (
+  options: FactOptions,
+  learn: Learn,
+  guest: Promise<GuestFacts | undefined>,
+): Promise<HostFacts> => {
+  const { nic, process, probes, holderOf, vmId } = options;
+  const view = options.network.view(nic);
+  const [vmm, tap, bridge, neighbour, firewall, foreignDrops, isForwarding, ...rest] = await Promise.all([
+    learn("VMM", async () => (process ? isAlive(process) : false)),
+    learn("TAP", view.tap),
+    learn("bridge", view.bridge),
+    learn("neighbour table", view.neighbour),
+    learn("firewall", view.firewall),
+    learn("other firewall rules", view.foreignDrops),
+    learn("forwarding", view.isForwarding),
+    learn("lease", async () => (await holderOf(nic.address)) === vmId),
+    learn("holder of the guest's address", async () => holderOfAny(await guest, nic, holderOf), 2 * GUEST_TIMEOUT_MS),
+    learn("memory", memAvailableMib),
+    learn("disk", () => diskFreeMib(options.dataDir)),
+    learn("way to the guest", async () => {
+      const [health, rfb] = await Promise.all([probes.health(), probes.rfb()]);
+      return { health: health ?? "ok", rfb: rfb ?? "ok" };
+    }),
+    learn("VMM log", () => tailOf(options.vmmLog)),
+  ]);
+  const [isLeased, addressHolder, memory, disk, reach, logTail] = rest;
+  return {
+    vmm: { isAlive: vmm ?? false, pid: process?.pid ?? null, logTail: logTail ?? [] },
+    ...(tap === undefined ? {} : { tap }),
+    ...(bridge === undefined ? {} : { bridge }),
+    ...(neighbour === undefined ? {} : { neighbour }),
+    ...(firewall === undefined ? {} : { firewall }),
+    ...(foreignDrops === undefined ? {} : { foreignDrops }),
+    ...(isForwarding === undefined ? {} : { isForwarding }),
+    ...(isLeased === undefined ? {} : { isLeased }),
+    ...(addressHolder === undefined ? {} : { addressHolder }),
+    ...(memory === undefined ? {} : { memAvailableMib: memory }),
+    ...(disk === undefined ? {} : { diskFreeMib: disk }),
+    ...(reach === undefined ? {} : { reach }),
+  };
+};
+
+/** Another microVM whose address this guest has given itself. */
+const holderOfAny = async (
+  guest: GuestFacts | undefined,
+  nic: GuestNic,
+  holderOf: FactOptions["holderOf"],
+): Promise<string | null> => {
+  for (const { address, link } of guest?.addresses ?? []) {
+    if (link === "lo" || address === nic.address || address.includes(":")) continue;
+    const holder = await holderOf(address);
+    if (holder !== undefined) return holder;
+  }
+  return null;
+};
+
+const memAvailableMib = async (): Promise<number> =>
+  Math.floor(Number(/^MemAvailable: +(\d+) kB$/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1]) / 1024);
+
+const diskFreeMib = async (folder: string): Promise<number> => {
+  const { bavail, bsize } = await statfs(folder);
+  return Math.floor((bavail * bsize) / 2 ** 20);
+};
+
+const tailOf = async (file: string): Promise<string[]> => {
+  try {
+    const lines = plainText(await readFile(file, "utf8")).split("\n");
+    return lines
+      .filter((line) => line.trim() !== "")
+      .slice(-LOG_TAIL_LINES)
+      .map((line) => redactText(line).slice(0, 500));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+};
+
+const inTime = async <T>(answer: Promise<T>, timeoutMs: number): Promise<T> => {
+  const timer = new AbortController();
+  const late = sleep(timeoutMs, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`no answer within ${timeoutMs / 1000} s`);
+  });
+  // Aborted when the answer was first.
+  late.catch(() => {});
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    timer.abort();
+  }
+};
+
+const NO_CONSOLE: ConsoleFacts = {
+  bytes: 0,
+  kernelVersion: null,
+  panic: null,
+  oops: null,
+  mountFailure: null,
+  shutdown: null,
+  isEmergencyShell: false,
+  oomKills: [],
+  failedUnits: [],
+  networkFile: null,
+  unitStarts: {},
+  tail: [],
+  lastLineAgeSec: 0,
+};

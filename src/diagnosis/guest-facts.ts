@@ -1,0 +1,62 @@
+/** The guest's own word about itself, over the channel. It is hostile, and what it says is shown to people and kept. */
+import type { GuestChannel } from "../channel/channel.ts";
+import type { GuestFacts } from "../contract/diagnosis.ts";
+import type { GuestParams } from "../contract/guest.ts";
+import { messageOf } from "../lib/errors.ts";
+import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { redactText, redactValue } from "../lib/redact.ts";
+import { plainText } from "../lib/terminal.ts";
+
+export const GUEST_TIMEOUT_MS = 3800;
+/** What came in time is to be there before the caller gives up. */
+const TOLERANCE_MS = 100;
+const JOURNAL_LINES = 100;
+const JOURNAL_LINE_CHARS = 400;
+
+export interface GuestOptions {
+  channel: GuestChannel | undefined;
+  process: ProcessIdentity | null;
+}
+
+/**
+ * Three questions, the one that needs no program in the guest first: one that is short of processors answers what it can within
+ * the time, and the rest is told as missing. Throws when it says nothing at all.
+ */
+export const askGuest = async ({ channel, process }: GuestOptions): Promise<GuestFacts> => {
+  if (!channel) throw new Error("the channel was not open yet");
+  if (!process || !(await isAlive(process))) throw new Error("the VMM is gone, and the guest with it");
+  const deadline = performance.now() + GUEST_TIMEOUT_MS - TOLERANCE_MS;
+  const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
+    channel.call(method, params, { timeoutMs: Math.max(Math.round(deadline - performance.now()), 1) });
+
+  const [machine, units] = await Promise.allSettled([call("facts", {}), call("units", {})]);
+  if (machine.status === "rejected") throw machine.reason;
+  const [journal] = await Promise.allSettled([call("journal", { lines: JOURNAL_LINES })]);
+  return {
+    ...tidy(machine.value),
+    units: units.status === "fulfilled" ? tidy(units.value.units) : [],
+    failedUnits: units.status === "fulfilled" ? tidy(units.value.failedUnits) : [],
+    journal: journal.status === "fulfilled" ? journalLines(journal.value.text) : [],
+    missing: tidy([
+      ...machine.value.missing,
+      ...(units.status === "fulfilled" ? units.value.missing : [`units: ${messageOf(units.reason)}`]),
+      ...(journal.status === "fulfilled" ? [] : [`journal: ${messageOf(journal.reason)}`]),
+    ]),
+  };
+};
+
+/** Every string one line, without control characters and without what looks like a secret. */
+const tidy = <T>(value: T): T => redactValue(plain(value)) as T;
+
+const plain = (value: unknown): unknown => {
+  if (typeof value === "string") return plainText(value).replaceAll("\n", " ");
+  if (Array.isArray(value)) return value.map(plain);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+};
+
+const journalLines = (text: string): string[] =>
+  redactText(plainText(text))
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.slice(0, JOURNAL_LINE_CHARS));

@@ -1,0 +1,113 @@
+/** Causes below everything else: disk, VMM, kernel, root file system, memory, the agent itself. */
+import type { Facts } from "../../contract/diagnosis.ts";
+import type { Rule } from "../rules.ts";
+import { consoleTail } from "./lines.ts";
+
+/** A microVM needs less, but a database, a console and evidence have to be written. */
+export const MIN_DISK_FREE_MIB = 16;
+
+const AGENT = "sallyport-agent.service";
+
+export const BOOT_RULES: readonly Rule[] = [
+  {
+    code: "host-disk-full",
+    recognisedBy: `less than ${MIN_DISK_FREE_MIB} MiB is free below the data directory`,
+    when: ({ host }) => host.diskFreeMib !== undefined && host.diskFreeMib < MIN_DISK_FREE_MIB,
+    sentence: () => "The host's disk is full: consoles, evidence and new microVMs cannot be written any more.",
+    evidence: ({ host }) => [`free below the data directory: ${host.diskFreeMib} MiB`],
+    hint: "Free space on the file system of the data directory, or lower evidence.maxMib; running sessions go on.",
+  },
+  {
+    code: "out-of-memory",
+    recognisedBy: "the guest's kernel killed a program, or stopped, for want of memory",
+    when: ({ console, guest }) => console.oomKills.length > 0 || (guest?.memory.oomKills ?? 0) > 0,
+    sentence: ({ guest }) =>
+      `The guest ran out of memory${guest ? ` (it has ${guest.memory.totalMib} MiB)` : ""}, and its kernel killed programs.`,
+    evidence: ({ console, guest }) => [
+      ...console.oomKills.map((line) => `console: ${line}`),
+      ...(guest ? [`guest: ${guest.memory.oomKills} kills, ${guest.memory.availableMib} MiB available`] : []),
+    ],
+    hint: "Give guests more memory: vm.memoryMib in the configuration (2048 is enough for Firefox).",
+  },
+  {
+    code: "root-file-system-damaged",
+    recognisedBy: "the console shows a root file system that cannot be mounted, or a kernel that finds no init on it",
+    when: ({ console }) => console.mountFailure !== null || /\binit\b|root fs/i.test(console.panic ?? ""),
+    sentence: () => "The guest's kernel cannot use its root file system: the image is damaged or not complete.",
+    evidence: ({ console }) =>
+      [console.mountFailure, console.panic].flatMap((line) => (line === null ? [] : [`console: ${line}`])),
+    hint: "Check the image (sallyport image verify) and build it again: sallyport image build.",
+  },
+  {
+    code: "kernel-panic",
+    recognisedBy: "the console shows a kernel panic for any other reason",
+    when: ({ console }) => console.panic !== null,
+    sentence: () => "The guest's kernel panicked and stopped.",
+    evidence: ({ console }) => [
+      `console: ${console.panic ?? ""}`,
+      ...(console.oops === null ? [] : [`console: ${console.oops}`]),
+      `guest kernel: ${console.kernelVersion ?? "unknown"}`,
+    ],
+    hint: "Start a new sign-in; if it happens again, build the image with its current kernel (sallyport image build) and run sallyport doctor.",
+  },
+  {
+    code: "emergency-shell",
+    recognisedBy: "the console shows systemd's emergency mode or the initramfs' shell",
+    when: ({ console }) => console.isEmergencyShell,
+    sentence: () => "The guest stopped in an emergency shell: a file system or a unit it cannot do without failed.",
+    evidence: (facts) => [...facts.console.failedUnits.map((unit) => `console: ${unit} failed`), ...consoleTail(facts)],
+    hint: "Read what failed before it on the console, mend the image's recipe and build it again.",
+  },
+  {
+    code: "guest-rebooted",
+    recognisedBy: "the VMM's process is gone, and the guest's kernel said that it restarts or powers off",
+    when: ({ host, console }) => isGone({ host }) && console.shutdown !== null,
+    sentence: () => "The guest shut itself down or restarted, which ends a microVM.",
+    evidence: (facts) => [`console: ${facts.console.shutdown ?? ""}`, ...consoleTail(facts)],
+    hint: "Look on the console for what asked for it; a guest of Sallyport never does by itself. Start a new sign-in.",
+  },
+  {
+    code: "vmm-killed",
+    recognisedBy: "the VMM's process is gone, and the console shows neither a panic nor a shutdown",
+    when: ({ host }) => isGone({ host }),
+    sentence: ({ host }) =>
+      `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it was killed or crashed.`,
+    evidence: (facts) => [
+      `process ${facts.host.vmm.pid} is not there`,
+      ...facts.host.vmm.logTail.map((line) => `VMM log: ${line}`),
+      "console: no panic, no restart, no power-off",
+      ...consoleTail(facts),
+    ],
+    hint: "Look for who killed it: journalctl -k (out of memory on the host), an operator, a limit of the service. Start a new sign-in.",
+  },
+  {
+    code: "kernel-silent",
+    recognisedBy: "the VMM runs, its deadline has passed, and not one byte is on the console",
+    when: ({ host, console, isOverdue }) => isOverdue && host.vmm.isAlive && console.bytes === 0,
+    sentence: () =>
+      "The virtual machine runs, but its kernel never wrote a byte: it hangs before or in its first steps.",
+    evidence: ({ host }) => [
+      `process ${host.vmm.pid} runs`,
+      "console: 0 bytes",
+      ...host.vmm.logTail.map((line) => `VMM log: ${line}`),
+    ],
+    hint: "Check that KVM really works (sallyport doctor); vm.accel: emulation leaves it out.",
+  },
+  {
+    code: "agent-crashes",
+    recognisedBy: "the guest's agent was started again and again, by its own word or the console's",
+    when: ({ guest, console }) =>
+      guest
+        ? (guest.units.find((unit) => unit.name === AGENT)?.restarts ?? 0) >= 2
+        : (console.unitStarts[AGENT] ?? 0) >= 2 || console.failedUnits.some((unit) => unit.startsWith(AGENT)),
+    sentence: () => "The guest's agent crashes at its start, again and again, so nobody answers on the channel.",
+    evidence: (facts) => [
+      `console: ${AGENT} was started ${facts.console.unitStarts[AGENT] ?? 0} times`,
+      ...(facts.guest?.journal ?? []).filter((line) => line.includes("node[")).slice(-5),
+      ...consoleTail(facts),
+    ],
+    hint: "Its last words are on the console; build the image again with this version: sallyport image build.",
+  },
+];
+
+const isGone = ({ host }: Pick<Facts, "host">): boolean => host.vmm.pid !== null && !host.vmm.isAlive;

@@ -1,0 +1,145 @@
+/** Causes on the host's side of the network: TAP, bridge, firewall, neighbour table. */
+import type { Facts } from "../../contract/diagnosis.ts";
+import type { Rule } from "../rules.ts";
+import { isReachable, reachLine } from "./lines.ts";
+
+const RESTART = "It is mended when the next sign-in starts; this one has to be started again.";
+
+export const HOST_NETWORK_RULES: readonly Rule[] = [
+  {
+    code: "bridge-missing",
+    recognisedBy: "the bridge does not exist while a microVM runs",
+    when: (facts) => isRunning(facts) && facts.host.bridge === null,
+    sentence: ({ expected }) => `The host's bridge ${expected.bridge} is gone: no guest has a way out.`,
+    evidence: ({ expected }) => [`host: there is no interface ${expected.bridge}`],
+    hint: `Somebody removed it. ${RESTART}`,
+  },
+  {
+    code: "bridge-down",
+    recognisedBy: "the bridge exists and is down",
+    when: (facts) => isRunning(facts) && facts.host.bridge?.isUp === false,
+    sentence: ({ expected }) => `The host's bridge ${expected.bridge} is down: no guest has a way out.`,
+    evidence: ({ expected }) => [`host: ${expected.bridge} is not UP`],
+    hint: "ip link set BRIDGE up, and find out who set it down (a network manager that takes over bridges?).",
+  },
+  {
+    code: "bridge-without-address",
+    recognisedBy: "the bridge does not have the gateway's address",
+    when: (facts) =>
+      isRunning(facts) &&
+      facts.host.bridge?.addresses.some((address) => address.startsWith(`${facts.expected.gateway}/`)) === false,
+    sentence: ({ expected }) =>
+      `The host's bridge ${expected.bridge} has lost the address ${expected.gateway}: guests have no gateway, and the host no route to them.`,
+    evidence: (facts) => [
+      `host: ${facts.expected.bridge} has ${facts.host.bridge?.addresses.join(", ") || "no address"}`,
+      reachLine(facts),
+    ],
+    hint: `Somebody removed it (a network manager that takes over bridges?). ${RESTART}`,
+  },
+  {
+    code: "tap-missing",
+    recognisedBy: "the microVM runs and its TAP does not exist",
+    when: (facts) => isRunning(facts) && facts.host.tap === null,
+    sentence: ({ expected }) => `The guest's TAP ${expected.tap} is gone: its network card leads nowhere.`,
+    evidence: ({ expected }) => [`host: there is no interface ${expected.tap}`],
+    hint: "Somebody removed it, and a running guest cannot be given another: start a new sign-in.",
+  },
+  {
+    code: "tap-down",
+    recognisedBy: "the guest's TAP exists and is down",
+    when: (facts) => isRunning(facts) && facts.host.tap?.isUp === false,
+    sentence: ({ expected }) => `The guest's TAP ${expected.tap} is down on the host: no frame passes it.`,
+    evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
+    hint: "ip link set TAP up, and find out who set it down.",
+  },
+  {
+    code: "tap-not-on-bridge",
+    recognisedBy: "the guest's TAP is on no bridge, or on another",
+    when: (facts) => isRunning(facts) && !!facts.host.tap && facts.host.tap.bridge !== facts.expected.bridge,
+    sentence: ({ expected, host }) =>
+      `The guest's TAP ${expected.tap} is ${host.tap?.bridge ? `on ${host.tap.bridge}` : "on no bridge"} instead of ${expected.bridge}: its frames reach nobody.`,
+    evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
+    hint: `Somebody took it off. ${RESTART}`,
+  },
+  {
+    code: "firewall-table-missing",
+    recognisedBy: "Sallyport's nftables table does not exist while a microVM runs",
+    when: (facts) => isRunning(facts) && facts.host.firewall === null,
+    sentence: () => "Sallyport's firewall table is gone: nothing keeps guests from the host and from private networks.",
+    evidence: () => ["host: nft knows no such table"],
+    hint: "Something flushed all rules (nft flush ruleset, a firewall service's restart). End the running sessions; the next sign-in makes the table again.",
+  },
+  {
+    code: "firewall-drops-guest",
+    recognisedBy: "the guest is not in the set of guests that the firewall lets pass",
+    when: (facts) => isRunning(facts) && facts.host.firewall?.isAdmitted === false,
+    sentence: ({ expected }) =>
+      `The host's firewall drops everything from this guest: ${expected.address} with ${expected.mac} is not in the set of guests.`,
+    evidence: (facts) => [
+      "host: the pair of address and MAC is not in the table's set `guests`",
+      `host: ${facts.host.firewall?.counters.spoofed ?? 0} packets dropped as not a guest's own`,
+      reachLine(facts),
+    ],
+    hint: `Somebody changed the table. ${RESTART}`,
+  },
+  {
+    code: "foreign-firewall-drops",
+    recognisedBy:
+      "another rule of the host's packet filter is certain to drop what goes between host and guest (which then does not answer), a guest's name queries, or its way to the internet",
+    when: (facts) =>
+      isRunning(facts) && !!facts.host.foreignDrops?.some((drop) => !drop.keepsHostOut || !isReachable(facts)),
+    sentence: ({ host }) =>
+      host.foreignDrops?.some((drop) => drop.keepsHostOut)
+        ? "Another firewall rule on this host drops what passes between host and guest."
+        : "Another firewall rule on this host keeps guests from the internet or from their name server.",
+    evidence: (facts) => [
+      ...(facts.host.foreignDrops ?? []).map((drop) => `host: dropped: ${drop.text}`),
+      reachLine(facts),
+      `host: ${facts.host.firewall?.counters.forwarded ?? 0} connections of guests left, ${facts.host.firewall?.counters.returned ?? 0} packets of answers came back`,
+    ],
+    hint: "Let the bridge pass there as well (Docker: rules in DOCKER-USER; ufw: ufw route allow); an accept of Sallyport's table does not overrule another table's drop.",
+  },
+  {
+    code: "neighbour-missing",
+    recognisedBy: "the host's neighbour table lacks the guest's fixed entry, and the guest does not answer",
+    when: (facts) =>
+      isRunning(facts) &&
+      !isReachable(facts) &&
+      facts.host.neighbour !== undefined &&
+      facts.host.neighbour?.mac !== facts.expected.mac,
+    sentence: ({ expected }) =>
+      `The host does not know the MAC of ${expected.address}, and cannot ask: broadcasts do not reach guests.`,
+    evidence: (facts) => [
+      `host: neighbour entry ${facts.host.neighbour ? `${facts.host.neighbour.mac} ${facts.host.neighbour.state}` : "missing"}`,
+      reachLine(facts),
+    ],
+    hint: `Somebody flushed the neighbour table. ${RESTART}`,
+  },
+  {
+    code: "forwarding-entry-missing",
+    recognisedBy: "the bridge does not know on which port the guest's MAC is, and the guest does not answer",
+    when: (facts) => isRunning(facts) && !isReachable(facts) && facts.host.tap?.hasForwardingEntry === false,
+    sentence: ({ expected }) =>
+      `The bridge ${expected.bridge} does not know that ${expected.mac} is behind ${expected.tap}, and it may not learn it.`,
+    evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
+    hint: `Somebody changed the bridge's forwarding table. ${RESTART}`,
+  },
+  {
+    code: "forwarding-off",
+    recognisedBy: "net.ipv4.ip_forward is 0",
+    when: (facts) => isRunning(facts) && facts.host.isForwarding === false,
+    sentence: () => "This host does not forward packets: guests reach the host, but not the internet.",
+    evidence: () => ["host: net.ipv4.ip_forward = 0"],
+    hint: "Something set it back (a sysctl file, another program): sysctl -w net.ipv4.ip_forward=1.",
+    isMinor: true,
+  },
+];
+
+/** Before a microVM runs, nothing of its network has to be there. */
+const isRunning = ({ host }: Facts): boolean => host.vmm.isAlive;
+
+const tapLine = ({ host, expected }: Facts): string =>
+  host.tap
+    ? `${expected.tap} is ${host.tap.isUp ? "up" : "down"}, ${host.tap.hasCarrier ? "with" : "without"} carrier, on ${host.tap.bridge ?? "no bridge"}` +
+      `, ${host.tap.hasForwardingEntry ? "with" : "without"} forwarding entry; ${host.tap.framesFromGuest} frames from the guest, ${host.tap.framesToGuest} to it`
+    : `there is no interface ${expected.tap}`;

@@ -1,0 +1,64 @@
+/** Lines of evidence, and looks at facts, that several rules share. */
+import type { Facts, GuestFacts } from "../../contract/diagnosis.ts";
+
+export const consoleTail = ({ console }: Facts): string[] => console.tail.map((line) => `console: ${line}`);
+
+export type Unit = GuestFacts["units"][number];
+
+export const unitOf = ({ guest }: Facts, name: string): Unit | undefined =>
+  guest?.units.find((unit) => unit.name === name);
+
+export const unitLine = ({ name, load, active, sub, fileState, result, exitStatus, restarts }: Unit): string =>
+  `guest: ${name} is ${load}, ${fileState || "without unit file"}, ${active} (${sub}), result ${result || "none"}` +
+  `, exit status ${exitStatus}, restarted ${restarts} times`;
+
+export const unitLines = (facts: Facts, name: string): string[] => {
+  const unit = unitOf(facts, name);
+  return unit ? [unitLine(unit)] : [];
+};
+
+/** Lines of the guest's journal that name any of the words, newest last. */
+export const journalLines = ({ guest }: Facts, words: string[], count = 5): string[] =>
+  (guest?.journal ?? [])
+    .filter((line) => words.some((word) => line.includes(word)))
+    .slice(-count)
+    .map((line) => `journal: ${line}`);
+
+/** The guest's network card: the link with the MAC that the host gave it. */
+export const nicOf = ({ guest, expected }: Facts): GuestFacts["links"][number] | undefined =>
+  guest?.links.find((link) => link.mac.toLowerCase() === expected.mac.toLowerCase());
+
+/** IPv4 addresses of everything but loopback and link-local. */
+export const guestAddresses = ({ guest }: Facts): GuestFacts["addresses"] =>
+  (guest?.addresses ?? []).filter(
+    ({ link, address }) => link !== "lo" && !address.includes(":") && !address.startsWith("169.254."),
+  );
+
+export const addressLines = (facts: Facts): string[] => {
+  const found = guestAddresses(facts);
+  if (found.length === 0) return ["guest: no IPv4 address"];
+  return found.map(
+    ({ link, address, prefixLength, origin }) => `guest: ${link} has ${address}/${prefixLength} (${origin})`,
+  );
+};
+
+/** The kernel parameter `ip=<client>:<server>:<gateway>:<netmask>:<hostname>:<device>:<autoconf>`; the last one counts. */
+export const ipParameter = ({ guest }: Facts): { text: string; device: string; autoconf: string } | undefined => {
+  const text = guest?.cmdline.split(/\s+/).findLast((word) => word.startsWith("ip="));
+  if (text === undefined) return undefined;
+  const fields = text.slice("ip=".length).split(":");
+  // `ip=dhcp` and the like have one field.
+  return { text, device: fields[5] ?? "", autoconf: fields.length === 1 ? (fields[0] ?? "") : (fields[6] ?? "") };
+};
+
+export const isReachable = ({ host }: Facts): boolean => host.reach?.health === "ok";
+
+export const reachLine = ({ host, expected }: Facts): string =>
+  `host: http://${expected.address}:8080/health: ${host.reach?.health ?? "not known"}`;
+
+/** What networkd makes of eth0. */
+export const networkdLines = ({ guest }: Facts): string[] => [
+  guest?.networkd
+    ? `guest: networkd applies ${guest.networkd.networkFile || "no file"} to eth0, which is ${guest.networkd.operational}, ${guest.networkd.setup}`
+    : "guest: networkd knows nothing of eth0",
+];

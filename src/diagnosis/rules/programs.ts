@@ -1,0 +1,111 @@
+/** Causes in what runs in the guest: agent, screen, browser, and what the image brings. */
+import type { Facts } from "../../contract/diagnosis.ts";
+import type { Rule } from "../rules.ts";
+import { journalLines, reachLine, unitLine, unitLines, unitOf, type Unit } from "./lines.ts";
+
+const AGENT_PORT = 8080;
+const RFB_PORT = 5901;
+const DISPLAY = "sallyport-display.service";
+const BROWSER = "sallyport-browser.service";
+
+export const PROGRAM_RULES: readonly Rule[] = [
+  {
+    code: "agent-on-loopback",
+    recognisedBy: `port ${AGENT_PORT} is listened on in the guest, but on loopback addresses only`,
+    when: (facts) => {
+      const found = listening(facts, AGENT_PORT);
+      return found.length > 0 && found.every(isLoopback);
+    },
+    sentence: () =>
+      `The guest's agent listens on its loopback only, so http://<guest>:${AGENT_PORT}/health cannot be reached from the host.`,
+    evidence: (facts) => [
+      ...listening(facts, AGENT_PORT).map((address) => `guest: listens on ${address}:${AGENT_PORT}`),
+      reachLine(facts),
+    ],
+    hint: "The image's agent was changed; build it again: sallyport image build.",
+  },
+  {
+    code: "display-not-starting",
+    recognisedBy: `nothing listens on port ${RFB_PORT} in the guest, and its screen's unit failed, restarts or is overdue`,
+    when: (facts) => {
+      const unit = unitOf(facts, DISPLAY);
+      if (!unit || listening(facts, RFB_PORT).length > 0) return false;
+      return hasTrouble(unit) || (facts.isOverdue && facts.stage === "display");
+    },
+    sentence: (facts) =>
+      `The guest's screen (Xvnc) does not start: ${wordsFor(unitOf(facts, DISPLAY))}, and nothing listens on port ${RFB_PORT}.`,
+    evidence: (facts) => [...unitLines(facts, DISPLAY), ...journalLines(facts, ["Xtigervnc", DISPLAY])],
+    hint: "Its own words are in the evidence and on the console; check screen in the image's recipe and build the image again.",
+  },
+  {
+    code: "browser-crashing",
+    recognisedBy: "Firefox's unit restarts or failed, and its first page was not painted",
+    when: (facts) => {
+      const unit = unitOf(facts, BROWSER);
+      if (!unit) return false;
+      return (hasTrouble(unit) && facts.guest?.browser !== "painted") || unit.restarts >= 3;
+    },
+    sentence: (facts) => `Firefox does not stay alive in the guest: ${wordsFor(unitOf(facts, BROWSER))}.`,
+    evidence: (facts) => [
+      ...unitLines(facts, BROWSER),
+      `guest: Firefox is ${facts.guest?.browser ?? "not known"}; ${facts.guest?.memory.availableMib ?? "?"} MiB available`,
+      ...journalLines(facts, ["firefox", BROWSER]),
+    ],
+    hint: "Its own words are in the evidence and on the console; more memory (vm.memoryMib) and a newly built image are the usual cures.",
+  },
+  {
+    code: "unit-failed",
+    recognisedBy: "any other unit of the guest failed",
+    when: (facts) => otherFailures(facts).length > 0,
+    sentence: (facts) => `${otherFailures(facts).join(", ")} failed in the guest.`,
+    evidence: (facts) => [
+      ...(facts.guest?.units ?? []).filter(({ name }) => otherFailures(facts).includes(name)).map(unitLine),
+      ...journalLines(facts, otherFailures(facts)),
+    ],
+    hint: "Its own words are on the console (sallyport console); mend it in the image's recipe and build the image again.",
+  },
+  {
+    code: "unit-output-not-on-console",
+    recognisedBy: "a unit that the image brings does not write to the console",
+    when: (facts) => silentUnits(facts).length > 0,
+    sentence: (facts) =>
+      `${silentUnits(facts)
+        .map(({ name }) => name)
+        .join(", ")} writes to the journal only: when it fails, nobody outside the guest can read why.`,
+    evidence: (facts) =>
+      silentUnits(facts).map(({ name, standardOutput }) => `guest: ${name} has StandardOutput=${standardOutput}`),
+    hint: "Add StandardOutput=journal+console and StandardError=journal+console to the unit in the image's recipe.",
+    isMinor: true,
+  },
+];
+
+const listening = ({ guest }: Facts, port: number): string[] =>
+  (guest?.listening ?? []).filter((socket) => socket.port === port).map(({ address }) => address);
+
+const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1";
+
+const hasTrouble = (unit: Unit): boolean =>
+  unit.restarts > 0 ||
+  unit.active === "failed" ||
+  (unit.active !== "active" && (unit.load !== "loaded" || ["disabled", "masked"].includes(unit.fileState)));
+
+const wordsFor = (unit: Unit | undefined): string => {
+  if (!unit) return "its unit is not there";
+  if (unit.load !== "loaded") return `its unit is ${unit.load}`;
+  if (unit.active !== "active" && unit.fileState === "disabled") return "its unit is disabled";
+  return `it was restarted ${unit.restarts} times, last with ${unit.result || "no result"} and exit status ${unit.exitStatus}`;
+};
+
+const otherFailures = ({ guest }: Facts): string[] => guest?.failedUnits ?? [];
+
+/** Run or meant to run, brought by the image, and written nowhere that the host sees. */
+const silentUnits = ({ guest }: Facts): Unit[] =>
+  (guest?.units ?? []).filter(
+    ({ name, file, load, fileState, standardOutput }) =>
+      file.startsWith("/etc/systemd/system/") &&
+      !name.startsWith("sallyport-") &&
+      load === "loaded" &&
+      fileState !== "disabled" &&
+      standardOutput !== "" &&
+      !/console|tty|kmsg/.test(standardOutput),
+  );

@@ -1,0 +1,96 @@
+import { describe, expect, test } from "vitest";
+import { healthyFacts, healthyGuestFacts } from "../../test/fixtures/facts.ts";
+import { FAULTY_FACTS } from "../../test/fixtures/faulty-facts.ts";
+import { verdictsPage } from "../../test/fixtures/verdicts-page.ts";
+import type { Facts } from "../contract/diagnosis.ts";
+import { facts as factsShape } from "../contract/diagnosis.ts";
+import { RULE_CODES } from "./codes.ts";
+import { RULES } from "./rules.ts";
+import { diagnose } from "./verdict.ts";
+
+describe("each rule", () => {
+  test.each(RULE_CODES)("%s is the verdict on its own fault", (code) => {
+    const { cause, isProblem } = diagnose(FAULTY_FACTS[code]);
+    expect({ code: cause.code, isProblem }).toEqual({ code, isProblem: true });
+    expect(cause.evidence.length).toBeGreaterThan(0);
+    expect(`${cause.sentence} ${cause.evidence.join(" ")}`).not.toMatch(/undefined|null|NaN/);
+  });
+
+  test("fits no healthy guest, and none where nothing could be learned", () => {
+    const nothing: Facts = { ...healthyFacts(), host: { vmm: healthyFacts().host.vmm }, guest: null };
+    for (const rule of RULES) {
+      expect(rule.when(healthyFacts()), `${rule.code} on a healthy guest`).toBe(false);
+      expect(rule.when(nothing), `${rule.code} without facts`).toBe(false);
+    }
+  });
+
+  test("stands in the table once", () => {
+    expect(RULES.map((rule) => rule.code).toSorted()).toEqual(RULE_CODES.toSorted());
+  });
+
+  test("is tried on facts as they really come", () => {
+    for (const facts of Object.values(FAULTY_FACTS)) expect(factsShape.parse(facts)).toEqual(facts);
+  });
+});
+
+describe("a diagnosis", () => {
+  test("of a healthy guest says so, with the proof", () => {
+    const { cause, isProblem, consequences } = diagnose(healthyFacts());
+    expect({ code: cause.code, isProblem, consequences }).toEqual({
+      code: "nothing-wrong",
+      isProblem: false,
+      consequences: [],
+    });
+    expect(cause.evidence).toContain("networkd applies /run/systemd/network/70-eth0.network: routable, configured");
+    expect(cause.evidence).toContain("http://192.168.100.5:8080/health answers from the host");
+  });
+
+  test("during a boot that is in time says that it goes on", () => {
+    const guest = {
+      ...healthyGuestFacts(healthyFacts().expected),
+      addresses: [],
+      routes: [],
+      browser: "absent" as const,
+    };
+    const { cause, isProblem } = diagnose(healthyFacts({ stage: "addressed", guest }));
+    expect({ code: cause.code, isProblem }).toEqual({ code: "still-booting", isProblem: false });
+  });
+
+  test("of a failure that no rule knows is unknown, and says what it is not", () => {
+    const guest = { ...healthyGuestFacts(healthyFacts().expected), browser: "running" as const };
+    const { cause, isProblem, ruledOut } = diagnose(healthyFacts({ stage: "browser", isOverdue: true, guest }));
+    expect({ code: cause.code, isProblem }).toEqual({ code: "unknown", isProblem: true });
+    expect(ruledOut).toContain("the screen greets on port 5901");
+    expect(ruledOut).not.toContain("Firefox has painted its first page");
+  });
+
+  test("lists under the cause what follows from it", () => {
+    const killed = FAULTY_FACTS["vmm-killed"];
+    const host = { ...killed.host, diskFreeMib: 0 };
+    const { cause, consequences } = diagnose({ ...killed, host });
+    expect([cause.code, ...consequences.map(({ code }) => code)]).toEqual(["host-disk-full", "vmm-killed"]);
+  });
+
+  test("never gives what is minor as the cause of a failure", () => {
+    const minor = FAULTY_FACTS["unit-output-not-on-console"];
+    const failed = { ...minor, isOverdue: true, stage: "browser" };
+    expect(diagnose(failed).cause.code).toBe("unknown");
+    expect(diagnose(failed).consequences.map(({ code }) => code)).toEqual(["unit-output-not-on-console"]);
+  });
+
+  test("names the .network file by the console's word when the agent is silent", () => {
+    expect(diagnose({ ...FAULTY_FACTS["network-file-overrides"], guest: null }).cause.code).toBe(
+      "network-file-overrides",
+    );
+  });
+
+  test("says when the agent is silent, and what could not be learned", () => {
+    const { cause } = diagnose({ ...FAULTY_FACTS["kernel-panic"], missing: ["firewall: nft did not finish"] });
+    expect(cause.evidence).toContain("the guest's agent is silent: host and console alone speak");
+    expect(cause.evidence).toContain("not learned: firewall: nft did not finish");
+  });
+});
+
+test("docs/verdicts.md is what the rules say (npx vitest -u writes it anew)", async () => {
+  await expect(verdictsPage(FAULTY_FACTS)).toMatchFileSnapshot("../../docs/verdicts.md");
+});

@@ -1,0 +1,71 @@
+/** From facts to a verdict. Pure. */
+import type { Diagnosis, Facts, Finding } from "../contract/diagnosis.ts";
+import { NOTHING_WRONG, STILL_BOOTING, UNKNOWN } from "./codes.ts";
+import { foundInOrder, isHealthy } from "./in-order.ts";
+import { RULES, type Rule } from "./rules.ts";
+import { consoleTail } from "./rules/lines.ts";
+
+/**
+ * The first rule that fits is the cause, the others that fit are listed under it. Without one: healthy, still booting, or
+ * unknown, which says what it is not.
+ */
+export const diagnose = (facts: Facts, rules: readonly Rule[] = RULES): Diagnosis => {
+  const inOrder = foundInOrder(facts);
+  const fitting = rules.filter((rule) => rule.when(facts));
+  const isFailing = facts.isOverdue || (facts.stage === null && !isHealthy(facts));
+  const cause = fitting.find((rule) => !rule.isMinor) ?? (isFailing ? undefined : fitting[0]);
+  const others = fitting.filter((rule) => rule !== cause);
+  return {
+    cause: cause ? findingOf(cause, facts) : withoutRule(facts, isFailing, inOrder),
+    isProblem: cause !== undefined || isFailing,
+    consequences: others.map((rule) => ({ code: rule.code, sentence: rule.sentence(facts) })),
+    ruledOut: inOrder,
+    tookMs: 0,
+  };
+};
+
+/** Place of a verdict in docs/verdicts.md. */
+export const anchorOf = (code: string): string => `docs/verdicts.md#${code}`;
+
+const findingOf = (rule: Rule, facts: Facts): Finding => ({
+  code: rule.code,
+  sentence: rule.sentence(facts),
+  hint: rule.hint,
+  evidence: [...rule.evidence(facts), ...notLearned(facts)],
+  anchor: anchorOf(rule.code),
+});
+
+const withoutRule = (facts: Facts, isFailing: boolean, inOrder: string[]): Finding => {
+  if (isFailing) return unknown(facts);
+  const code = isHealthy(facts) ? NOTHING_WRONG : STILL_BOOTING;
+  return {
+    code,
+    sentence:
+      code === NOTHING_WRONG
+        ? "Nothing wrong found: the browser is there and can be reached."
+        : `The guest is still booting (awaited: ${facts.stage}), and nothing is wrong so far.`,
+    hint: code === NOTHING_WRONG ? "Nothing has to be done." : "Wait, or ask again.",
+    evidence: [...inOrder, ...notLearned(facts)],
+    anchor: anchorOf(code),
+  };
+};
+
+const unknown = (facts: Facts): Finding => ({
+  code: UNKNOWN,
+  sentence: facts.guest
+    ? "Something is wrong, and no rule knows it. What was found in order is listed."
+    : "Something is wrong, and no rule knows it; the guest's agent is silent, so this is the host's and the console's word alone.",
+  hint: "Read the evidence (sallyport evidence SESSION), and report the case: a new rule is one row (docs/adding-a-rule.md).",
+  evidence: [
+    `host: /health: ${facts.host.reach?.health ?? "not known"}; screen: ${facts.host.reach?.rfb ?? "not known"}`,
+    ...(facts.guest ? [`guest: Firefox is ${facts.guest.browser}`] : []),
+    ...notLearned(facts),
+    ...consoleTail(facts),
+  ],
+  anchor: anchorOf(UNKNOWN),
+});
+
+const notLearned = (facts: Facts): string[] => [
+  ...(facts.guest ? [] : ["the guest's agent is silent: host and console alone speak"]),
+  ...facts.missing.map((line) => `not learned: ${line}`),
+];

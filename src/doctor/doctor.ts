@@ -1,0 +1,56 @@
+/** Whether this machine can run microVMs, how many, and what mends the rest. Changes nothing. */
+import { runCheck } from "./check.ts";
+import type { Check, CheckLine } from "./check.ts";
+import { clock } from "./clock.ts";
+import { firewall, otherFirewalls } from "./firewall.ts";
+import { createHost, type HostOptions } from "./host.ts";
+import { checksums, image } from "./image.ts";
+import { firecracker, kvm, qemu } from "./machine.ts";
+import { names, resolver } from "./names.ts";
+import { bridge, forwarding, range, tun } from "./network.ts";
+import { programs } from "./programs.ts";
+import { capacityOf, disk, memory, type Capacity } from "./room.ts";
+import { taps } from "./taps.ts";
+
+/** In the order they are shown; all run at once. To add one: a file or a const beside its like, and its name here. */
+export const CHECKS: readonly Check[] = [
+  programs,
+  qemu,
+  firecracker,
+  kvm,
+  image,
+  checksums,
+  memory,
+  disk,
+  tun,
+  range,
+  bridge,
+  taps,
+  forwarding,
+  firewall,
+  otherFirewalls,
+  names,
+  resolver,
+  clock,
+];
+
+export interface DoctorReport {
+  /** No line is a problem. */
+  ok: boolean;
+  checks: CheckLine[];
+  capacity: Capacity;
+  tookMs: number;
+}
+
+/** Within ten seconds whatever hangs, but for `isDeep`. */
+export const examine = async (options: HostOptions): Promise<DoctorReport> => {
+  const startedAt = performance.now();
+  const host = createHost(options);
+  const checks = (await Promise.all(CHECKS.map((check) => runCheck(check, host)))).flat();
+  return {
+    ok: checks.every(({ result }) => result !== "problem"),
+    checks,
+    capacity: await capacityOf(host),
+    tookMs: Math.round(performance.now() - startedAt),
+  };
+};

@@ -1,0 +1,64 @@
+/** Our firewall table, whom it lets pass, and the tables of others that drop all the same. */
+import { admittedGuests } from "../network/firewall.ts";
+import { firewallScript, guestElement } from "../network/firewall-rules.ts";
+import { guestDrops, type GuestDrop } from "../network/guest-drops.ts";
+import { routes } from "../network/ip.ts";
+import { guestAddresses } from "../network/lease.ts";
+import { runTool } from "../network/tool.ts";
+import { ok, problem, warning } from "./check.ts";
+import type { Answer, Check } from "./check.ts";
+
+export const firewall: Check = {
+  name: "firewall",
+  needsRoot: true,
+  look: async ({ network, guests }) => {
+    const { table } = network;
+    // Checked by the kernel, and thrown away.
+    const script = firewallScript(network, [], "replace");
+    await runTool("nft", ["-c", "-f", "-"], { input: script, timeoutMs: 4_000 });
+    const admitted = await admittedGuests(table);
+    const running = await guests();
+    if (!admitted) {
+      return running.length === 0
+        ? ok(`nftables accepts our rules; the table ${table} is made with the first session.`)
+        : problem(
+            `The table ${table} is gone while guests run: they have no internet, and nothing keeps them from this host.`,
+            "restart the controller: it makes the table anew (and find out who flushes nftables)",
+          );
+    }
+    const refused = running.filter(
+      (guest) => !admitted.some(({ address, mac }) => address === guest.address && mac === guest.mac),
+    );
+    if (refused.length === 0) return ok(`The table ${table} lets every running guest pass (${running.length}).`);
+    return refused.map((guest) =>
+      problem(
+        `The table ${table} drops everything from microVM ${guest.vmId} (${guest.address}): it is not in the set guests.`,
+        `nft add element inet ${table} guests '{ ${guestElement({ ...guest, uid: 0 })} }'`,
+      ),
+    );
+  },
+};
+
+export const otherFirewalls: Check = {
+  name: "other firewalls",
+  needsRoot: true,
+  look: async ({ network }) => {
+    const uplink = (await routes()).find(({ dst }) => dst === "default")?.dev;
+    const guest = guestAddresses(network)[0] ?? network.gateway;
+    const drops = await guestDrops({ ...network, guest, uplink });
+    if (drops.length === 0) return ok("No other nftables table drops what guests need.");
+    return drops.map((drop) => foreign(drop, network.bridge));
+  },
+};
+
+const foreign = (drop: GuestDrop, bridge: string): Answer => {
+  const { family, table, chain, what, by, isSure } = drop;
+  const sentence = `${what} ${isSure ? "are" : "may be"} dropped by ${family} ${table} ${chain}, by ${by}.`;
+  return (isSure ? problem : warning)(sentence, letThrough(drop, bridge));
+};
+
+/** As the first rule of that chain, so that nothing before it can drop. */
+const letThrough = ({ family, table, chain, hook }: GuestDrop, bridge: string): string => {
+  const sides = hook === "input" ? ["iifname"] : hook === "output" ? ["oifname"] : ["iifname", "oifname"];
+  return sides.map((side) => `nft insert rule ${family} ${table} ${chain} ${side} ${bridge} accept`).join(" && ");
+};

@@ -1,0 +1,106 @@
+/** What the guests' network is made on: forwarding, TAPs at all, the range, the bridge. */
+import { access, constants, open, readFile } from "node:fs/promises";
+import { errnoOf } from "../lib/errors.ts";
+import { bridgeMac, isOurs, refuseTakenRange } from "../network/bridge.ts";
+import { addressesOf } from "../network/ip.ts";
+import { guestAddresses } from "../network/lease.ts";
+import { ok, problem, warning } from "./check.ts";
+import type { Check } from "./check.ts";
+
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+
+/** BR_PORT_BITS is 10. */
+const MAX_PORTS = 1024;
+
+export const forwarding: Check = {
+  name: "forwarding",
+  look: async ({ vmms, isRoot }) => {
+    const mend = "sysctl -w net.ipv4.ip_forward=1";
+    if ((await readFile(IP_FORWARD, "utf8")).trim() === "1") return ok("ip_forward is on.");
+    if ((await vmms()).length > 0) return problem("ip_forward is off: running guests have no internet.", mend);
+    if (isRoot && !(await isWritable(IP_FORWARD))) {
+      return problem("ip_forward is off and can't be set from here: /proc/sys is read-only.", `on the host: ${mend}`);
+    }
+    return ok("ip_forward is off; Sallyport switches it on with the first session.");
+  },
+};
+
+export const tun: Check = {
+  name: "tun",
+  look: async ({ isRoot }) => {
+    try {
+      await (await open("/dev/net/tun", "r+")).close();
+      return ok("TAPs can be made.");
+    } catch (error) {
+      const code = errnoOf(error) ?? "";
+      // Without udev the node is root's alone.
+      if (["EACCES", "EPERM"].includes(code) && !isRoot) throw error;
+      if (!["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"].includes(code)) throw error;
+      return problem(
+        `/dev/net/tun can't be opened (${code}): no TAP can be made.`,
+        "modprobe tun; into a container hand the device with NET_ADMIN",
+      );
+    }
+  },
+};
+
+export const range: Check = {
+  name: "range",
+  look: async ({ network, config }) => {
+    await refuseTakenRange(network);
+    const count = guestAddresses(network).length;
+    if (count === 0) return problem(`${config.network.cidr} has no address for a guest.`, "set network.cidr to a /24");
+    return ok(`${config.network.cidr} overlaps no route of another interface and has ${count} addresses for guests.`);
+  },
+};
+
+export const bridge: Check = {
+  name: "bridge",
+  look: async ({ network, config, links, vmms }) => {
+    const name = network.bridge;
+    const found = (await links()).find((link) => link.ifname === name);
+    if (!found) {
+      return (await vmms()).length > 0
+        ? problem(`There is no bridge ${name}, and guests run: none can be reached.`, "restart the controller")
+        : ok(`The name ${name} is free; the bridge is made with the first session.`);
+    }
+    if (!isOurs(found, bridgeMac(network.gateway))) {
+      return problem(
+        `The interface ${name} exists and was not made by Sallyport.`,
+        `set network.bridge to another name, or if nobody needs it: ip link delete ${name}`,
+      );
+    }
+    const wanted = config.network.cidr;
+    const addresses = await addressesOf(name);
+    const strange = addresses.filter((address) => address !== wanted);
+    const ports = (await links()).filter(({ master }) => master === name).length;
+    const answers = [
+      ...(addresses.includes(wanted)
+        ? []
+        : [
+            problem(
+              `${name} is without its address ${wanted}: guests have no gateway and this host no way to them.`,
+              `ip address add ${wanted} dev ${name}`,
+            ),
+          ]),
+      ...strange.map((address) =>
+        problem(`${name} has the address ${address} besides its own.`, `ip address delete ${address} dev ${name}`),
+      ),
+      ...(found.flags.includes("UP") ? [] : [problem(`${name} is down.`, `ip link set dev ${name} up`)]),
+      ...(ports < MAX_PORTS - 24
+        ? []
+        : [warning(`${name} has ${ports} of the ${MAX_PORTS} ports that Linux allows.`, "sallyport reap")]),
+    ];
+    return answers.length > 0 ? answers : ok(`${name} is up with ${wanted}; ${ports} of ${MAX_PORTS} ports in use.`);
+  },
+};
+
+const isWritable = async (file: string): Promise<boolean> => {
+  try {
+    await access(file, constants.W_OK);
+    return true;
+  } catch (error) {
+    if (["EACCES", "EPERM", "EROFS"].includes(errnoOf(error) ?? "")) return false;
+    throw error;
+  }
+};

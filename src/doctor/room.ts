@@ -1,0 +1,106 @@
+/** Memory, disk and addresses: what each has room for, and which of them ends first. */
+import type { StatsFs } from "node:fs";
+import { readFile, statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import { errnoOf } from "../lib/errors.ts";
+import { guestAddresses } from "../network/lease.ts";
+import { MAX_FILE_BYTES } from "../vmm/qemu/start.ts";
+import { ok, problem, warning } from "./check.ts";
+import type { Check } from "./check.ts";
+import type { Host } from "./host.ts";
+
+const MIB = 1024 * 1024;
+
+/** What a VMM takes besides the guest's memory. Measured under emulation, where most of it is translated code; KVM needs less. */
+const VMM_MIB = 384;
+/** Left to the host and the controller. */
+const HOST_MIB = 512;
+/** What one microVM's console may grow to while no controller runs to trim it. */
+const DISK_PER_MICROVM_MIB = MAX_FILE_BYTES / MIB;
+const IMAGE_BUILD_MIB = 4096;
+const LOW_DISK_MIB = 1024;
+
+export interface Capacity {
+  /** MicroVMs that fit at once, those that run included. */
+  microvms: number;
+  running: number;
+  limitedBy: "memory" | "addresses" | "disk";
+  byMemory: number;
+  byAddresses: number;
+  byDisk: number;
+}
+
+export const capacityOf = async (host: Host): Promise<Capacity> => {
+  const running = (await host.vmms()).length;
+  const rooms = [
+    { limit: "memory", room: running + (await roomInMemory(host)).microvms },
+    { limit: "addresses", room: guestAddresses(host.network).length },
+    { limit: "disk", room: running + (await roomOnDisk(host)).microvms },
+  ] as const;
+  const least = rooms.reduce((a, b) => (b.room < a.room ? b : a));
+  const [byMemory, byAddresses, byDisk] = rooms.map(({ room }) => room) as [number, number, number];
+  return { microvms: least.room, running, limitedBy: least.limit, byMemory, byAddresses, byDisk };
+};
+
+export const memory: Check = {
+  name: "memory",
+  look: async (host) => {
+    const { memoryMib } = host.config.vm;
+    const { availableMib, microvms } = await roomInMemory(host);
+    const running = (await host.vmms()).length;
+    const addresses = guestAddresses(host.network).length;
+    const text =
+      `${mib(availableMib)} available: room for ${microvms} more microVMs of ${memoryMib} MiB (vm.memoryMib) beside ` +
+      `${running} running. All ${addresses} addresses in use would need ${mib(addresses * (memoryMib + VMM_MIB))}.`;
+    return microvms + running > 0 ? ok(text) : problem(text, "free memory, or lower vm.memoryMib (not below 1024)");
+  },
+};
+
+export const disk: Check = {
+  name: "disk",
+  look: async (host) => {
+    const { folder, freeMib, freeFiles, microvms } = await roomOnDisk(host);
+    const where = `${folder} has ${mib(freeMib)} free`;
+    const mend = `free space there (df -h ${folder}), or set dataDir to a larger disk`;
+    if (microvms < 1) return problem(`${where}: it is full, and no session can be recorded or started.`, mend);
+    if (freeFiles < 1000) {
+      return problem(`${folder} can hold only ${freeFiles} more files.`, `remove files there (df -i ${folder})`);
+    }
+    const hasImage = (await host.images.manifest(host.config.image)) !== undefined;
+    if (!hasImage && freeMib < IMAGE_BUILD_MIB) {
+      return warning(`${where}; building an image takes ${mib(IMAGE_BUILD_MIB)}.`, mend);
+    }
+    return freeMib < LOW_DISK_MIB ? warning(`${where}, which is little.`, mend) : ok(`${where}.`);
+  },
+};
+
+const roomInMemory = async ({ config, vmms }: Host): Promise<{ availableMib: number; microvms: number }> => {
+  const meminfo = await readFile("/proc/meminfo", "utf8");
+  const availableMib = Number(/^MemAvailable:\s*(\d+) kB/m.exec(meminfo)?.[1] ?? 0) / 1024;
+  const perMicrovm = config.vm.memoryMib + VMM_MIB;
+  // A guest's memory is taken as the guest touches it: what runs will still take the rest of its own.
+  const promised = (await vmms()).reduce((sum, { residentMib }) => sum + Math.max(0, perMicrovm - residentMib), 0);
+  const free = availableMib - promised - HOST_MIB;
+  return { availableMib, microvms: Math.max(0, Math.floor(free / perMicrovm)) };
+};
+
+const roomOnDisk = async ({ paths }: Host) => {
+  const { folder, stats } = await nearest(paths.root);
+  const freeMib = (stats.bavail * stats.bsize) / MIB;
+  // Some file systems do not count files.
+  const freeFiles = stats.files === 0 ? Infinity : stats.ffree;
+  return { folder, freeMib, freeFiles, microvms: Math.floor(freeMib / DISK_PER_MICROVM_MIB) };
+};
+
+/** The data directory, or the folder that it will be made in. */
+const nearest = async (folder: string): Promise<{ folder: string; stats: StatsFs }> => {
+  try {
+    return { folder, stats: await statfs(folder) };
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT" || folder === "/") throw error;
+    return nearest(dirname(folder));
+  }
+};
+
+const mib = (amount: number): string =>
+  amount < 10_240 ? `${Math.floor(amount)} MiB` : `${Math.floor(amount / 1024)} GiB`;

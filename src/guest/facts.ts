@@ -1,0 +1,54 @@
+/** What diagnosis asks the guest for first: what files tell of all that can keep it from being reachable. */
+import { readFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import type { GuestMachine } from "../contract/diagnosis.ts";
+import { messageOf } from "../lib/errors.ts";
+import { listeningSockets, memory, overlayUsedPercent, virtioDevices } from "./kernel-facts.ts";
+import { addresses, links, networkdState, routes } from "./network-facts.ts";
+
+export interface FactOptions {
+  root: string;
+  browser: () => Promise<GuestMachine["browser"]>;
+  interfaces?: typeof networkInterfaces;
+}
+
+const CMDLINE_CHARS = 4096;
+const MISSING_CHARS = 1000;
+
+export const machineFacts = async ({
+  root,
+  browser,
+  interfaces = networkInterfaces,
+}: FactOptions): Promise<GuestMachine> => {
+  const sources = { root, interfaces };
+  const missing: string[] = [];
+  const part = partsInto(missing);
+  const proc = async (name: string): Promise<string> => readFile(join(root, "proc", name), "utf8");
+  return {
+    uptimeSec: Number((await proc("uptime")).split(" ")[0]),
+    cmdline: (await proc("cmdline")).trim().slice(0, CMDLINE_CHARS),
+    links: await part("links", [], () => links(sources)),
+    virtioDevices: await part("devices", [], () => virtioDevices(sources)),
+    addresses: await part("addresses", [], () => addresses(sources)),
+    routes: await part("routes", [], () => routes(sources)),
+    networkd: await part("networkd", null, () => networkdState(sources, "eth0")),
+    listening: await part("sockets", [], () => listeningSockets(sources)),
+    memory: await memory(sources),
+    overlayUsedPercent: await overlayUsedPercent(sources),
+    browser: await browser(),
+    missing,
+  };
+};
+
+/** A part that cannot be learned is empty and told as missing; the rest still arrives. */
+export const partsInto =
+  (missing: string[]) =>
+  async <T>(name: string, empty: T, learn: () => Promise<T>): Promise<T> => {
+    try {
+      return await learn();
+    } catch (error) {
+      missing.push(`${name}: ${messageOf(error)}`.slice(0, MISSING_CHARS));
+      return empty;
+    }
+  };

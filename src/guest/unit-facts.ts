@@ -1,0 +1,95 @@
+/** The units that this guest is made of, as systemd sees them. */
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { GuestUnits } from "../contract/diagnosis.ts";
+import type { run } from "../lib/exec.ts";
+import { partsInto } from "./facts.ts";
+
+export interface UnitOptions {
+  root: string;
+  runProgram: typeof run;
+}
+
+/** The host waits for a little longer than this. */
+const TIMEOUT_MS = 3000;
+
+const OWN_UNITS = [
+  "sallyport-agent.service",
+  "sallyport-bus.service",
+  "sallyport-display.service",
+  "sallyport-window-manager.service",
+  "sallyport-browser.service",
+  "systemd-networkd.service",
+  "systemd-network-generator.service",
+];
+
+const PROPERTIES =
+  "Id,FragmentPath,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,NRestarts,StandardOutput";
+const MAX_UNITS = 64;
+
+/** One after the other: the first is the one that rules ask for. */
+export const unitFacts = async ({ root, runProgram }: UnitOptions): Promise<GuestUnits> => {
+  const missing: string[] = [];
+  const part = partsInto(missing);
+  const deadline = performance.now() + TIMEOUT_MS;
+  const systemctl = async (...args: string[]): Promise<string> =>
+    (await runProgram("systemctl", args, { timeoutMs: Math.max(deadline - performance.now(), 1) })).stdout;
+  return {
+    units: await part("units", [], () => units(root, systemctl)),
+    failedUnits: await part("failed units", [], () => failedUnits(systemctl)),
+    missing,
+  };
+};
+
+type Systemctl = (...args: string[]) => Promise<string>;
+
+const units = async (root: string, systemctl: Systemctl): Promise<GuestUnits["units"]> => {
+  const names = await unitNames(root);
+  const shown = await systemctl("show", `--property=${PROPERTIES}`, ...names);
+  const blocks = shown.split("\n\n").map(parseProperties);
+  return blocks
+    .filter((block) => block.has("Id"))
+    .map((block) => {
+      const text = (key: string): string => (block.get(key) ?? "").slice(0, 512);
+      const number = (key: string): number => Math.trunc(Number(block.get(key) ?? 0)) || 0;
+      return {
+        name: text("Id"),
+        file: text("FragmentPath"),
+        load: text("LoadState"),
+        active: text("ActiveState"),
+        sub: text("SubState"),
+        fileState: text("UnitFileState"),
+        result: text("Result"),
+        exitStatus: number("ExecMainStatus"),
+        restarts: number("NRestarts"),
+        standardOutput: text("StandardOutput"),
+      };
+    });
+};
+
+const failedUnits = async (systemctl: Systemctl): Promise<string[]> => {
+  const text = await systemctl("list-units", "--state=failed", "--plain", "--no-legend", "--no-pager");
+  return text
+    .split("\n")
+    .map((line) => line.split(" ")[0] ?? "")
+    .filter(Boolean)
+    .slice(0, 64);
+};
+
+/** Our own, and every service that the image itself brings: a file below /etc, where a link would be an alias. */
+const unitNames = async (root: string): Promise<string[]> => {
+  const folder = join(root, "etc/systemd/system");
+  const names = (await readdir(folder)).filter((name) => /^[a-zA-Z0-9:@_.-]+\.service$/.test(name));
+  const isFile = await Promise.all(names.map(async (name) => (await lstat(join(folder, name))).isFile()));
+  // A template without an instance is no unit.
+  const brought = names.filter((name, i) => isFile[i] && !name.includes("@."));
+  return [...new Set([...OWN_UNITS, ...brought])].slice(0, MAX_UNITS);
+};
+
+const parseProperties = (block: string): Map<string, string> =>
+  new Map(
+    block
+      .split("\n")
+      .filter((line) => line.includes("="))
+      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+  );

@@ -1,0 +1,70 @@
+/** What a session leaves to be read: the guest's console, and everything else in one archive. */
+import { createReadStream } from "node:fs";
+import type { FastifyRequest } from "fastify";
+import { z } from "zod";
+import { packEvidence } from "../../diagnosis/evidence-archive.ts";
+import { readKeptConsole } from "../../diagnosis/evidence.ts";
+import { isOver, type Session } from "../../session/session.ts";
+import { followConsole } from "../../vmm/console-follow.ts";
+import { consoleSize } from "../../vmm/console.ts";
+import { requireKey, requireVisible } from "../auth.ts";
+import { streamText } from "../console-stream.ts";
+import type { App, HttpContext } from "../context.ts";
+
+const params = z.strictObject({ id: z.string().max(64) });
+const querystring = z.strictObject({ follow: z.enum(["true", "false"]).default("false") });
+const tags = ["sessions"];
+
+export const registerEvidence = (app: App, { keys, paths, sessions }: HttpContext): void => {
+  const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
+    requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
+
+  app.get(
+    "/api/auth/session/:id/evidence",
+    { schema: { params, summary: "Everything known of a session, alive or over: a tar, compressed with zstd", tags } },
+    async (request, reply) => {
+      const { id } = await visible(request);
+      const archive = await packEvidence(id, await sessions.evidence(id));
+      return reply
+        .headers({ "content-disposition": `attachment; filename="${id}.tar.zst"`, "cache-control": "no-store" })
+        .type("application/zstd")
+        .send(archive);
+    },
+  );
+
+  app.get(
+    "/api/auth/session/:id/console",
+    { schema: { params, querystring, summary: "The guest's console; with follow until the session is over", tags } },
+    async (request, reply) => {
+      const { id } = await visible(request);
+      if (request.query.follow === "true") {
+        await streamText(reply, (signal) => follow(id, signal));
+        return reply;
+      }
+      reply.type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff");
+      const file = await liveConsole(id);
+      return reply.send(file ? createReadStream(file) : ((await readKeptConsole(paths, id)) ?? ""));
+    },
+  );
+
+  /** The console's file while its microVM is there and has said something. */
+  const liveConsole = async (id: string): Promise<string | undefined> => {
+    const vm = await sessions.microvmOf(id);
+    const file = vm && paths.vm(vm.id).console;
+    return file !== undefined && (await consoleSize(file)) > 0 ? file : undefined;
+  };
+
+  /** What a microVM that is gone already left, or the console of a living one to its last words. */
+  const follow = async function* (id: string, signal: AbortSignal): AsyncGenerator<string> {
+    const isSessionOver = async (): Promise<boolean> => isOver((await sessions.get(id)).state);
+    const vm = await sessions.microvmOf(id);
+    let isEmpty = true;
+    if (vm) {
+      for await (const piece of followConsole(paths.vm(vm.id).console, { isOver: isSessionOver, signal })) {
+        isEmpty = false;
+        yield piece;
+      }
+    }
+    if (isEmpty) yield (await readKeptConsole(paths, id))?.toString() ?? "";
+  };
+};

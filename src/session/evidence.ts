@@ -1,0 +1,72 @@
+/** Puts together what is kept of a session: its records, its files, and which programs it ran on. */
+import { release } from "node:os";
+import { redactedConfig } from "../config/redacted.ts";
+import type { Verdict } from "../contract/session.ts";
+import type { Examination } from "../diagnosis/diagnosis.ts";
+import { collectEvidence, keepEvidence, type EvidenceFile, type EvidenceInput } from "../diagnosis/evidence.ts";
+import { messageOf } from "../lib/errors.ts";
+import { ownVersion } from "../lib/version.ts";
+import type { VmmBackend } from "../vmm/vmm.ts";
+import type { MicrovmDeps } from "./microvm.ts";
+import type { Session } from "./session.ts";
+import type { Microvm } from "./store.ts";
+
+export interface Observed {
+  /** The verdict that is being given, before the session's record has it. */
+  verdict: Verdict | null;
+  /** Undefined when nobody looked: the session ends well. */
+  examination: Examination | undefined;
+}
+
+type EvidenceDeps = Pick<MicrovmDeps, "config" | "paths" | "vmm">;
+
+/** Files as they are now. */
+export const evidenceOf = async (
+  deps: EvidenceDeps,
+  session: Session,
+  vm: Microvm,
+  observed: Observed,
+): Promise<EvidenceFile[]> => collectEvidence(await inputOf(deps, session, vm, observed));
+
+/** The same, in the data directory. */
+export const keepEvidenceOf = async (
+  deps: EvidenceDeps,
+  session: Session,
+  vm: Microvm,
+  observed: Observed,
+): Promise<void> => keepEvidence(deps.paths, session.id, await inputOf(deps, session, vm, observed));
+
+const inputOf = async (
+  { config, paths, vmm }: EvidenceDeps,
+  session: Session,
+  vm: Microvm,
+  observed: Observed,
+): Promise<EvidenceInput> => ({
+  // Whose session it was is nobody's business who is sent this.
+  about: {
+    sessionId: session.id,
+    provider: session.provider,
+    state: session.state,
+    createdAt: session.createdAt,
+    expiresAt: session.expiresAt,
+    openedHost: session.openedHost,
+    writtenAt: new Date().toISOString(),
+    microvm: { id: vm.id, backend: vm.backend, tap: vm.tap, mac: vm.mac, address: vm.address, uid: vm.uid },
+  },
+  vm: paths.vm(vm.id),
+  stages: session.stages,
+  verdict: observed.verdict,
+  facts: observed.examination?.facts ?? null,
+  diagnosis: observed.examination?.diagnosis ?? null,
+  config: redactedConfig(config),
+  versions: {
+    sallyport: ownVersion(),
+    node: process.version,
+    [vmm.name]: await versionOf(vmm),
+    hostKernel: release(),
+    image: vm.imageDigest,
+  },
+});
+
+/** That a VMM cannot say its version is worth keeping, too. */
+const versionOf = (vmm: VmmBackend): Promise<string> => vmm.version().catch((error: unknown) => messageOf(error));

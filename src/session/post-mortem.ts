@@ -1,0 +1,54 @@
+/** What is found out and kept of a microVM before it goes. Worth much, but destruction is worth more: none of it throws. */
+import type { GuestChannel } from "../channel/channel.ts";
+import type { Verdict } from "../contract/session.ts";
+import { explain, type Examination } from "../diagnosis/diagnosis.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { SessionFailure, unexpected } from "./boot.ts";
+import { keepEvidenceOf } from "./evidence.ts";
+import { examineMicrovm } from "./examine.ts";
+import type { MicrovmDeps } from "./microvm.ts";
+import type { Session } from "./session.ts";
+import type { Microvm } from "./store.ts";
+
+export interface Body {
+  deps: MicrovmDeps;
+  session: Session;
+  vm: Microvm;
+  channel: GuestChannel | undefined;
+  logger: Logger;
+}
+
+/** Why a session failed: the cause behind what was noticed, if there is a microVM to look at. Keeps the evidence. */
+export const failureVerdict = async (error: unknown, body: Body | undefined): Promise<Verdict> => {
+  const seen = error instanceof SessionFailure ? error.verdict : unexpected(error);
+  if (!body) return seen;
+  const examination = await examined(body);
+  // An error that nobody foresaw is a bug of ours, whatever else may be wrong.
+  const isSymptom = error instanceof SessionFailure ? error.isSymptom : error instanceof AppError;
+  const verdict = isSymptom && examination ? explain(seen, examination.diagnosis) : seen;
+  await keepRecord(body, verdict, examination);
+  return verdict;
+};
+
+/** Keeps the evidence; `examination` is undefined when nobody looked. */
+export const keepRecord = async (
+  { deps, session, vm, logger }: Body,
+  verdict: Verdict | null,
+  examination: Examination | undefined,
+): Promise<void> => {
+  try {
+    await keepEvidenceOf(deps, session, vm, { verdict, examination });
+  } catch (error) {
+    logger.error({ error: messageOf(error) }, "evidence could not be kept");
+  }
+};
+
+const examined = async ({ deps, session, vm, channel, logger }: Body): Promise<Examination | undefined> => {
+  try {
+    return await examineMicrovm(deps, session, vm, { channel, isOverdue: true });
+  } catch (error) {
+    logger.error({ error: messageOf(error) }, "the microVM could not be examined");
+    return undefined;
+  }
+};

@@ -1,0 +1,17 @@
+import type { GoneResource, ReceiptBody } from "../contract/session.ts";
+import type { Session } from "./session.ts";
+import type { Microvm } from "./store.ts";
+
+/** What a receipt says of a session whose microVM is gone now. */
+export const receiptBodyOf = (session: Session, vm: Microvm | undefined, gone: GoneResource[]): ReceiptBody => ({
+  version: 1,
+  sessionId: session.id,
+  provider: session.provider,
+  userId: session.userId,
+  vmId: vm?.id ?? null,
+  imageDigest: vm?.imageDigest ?? null,
+  startedAt: session.createdAt,
+  destroyedAt: new Date().toISOString(),
+  outcome: session.outcome ?? "failed",
+  gone,
+});

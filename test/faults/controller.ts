@@ -1,0 +1,54 @@
+/**
+ * A controller whose microVMs come up as each one's plan says: `controller.ts CONFIG_FILE PLANS_FOLDER`. A plan is
+ * `<address>.json` in that folder, because the address is what a start answers with; a microVM waits for its own.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { runController } from "../../src/app.ts";
+import { loadConfig } from "../../src/config/config.ts";
+import { readEnv } from "../../src/config/env.ts";
+import { createImageStore } from "../../src/image/store.ts";
+import { createLogger } from "../../src/lib/logger.ts";
+import { dataPaths } from "../../src/lib/paths.ts";
+import { poll } from "../../src/lib/wait.ts";
+import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
+import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
+import { sabotage, sabotagedSpec, withoutNic } from "./sabotage.ts";
+
+const [configFile = "", plansFolder = ""] = process.argv.slice(2);
+const config = loadConfig(readEnv(), configFile);
+const logger = createLogger({ level: config.logLevel });
+const paths = dataPaths(config.dataDir);
+
+const planOf = async ({ kernelArgs }: MicrovmSpec) => {
+  const address = /^ip=([^:]+):/.exec(kernelArgs.join(" "))?.[1];
+  const text = await poll(() => readFile(join(plansFolder, `${address}.json`), "utf8").catch(() => undefined), {
+    what: `the plan for ${address}`,
+    timeoutMs: 20_000,
+    intervalMs: 50,
+  });
+  return sabotage.parse(JSON.parse(text));
+};
+
+const qemu = (changeArguments?: (args: string[]) => string[]): VmmBackend =>
+  createQemuBackend({
+    accel: config.vm.accel,
+    vmlinux: async () => (await createImageStore(paths).find(config.image))?.vmlinux,
+    probeCache: paths.kvmProbe,
+    logger,
+    ...(changeArguments ? { changeArguments } : {}),
+  });
+
+const whole = qemu();
+const nicLess = qemu(withoutNic);
+const vmm: VmmBackend = {
+  ...whole,
+  start: async (spec, onSpawn) => {
+    const plan = await planOf(spec);
+    return (plan.hasNic ? whole : nicLess).start(await sabotagedSpec(spec, plan), onSpawn);
+  },
+};
+
+const stopping = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
+await runController({ config, logger, signal: stopping.signal, overrides: { vmm } });

@@ -1,0 +1,93 @@
+/** Waits for what the product says about a guest, and takes the time from outside, as a client sees it. */
+import type { SessionView } from "../../src/contract/api.ts";
+import { BOOT_STAGES, type BootStage } from "../../src/contract/session.ts";
+import { identify } from "../../src/lib/process.ts";
+import { poll } from "../../src/lib/wait.ts";
+import { DEADLINES_SEC, type Stand } from "./stand.ts";
+
+export interface Judgement {
+  code: string;
+  /** From the failure (a missed deadline, the end of the VMM, the question) to the verdict. */
+  seconds: number;
+  /** What the seconds count from. */
+  from: string;
+  evidence: string[];
+}
+
+export interface Failure {
+  /** Milliseconds since 1970. */
+  at: number;
+  /** What it is, as the object of "seconds from". */
+  what: string;
+}
+
+/** Follows a session until it has failed; `known` where the caller is who made it fail. */
+export const untilFailed = async (stand: Stand, sessionId: string, known?: Failure): Promise<Judgement> => {
+  const over = new AbortController();
+  let death: Failure | undefined;
+  let last: SessionView | undefined;
+  try {
+    for await (const view of stand.client.events(sessionId)) {
+      if (!last?.vmId && view.vmId) void deathOf(stand, view.vmId, over.signal).then((seen) => (death = seen));
+      last = view;
+      if (view.state === "failed") return judged(view, known ?? death);
+      if (view.state === "ready" && !known) break;
+    }
+  } finally {
+    over.abort();
+  }
+  return { code: `(the session became ${last?.state})`, seconds: 0, from: "nothing failed", evidence: [] };
+};
+
+/** Asks for a diagnosis as soon as a stage has passed. */
+export const askAfter = async (stand: Stand, sessionId: string, stage: BootStage): Promise<Judgement> => {
+  for await (const view of stand.client.events(sessionId)) {
+    if (view.stages.some((record) => record.stage === stage && record.endedAt !== null)) return ask(stand, sessionId);
+    if (view.state === "failed") return judged(view, undefined);
+  }
+  throw new Error(`session ${sessionId} ended before the stage ${stage}`);
+};
+
+export const ask = async (stand: Stand, sessionId: string): Promise<Judgement> => {
+  const askedAt = performance.now();
+  const { diagnosis, verdict } = await stand.client.diagnosis(sessionId);
+  const cause = diagnosis?.cause ?? verdict;
+  if (!cause) throw new Error(`session ${sessionId} has no microVM to diagnose`);
+  return {
+    code: cause.code,
+    seconds: (performance.now() - askedAt) / 1000,
+    from: "the question",
+    evidence: cause.evidence,
+  };
+};
+
+const judged = (view: SessionView, known: Failure | undefined): Judgement => {
+  const { sessionId, verdict } = view;
+  if (!verdict) throw new Error(`session ${sessionId} failed without a verdict`);
+  const failure = known ?? missedDeadline(view);
+  const seconds = Math.max(0, (Date.now() - failure.at) / 1000);
+  return { code: verdict.code, seconds, from: failure.what, evidence: verdict.evidence };
+};
+
+const missedDeadline = ({ stages, createdAt }: SessionView): Failure => {
+  const awaited = BOOT_STAGES[stages.length];
+  const deadlineSec = DEADLINES_SEC[awaited as keyof typeof DEADLINES_SEC];
+  const startedAt = Date.parse(stages.at(-1)?.endedAt ?? createdAt);
+  return { at: startedAt + deadlineSec * 1000, what: `the deadline of ${awaited}` };
+};
+
+/** The end of a microVM's VMM, to a twentieth of a second; undefined when it outlived the question. */
+const deathOf = async (stand: Stand, vmId: string, signal: AbortSignal): Promise<Failure | undefined> => {
+  const wait = { timeoutMs: 10 * 60_000, intervalMs: 50, signal };
+  try {
+    const pid = await poll(async () => (await stand.client.vms()).find((vm) => vm.vmId === vmId)?.pid ?? undefined, {
+      ...wait,
+      what: "the VMM",
+    });
+    await poll(async () => ((await identify(pid)) ? undefined : true), { ...wait, what: "its end" });
+    return { at: Date.now(), what: "the end of the VMM" };
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
+};

@@ -1,0 +1,70 @@
+/** Diagnosis through the controller and the command line, on a fake machine; real guests are test/faults. */
+import { afterEach, expect, test } from "vitest";
+import type { SessionView } from "../../src/contract/api.ts";
+import { runCli } from "../../src/cli/cli.ts";
+import { readEnv } from "../../src/config/env.ts";
+import { startController, type TestController } from "../fixtures/controller.ts";
+import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
+
+let controller: TestController;
+afterEach(() => controller.dispose());
+
+const start = async (behaviour: FakeVmmBehaviour): Promise<string> => {
+  controller = await startController({ behaviour: () => behaviour });
+  return (await controller.client.start({ provider: "oidc" })).sessionId;
+};
+
+const until = async (sessionId: string, state: SessionView["state"]): Promise<SessionView> => {
+  for await (const view of controller.client.events(sessionId)) if (view.state === state) return view;
+  throw new Error(`the session never became ${state}`);
+};
+
+const diagnose = async (name: string): Promise<{ exitCode: number; output: string }> => {
+  let output = "";
+  const sink = { write: (text: string, done?: () => void) => ((output += text), done?.()) };
+  const exitCode = await runCli(["diagnose", name, "--url", controller.url, "--key", controller.adminKey], {
+    env: readEnv(),
+    stdout: sink,
+    stderr: sink,
+    signal: new AbortController().signal,
+    isTerminal: false,
+  });
+  return { exitCode, output };
+};
+
+test("a healthy microVM: nothing wrong, with the proof, by session and by microVM; nothing to look at once it is gone", async () => {
+  const sessionId = await start({});
+  const { vmId } = await until(sessionId, "ready");
+  const { diagnosis, facts } = await controller.client.diagnosis(sessionId);
+  expect(diagnosis).toMatchObject({ isProblem: false, cause: { code: "nothing-wrong" }, consequences: [] });
+  expect(diagnosis?.cause.evidence).toContain("Firefox has painted its first page");
+  expect(facts?.guest?.browser).toBe("painted");
+  for (const name of [sessionId, vmId ?? ""]) {
+    const { exitCode, output } = await diagnose(name);
+    expect([exitCode, output.split(":")[0]]).toEqual([0, "nothing-wrong"]);
+  }
+  await controller.client.destroy(sessionId);
+  expect(await controller.client.diagnosis(sessionId)).toMatchObject({ diagnosis: null, facts: null, verdict: null });
+});
+
+test("a guest whose kernel panics is not waited for, and its session keeps the verdict", async () => {
+  const sessionId = await start({
+    agent: "silent",
+    console: "[    9.1] Kernel panic - not syncing: Fatal exception in interrupt\n",
+  });
+  const { verdict } = await until(sessionId, "failed");
+  expect(verdict).toMatchObject({ code: "kernel-panic", stage: "agent", anchor: "docs/verdicts.md#kernel-panic" });
+  expect(verdict?.ruledOut).toContain("the firewall lets this guest pass");
+  const { exitCode, output } = await diagnose(sessionId);
+  expect(exitCode).toBe(8);
+  expect(output).toContain("console: Kernel panic - not syncing: Fatal exception in interrupt");
+});
+
+test("a guest taken off the firewall's set while it runs is named on demand, and the session goes on", async () => {
+  const sessionId = await start({});
+  await until(sessionId, "ready");
+  controller.network.attached.clear();
+  const { diagnosis } = await controller.client.diagnosis(sessionId);
+  expect(diagnosis).toMatchObject({ isProblem: true, cause: { code: "firewall-drops-guest" } });
+  expect((await controller.client.session(sessionId)).state).toBe("ready");
+});

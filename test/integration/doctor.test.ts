@@ -1,0 +1,346 @@
+/** `sallyport doctor` on a host with a real network and a running microVM: nothing wrong, then one fault after the other. */
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { ImageManifest } from "../../src/contract/image-manifest.ts";
+import type { CheckLine } from "../../src/doctor/check.ts";
+import type { DoctorReport } from "../../src/doctor/doctor.ts";
+import { digestOf } from "../../src/image/digest.ts";
+import { createImageStore, digestOfManifest } from "../../src/image/store.ts";
+import { Cleanup } from "../../src/lib/cleanup.ts";
+import { errnoOf } from "../../src/lib/errors.ts";
+import { run } from "../../src/lib/exec.ts";
+import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
+import type { GuestNic } from "../../src/network/network.ts";
+import { stopResolver } from "../../src/network/resolver.ts";
+import { killVmm, startVmm, vmmName } from "../../src/vmm/process.ts";
+import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
+import { BRIDGE, connectGuest, SERVER, startInternet, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import type { RemoteNetwork } from "../fixtures/network-world.ts";
+
+const VM = "doctor000001";
+const nic: GuestNic = { tap: `sp-${VM}`, mac: "06:00:c0:a8:64:05", address: "192.168.100.5", uid: 65_534 };
+
+const cleanup = new Cleanup();
+const figures: string[] = [];
+let folder: string;
+let paths: DataPaths;
+let host: Namespace;
+let network: RemoteNetwork;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "sallyport-doctor-"));
+  cleanup.push("folder", () => rm(folder, { recursive: true }));
+  // Programs in it are run by others than root.
+  await chmod(folder, 0o755);
+  paths = dataPaths(join(folder, "data"));
+  await mkdir(paths.root);
+  await run("mount", ["-t", "tmpfs", "-o", "size=2g,mode=711", "sallyport-test", paths.root]);
+  cleanup.push("data directory", async () => void (await run("umount", [paths.root])));
+  await makeImage();
+  await makeMachines();
+  await configure({});
+
+  host = await createNamespace("doctor");
+  cleanup.push("host", () => host.remove());
+  const internet = await startInternet(host);
+  cleanup.push("internet", () => internet.remove());
+  await startMicrovm();
+});
+
+afterAll(async () => {
+  console.log(`doctor took: ${figures.join(", ")}`);
+  await cleanup.run();
+});
+
+const makeImage = async (): Promise<void> => {
+  // On the same file system: it is moved.
+  const draft = join(paths.root, "draft");
+  await mkdir(draft);
+  const file = { digest: digestOf("content"), bytes: "content".length };
+  const files = { "rootfs.ext4": file, vmlinux: file, initrd: file };
+  for (const name of Object.keys(files)) await writeFile(join(draft, name), "content");
+  const part = digestOf("input");
+  const inputs = { digest: part, recipe: part, baseSystem: part, guestFiles: part, agent: part };
+  const digest = digestOfManifest({ files, inputs });
+  const manifest: ImageManifest = {
+    format: 1,
+    digest,
+    base: "debian:trixie",
+    builtAt: new Date().toISOString(),
+    inputs,
+    kernelRelease: "6.12",
+    packages: {},
+    files,
+  };
+  const store = createImageStore(paths);
+  await store.add(draft, manifest, join(paths.root, "aside"));
+  await store.point("default", digest);
+};
+
+/** Folders of programs: one with a QEMU whose guests boot, one whose guests hang. */
+const makeMachines = async (): Promise<void> => {
+  const boots = 'echo "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"';
+  const hangs = 'echo "Booting from ROM.."; exec sleep 600';
+  for (const [machine, guest] of Object.entries({ good: boots, hanging: hangs })) {
+    await mkdir(join(folder, machine), { mode: 0o755 });
+    await program(
+      machine,
+      "qemu-system-x86_64",
+      `[ "$1" = --version ] && echo "QEMU emulator version 10.0.2" || { ${guest}; }`,
+    );
+    await program(machine, "timedatectl", "echo yes");
+  }
+};
+
+const program = (machine: string, name: string, body: string): Promise<void> =>
+  writeFile(join(folder, machine, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+
+const configure = (vm: Record<string, unknown>): Promise<void> =>
+  writeFile(
+    join(folder, "config.yaml"),
+    JSON.stringify({
+      dataDir: paths.root,
+      network: { bridge: BRIDGE, table: TABLE, dns: { upstream: [SERVER] } },
+      vm: { memoryMib: 1024, ...vm },
+    }),
+  );
+
+const startMicrovm = async (): Promise<void> => {
+  network = await startNetwork(host, { resolver: { directory: paths.resolver, upstream: [SERVER] } });
+  cleanup.push("resolver", () => stopResolver(paths.resolver));
+  await network.ensure();
+  await network.attach(nic);
+  const guest = await connectGuest(host, nic);
+  cleanup.push("guest", () => guest.namespace.remove());
+  // A process that carries the name and the folder of a microVM, which is how one is found.
+  const vm = paths.vm(VM);
+  await mkdir(vm.root, { recursive: true });
+  const kernelArgs = [`ip=${nic.address}::192.168.100.1:255.255.255.0::eth0:off`];
+  await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs } }), { mode: 0o600 });
+  const argv = [NODE, "-e", "setInterval(() => {}, 1e6)", vmmName(VM), vm.console];
+  const { identity, died } = await startVmm({ argv, logFile: vm.vmmLog });
+  died.catch(() => {});
+  cleanup.push("VMM", () => killVmm(identity));
+};
+
+interface Examination {
+  report: DoctorReport;
+  exitCode: number;
+  /** Lines that are not ok, as `result name`. */
+  notOk: string[];
+  line: (name: string) => CheckLine | undefined;
+}
+
+interface Visit {
+  on?: Namespace;
+  machine?: string;
+  args?: string[];
+  /** Command that runs the doctor as somebody else. */
+  as?: string[];
+  config?: string;
+}
+
+const doctor = async (visit: Visit = {}): Promise<Examination> => {
+  const { on = host, machine = "good", args = [], as = [], config = "config.yaml" } = visit;
+  const main = join(packageRoot(), "src/main.ts");
+  const command = [NODE, main, "--config", join(folder, config), "--json", "doctor", ...args];
+  const { stdout, exitCode } = await on.run("sh", [fixture("machine.sh"), join(folder, machine), ...as, ...command], {
+    okCodes: [6],
+  });
+  const report: DoctorReport = JSON.parse(stdout);
+  figures.push(`${(report.tookMs / 1000).toFixed(1)} s`);
+  return {
+    report,
+    exitCode,
+    notOk: report.checks.filter(({ result }) => result !== "ok").map(({ result, name }) => `${result} ${name}`),
+    line: (name) => report.checks.find((check) => check.name === name),
+  };
+};
+
+/** Does what the line says, as a person at the keyboard would. */
+const mend = async (line: CheckLine | undefined, on = host): Promise<void> => {
+  const command = line?.remedy?.replace(/^.*if nobody needs it: /, "") ?? "exit 1";
+  await on.run("sh", ["-c", command]);
+};
+
+const expectHealthy = async (): Promise<void> => {
+  const { report, exitCode, notOk } = await doctor();
+  expect(report.checks.filter(({ result }) => result !== "ok")).toEqual([]);
+  expect({ notOk, exitCode, ok: report.ok }).toEqual({ notOk: [], exitCode: 0, ok: true });
+};
+
+describe("a healthy host", () => {
+  test("everything is ok, with a running microVM, and it says how many it can hold", async () => {
+    await expectHealthy();
+    const { report, line } = await doctor();
+    const { byMemory, byAddresses, byDisk, microvms } = report.capacity;
+    expect(report.capacity).toMatchObject({ running: 1, byAddresses: 253 });
+    expect(microvms).toBe(Math.min(byMemory, byAddresses, byDisk));
+    expect(line("taps")?.text).toContain("1 running");
+    expect(line("kvm")?.text).toContain("booted in KVM");
+  });
+
+  test("it changes nothing: no verdict about KVM is kept, no rule is made", async () => {
+    const rules = async () =>
+      (await host.run("nft", ["list", "ruleset"])).stdout.replaceAll(/packets \d+ bytes \d+/g, "");
+    const before = await rules();
+    await doctor();
+    expect(await rules()).toBe(before);
+    await expect(rm(paths.kvmProbe)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  test("without root it says what it could not look at, and calls none of it a problem", async () => {
+    const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    const { report, exitCode, notOk, line } = await doctor({ as: nobody });
+    expect(notOk).toEqual(["kvm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`));
+    expect(line("firewall")?.remedy).toBe("sudo sallyport doctor");
+    expect(report.capacity.running).toBe(1);
+    expect(exitCode).toBe(0);
+  });
+});
+
+describe("faults of the host, each found beside nothing else, and mended by what the line says", () => {
+  afterEach(expectHealthy);
+
+  test("12 the TAP is down", async () => {
+    await host.ip(`link set dev ${nic.tap} down`);
+    const { notOk, line, exitCode } = await doctor();
+    expect({ notOk, exitCode }).toEqual({ notOk: ["problem taps"], exitCode: 6 });
+    expect(line("taps")?.text).toMatch(/sp-doctor000001 .* is down/);
+    await mend(line("taps"));
+  });
+
+  test("13 the TAP is not on the bridge", async () => {
+    await host.ip(`link set dev ${nic.tap} nomaster`);
+    const { notOk, line } = await doctor();
+    expect(notOk).toEqual(["problem taps"]);
+    expect(line("taps")?.text).toContain("on no bridge");
+    await mend(line("taps"));
+  });
+
+  test("14 the bridge is without its address; the resolver on that address is silent with it", async () => {
+    await host.ip(`address flush dev ${BRIDGE}`);
+    const { notOk, line } = await doctor();
+    expect(notOk).toEqual(["problem bridge", "problem resolver"]);
+    expect(line("bridge")?.text).toContain("without its address 192.168.100.1/24");
+    await mend(line("bridge"));
+    await network.ensure();
+  });
+
+  test("15 the firewall does not know the guest", async () => {
+    await host.run("nft", ["flush", "set", "inet", TABLE, "guests"]);
+    const { notOk, line } = await doctor();
+    expect(notOk).toEqual(["problem firewall"]);
+    expect(line("firewall")?.text).toContain("not in the set guests");
+    await mend(line("firewall"));
+  });
+
+  test("15 the firewall table is gone", async () => {
+    await host.run("nft", ["delete", "table", "inet", TABLE]);
+    const { notOk, line } = await doctor();
+    expect(notOk).toEqual(["problem firewall"]);
+    expect(line("firewall")?.text).toContain("is gone while guests run");
+    await network.ensure();
+  });
+
+  test.each([
+    ["forward", "ip", "FORWARD", "Guests' connections to the internet"],
+    ["input", "inet", "input", "Guests' name queries to this host"],
+  ])("15 another table's %s policy drops", async (hook, family, chain, what) => {
+    const table = `${family} filter`;
+    const script = `table ${table} {\n chain ${chain} {\n type filter hook ${hook} priority 0; policy drop;\n ct state established,related accept\n iifname "lo" accept\n }\n}\n`;
+    await host.run("nft", ["-f", "-"], { input: script });
+    try {
+      const { notOk, line } = await doctor();
+      expect(notOk).toEqual(["problem other firewalls"]);
+      expect(line("other firewalls")?.text).toBe(`${what} are dropped by ${table} ${chain}, by its policy.`);
+      await mend(line("other firewalls"));
+      await expectHealthy();
+    } finally {
+      await host.run("nft", ["delete", "table", ...table.split(" ")]);
+    }
+  });
+
+  test("22 the disk is full", async () => {
+    await run("mount", ["-o", "remount,size=4m", paths.root]);
+    const filler = join(paths.root, "filler");
+    try {
+      await expect(writeFile(filler, Buffer.alloc(8 << 20))).rejects.toSatisfy((error) => errnoOf(error) === "ENOSPC");
+      const { notOk, line, report } = await doctor();
+      expect(notOk).toEqual(["problem disk"]);
+      expect(line("disk")?.text).toContain("0 MiB free: it is full");
+      expect(report.capacity).toMatchObject({ microvms: 1, limitedBy: "disk" });
+    } finally {
+      await rm(filler, { force: true });
+      await run("mount", ["-o", "remount,size=2g", paths.root]);
+    }
+  });
+
+  test("KVM that hangs is told as hanging: a warning where emulation is allowed, else a problem", async () => {
+    const lenient = await doctor({ machine: "hanging" });
+    expect({ notOk: lenient.notOk, exitCode: lenient.exitCode }).toEqual({ notOk: ["warning kvm"], exitCode: 0 });
+    expect(lenient.line("kvm")?.text).toMatch(/said nothing more for .* s and was killed after: Booting from ROM/);
+    await configure({ accel: "kvm" });
+    try {
+      const strict = await doctor({ machine: "hanging" });
+      expect({ notOk: strict.notOk, exitCode: strict.exitCode }).toEqual({ notOk: ["problem kvm"], exitCode: 6 });
+    } finally {
+      await configure({});
+    }
+  });
+
+  test("an image with a byte changed: only --deep sees it", async () => {
+    const { vmlinux } = (await createImageStore(paths).find("default")) ?? {};
+    await writeFile(vmlinux ?? "", "c0ntent");
+    try {
+      expect((await doctor()).notOk).toEqual([]);
+      const { notOk, line } = await doctor({ args: ["--deep"] });
+      expect(notOk).toEqual(["problem checksums"]);
+      expect(line("checksums")?.text).toContain("vmlinux: is sha256:");
+    } finally {
+      await writeFile(vmlinux ?? "", "content");
+    }
+  });
+});
+
+describe("a host that never ran Sallyport", () => {
+  let fresh: Namespace;
+  const visit = () => doctor({ on: fresh, config: "fresh.yaml" });
+
+  beforeAll(async () => {
+    fresh = await createNamespace("fresh");
+    cleanup.push("fresh host", () => fresh.remove());
+    await writeFile(
+      join(folder, "fresh.yaml"),
+      JSON.stringify({ dataDir: join(folder, "none"), network: { dns: { upstream: [SERVER] } } }),
+    );
+  });
+
+  test("says what is to be done first, and that the rest is made when it is needed", async () => {
+    const { notOk, line, report } = await visit();
+    expect(notOk).toEqual(["unchecked kvm", "problem image", "problem names"]);
+    expect(line("image")?.remedy).toBe("sallyport image build --name default");
+    expect(line("names")?.text).toContain(`No answer from the name server ${SERVER}`);
+    expect(line("bridge")?.text).toContain("is free");
+    expect(report.capacity.running).toBe(0);
+  });
+
+  test("a bridge of that name that is somebody else's", async () => {
+    await fresh.ip("link add br0 type bridge");
+    expect((await visit()).notOk).toContain("problem bridge");
+    await mend((await visit()).line("bridge"), fresh);
+    expect((await visit()).notOk).not.toContain("problem bridge");
+  });
+
+  test("another interface's route into the guests' range", async () => {
+    await fresh.ip("link add lan type veth peer name lan1");
+    await fresh.ip("address add 192.168.100.77/25 dev lan");
+    await fresh.ip("link set lan up");
+    const { notOk, line } = await visit();
+    expect(notOk).toContain("problem range");
+    expect(line("range")?.text).toContain("192.168.100.0/25, which this host reaches through lan");
+    await fresh.ip("link delete lan");
+  });
+});

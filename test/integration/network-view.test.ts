@@ -1,0 +1,87 @@
+/** What diagnosis sees of a real bridge, TAP and firewall, healthy and after each way to break them. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Cleanup } from "../../src/lib/cleanup.ts";
+import type { GuestNic } from "../../src/network/network.ts";
+import { stopResolver } from "../../src/network/resolver.ts";
+import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
+import { BRIDGE, connectGuest, GATEWAY, startNetwork, TABLE, type RemoteNetwork } from "../fixtures/network-world.ts";
+
+const NIC: GuestNic = { tap: "sp-cccccccccccc", mac: "06:00:c0:a8:64:07", address: "192.168.100.7", uid: 65_534 };
+const HEALTHY = {
+  tap: { isUp: true, hasCarrier: true, bridge: BRIDGE, isIsolated: true, hasForwardingEntry: true },
+  bridge: { isUp: true, addresses: [`${GATEWAY}/24`] },
+  neighbour: { mac: NIC.mac, state: "PERMANENT" },
+  firewall: { isAdmitted: true },
+  foreignDrops: [],
+  isForwarding: true,
+};
+
+const cleanup = new Cleanup();
+let host: Namespace;
+let network: RemoteNetwork;
+
+beforeAll(async () => {
+  const directory = await mkdtemp(join(tmpdir(), "sallyport-view-"));
+  cleanup.push("directory", () => rm(directory, { recursive: true }));
+  host = await createNamespace("view");
+  cleanup.push("host", () => host.remove());
+  network = await startNetwork(host, { resolver: { directory, upstream: [] } });
+  cleanup.push("resolver", () => stopResolver(directory));
+  await network.ensure();
+  await network.attach(NIC);
+  const guest = await connectGuest(host, NIC);
+  cleanup.push("guest", () => guest.namespace.remove());
+});
+afterAll(() => cleanup.run());
+
+const nft = (script: string) => host.run("nft", [script]);
+
+test.each([
+  ["the TAP taken off the bridge", () => host.ip(`link set dev ${NIC.tap} nomaster`), { tap: { bridge: null } }],
+  ["the TAP down", () => host.ip(`link set dev ${NIC.tap} down`), { tap: { isUp: false } }],
+  ["the bridge down", () => host.ip(`link set dev ${BRIDGE} down`), { bridge: { isUp: false }, neighbour: null }],
+  [
+    "the bridge without its address",
+    () => host.ip(`address delete ${GATEWAY}/24 dev ${BRIDGE}`),
+    { bridge: { isUp: true, addresses: [] } },
+  ],
+  [
+    "the forwarding entry gone",
+    () => host.run("bridge", ["fdb", "delete", NIC.mac, "dev", NIC.tap, "master"]),
+    { tap: { bridge: BRIDGE, hasForwardingEntry: false } },
+  ],
+  [
+    "the guest not admitted",
+    () => nft(`delete element inet ${TABLE} guests { ${NIC.address} . ${NIC.mac} }`),
+    { firewall: { isAdmitted: false } },
+  ],
+  ["the table gone", () => nft(`delete table inet ${TABLE}`), { firewall: null }],
+  [
+    "a drop put into our own table",
+    () => nft(`insert rule inet ${TABLE} input iifname ${BRIDGE} drop`),
+    { foreignDrops: [{ text: expect.stringContaining(`inet ${TABLE} input: the rule`), keepsHostOut: true }] },
+  ],
+  [
+    "a drop in somebody else's table",
+    () => nft("add table ip docker; add chain ip docker FORWARD { type filter hook forward priority 0; policy drop; }"),
+    {
+      foreignDrops: [
+        { text: "Guests' connections to the internet: ip docker FORWARD: its policy", keepsHostOut: false },
+      ],
+    },
+  ],
+])("healthy, then %s", async (_what, broken, seen) => {
+  await network.ensure();
+  await network.attach(NIC);
+  expect(await network.view(NIC)).toMatchObject(HEALTHY);
+  await broken();
+  expect(await network.view(NIC)).toMatchObject(seen);
+});
+
+test("nothing of a microVM that never was", async () => {
+  const never = { ...NIC, tap: "sp-dddddddddddd", address: "192.168.100.8" };
+  expect(await network.view(never)).toMatchObject({ tap: null, neighbour: null });
+});
