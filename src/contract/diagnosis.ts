@@ -120,6 +120,8 @@ export const consoleFacts = z.object({
   networkFile: z.string().nullable(),
   /** How often PID 1 said that it started a unit. */
   unitStarts: z.record(z.string(), z.int()),
+  /** Processes of the guest's agent whose last words are there. */
+  agentDeaths: z.int(),
   /** The end of the console, last line last. */
   tail: z.array(z.string()),
   /** Seconds since the console last grew. */

@@ -27,6 +27,7 @@ describe("a console", () => {
       failedUnits: [],
       networkFile: "/run/systemd/network/70-eth0.network",
       unitStarts: { "sallyport-agent.service": 1 },
+      agentDeaths: 0,
       tail: expect.arrayContaining(["[   40.713063] node[300]: agent up, health on :8080"]),
       lastLineAgeSec: 3,
     });
@@ -82,4 +83,11 @@ describe("a console", () => {
     const hostile = `${"EXT4-fs ".repeat(130_000)}\n${"[\u001b]".repeat(50_000)}\n${"reboot mount: /root: ".repeat(30_000)}`;
     expect(parse(hostile).panic).toBeNull();
   });
+});
+
+test("an agent that dies again and again is counted by its last words, each process once", () => {
+  const death = (pid: number): string =>
+    `[  13.1] node[${pid}]: Error: the agent cannot start\n[  13.2] node[${pid}]: Node.js v20.19.2\n`;
+  const facts = parseConsole(death(339) + death(512) + death(512) + "[  14.0] node[600]: agent up\n", 0, 0);
+  expect(facts.agentDeaths).toBe(2);
 });

@@ -68,6 +68,7 @@ export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number
     failedUnits: [...new Set([...plain.matchAll(UNIT_FAILED)].map(([, unit = ""]) => unit.slice(0, 200)))].slice(0, 64),
     networkFile: [...plain.matchAll(NETWORK_FILE)].at(-1)?.[1]?.slice(0, 200) ?? null,
     unitStarts: countStarts(plain),
+    agentDeaths: new Set([...plain.matchAll(NODE_LAST_WORDS)].map(([, pid]) => pid)).size,
     tail,
     lastLineAgeSec,
   };
@@ -90,6 +91,9 @@ export const readConsoleFacts = async (file: string): Promise<ConsoleFacts> => {
     await handle.close();
   }
 };
+
+/** Node's line under the error that ended it. PID 1 tells of restarts on the console only until the boot is over. */
+const NODE_LAST_WORDS = /node\[(\d+)\]: Node\.js v\d/g;
 
 const countStarts = (plain: string): Record<string, number> => {
   const starts = new Map<string, number>();

@@ -177,6 +177,7 @@ const NO_CONSOLE: ConsoleFacts = {
   failedUnits: [],
   networkFile: null,
   unitStarts: {},
+  agentDeaths: 0,
   tail: [],
   lastLineAgeSec: 0,
 };

@@ -99,10 +99,12 @@ export const BOOT_RULES: readonly Rule[] = [
     when: ({ guest, console }) =>
       guest
         ? (guest.units.find((unit) => unit.name === AGENT)?.restarts ?? 0) >= 2
-        : (console.unitStarts[AGENT] ?? 0) >= 2 || console.failedUnits.some((unit) => unit.startsWith(AGENT)),
+        : (console.unitStarts[AGENT] ?? 0) >= 2 ||
+          console.agentDeaths >= 2 ||
+          console.failedUnits.some((unit) => unit.startsWith(AGENT)),
     sentence: () => "The guest's agent crashes at its start, again and again, so nobody answers on the channel.",
     evidence: (facts) => [
-      `console: ${AGENT} was started ${facts.console.unitStarts[AGENT] ?? 0} times`,
+      `console: ${AGENT} was started ${facts.console.unitStarts[AGENT] ?? 0} times, and died ${facts.console.agentDeaths} times`,
       ...(facts.guest?.journal ?? []).filter((line) => line.includes("node[")).slice(-5),
       ...consoleTail(facts),
     ],
