@@ -247,8 +247,7 @@ export class SessionDriver {
   /** What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. */
   async #destroy(ending: SessionChange | undefined): Promise<void> {
     if (this.#session.receipt) return;
-    const body = this.#body();
-    if (body && ending?.state === "completing") await keepRecord(body, null, undefined);
+    if (ending?.state === "completing") await keepRecord(this.#body(), null, undefined);
     if (ending) {
       await this.#change(ending).catch((error: unknown) =>
         this.#logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
@@ -262,9 +261,9 @@ export class SessionDriver {
     await this.#change({ ...end, sealed: null, receipt });
   }
 
-  #body(): Body | undefined {
+  #body(): Body {
     const vm = this.#vm;
-    return vm && { deps: this.#deps, session: this.#session, vm, channel: this.#channel, logger: this.#logger };
+    return { deps: this.#deps, session: this.#session, vm, channel: this.#channel, logger: this.#logger };
   }
 
   async #recordStages(stages: StageRecord[]): Promise<void> {

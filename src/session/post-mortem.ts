@@ -19,10 +19,9 @@ export interface Body {
   logger: Logger;
 }
 
-/** Why a session failed: the cause behind what was noticed, if there is a microVM to look at. Keeps the evidence. */
-export const failureVerdict = async (error: unknown, body: Body | undefined): Promise<Verdict> => {
+/** Why a session failed: the cause behind what was noticed. Keeps the evidence. */
+export const failureVerdict = async (error: unknown, body: Body): Promise<Verdict> => {
   const seen = error instanceof SessionFailure ? error.verdict : unexpected(error);
-  if (!body) return seen;
   const examination = await examined(body);
   // An error that nobody foresaw is a bug of ours, whatever else may be wrong.
   const isSymptom = error instanceof SessionFailure ? error.isSymptom : error instanceof AppError;

@@ -3,13 +3,13 @@ import type { Session } from "./session.ts";
 import type { Microvm } from "./store.ts";
 
 /** What a receipt says of a session whose microVM is gone now. */
-export const receiptBodyOf = (session: Session, vm: Microvm | undefined, gone: GoneResource[]): ReceiptBody => ({
+export const receiptBodyOf = (session: Session, vm: Microvm, gone: GoneResource[]): ReceiptBody => ({
   version: 1,
   sessionId: session.id,
   provider: session.provider,
   userId: session.userId,
-  vmId: vm?.id ?? null,
-  imageDigest: vm?.imageDigest ?? null,
+  vmId: vm.id,
+  imageDigest: vm.imageDigest,
   startedAt: session.createdAt,
   destroyedAt: new Date().toISOString(),
   outcome: session.outcome ?? "failed",
