@@ -64,7 +64,17 @@ export type GuestMachine = z.infer<typeof guestMachine>;
 
 /** Seen by the host without asking the guest. */
 export const hostFacts = z.object({
-  vmm: z.object({ isAlive: z.boolean(), pid: z.int().nullable(), logTail: lines }),
+  vmm: z.object({
+    isAlive: z.boolean(),
+    pid: z.int().nullable(),
+    /** The process is stopped, by SIGSTOP or a debugger. */
+    isStopped: z.boolean(),
+    /** What the VMM itself says its machine does; absent when it does not answer. */
+    machine: z.enum(["running", "paused", "shutdown", "other"]).optional(),
+    /** How the process ended, in words; null while it runs, or when nobody saw it end. */
+    exit: z.string().nullable(),
+    logTail: lines,
+  }),
   tap: z
     .object({
       isUp: z.boolean(),
@@ -96,6 +106,8 @@ export const hostFacts = z.object({
   /** Other microVM that holds the address the guest says it has; null when there is none. */
   addressHolder: z.string().nullable().optional(),
   memAvailableMib: z.number().optional(),
+  /** Programs that ran or wanted to in the last minute, on average, and the processors there are for them. */
+  load: z.object({ average: z.number(), processors: z.int() }).optional(),
   /** Below the data directory, as the VMM's unprivileged user may fill it. */
   diskFreeMib: z.number().optional(),
   /** `ok`, or what happened: ECONNREFUSED, EHOSTUNREACH, no answer. */
@@ -118,6 +130,8 @@ export const consoleFacts = z.object({
   failedUnits: z.array(z.string()),
   /** The .network file that networkd said last it configures eth0 with. */
   networkFile: z.string().nullable(),
+  /** Steps of the boot that left their line, in the order of a healthy one. */
+  marks: z.array(z.string()),
   /** How often PID 1 said that it started a unit. */
   unitStarts: z.record(z.string(), z.int()),
   /** Processes of the guest's agent whose last words are there. */

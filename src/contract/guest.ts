@@ -54,6 +54,9 @@ export const guestNetwork = z.strictObject({
 
 const empty = z.strictObject({});
 
+export const unitName = z.string().regex(/^[a-zA-Z0-9@._:][a-zA-Z0-9@._:-]{0,127}$/);
+export const MAX_JOURNAL_UNITS = 64;
+
 /** Method → shapes. Additions are allowed within one protocol number; a changed meaning needs a new number. */
 export const guestMethods = {
   hello: {
@@ -117,10 +120,8 @@ export const guestMethods = {
   units: { params: empty, result: guestUnits },
   journal: {
     params: z.strictObject({
-      unit: z
-        .string()
-        .regex(/^[a-zA-Z0-9@._-]{1,128}$/)
-        .optional(),
+      /** Of these units alone, and of what systemd says of them; of everything when there is none. */
+      units: z.array(unitName).max(MAX_JOURNAL_UNITS),
       lines: z.int().min(1).max(500),
     }),
     result: z.object({ text: z.string().max(200_000) }),

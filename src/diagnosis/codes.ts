@@ -4,6 +4,7 @@ export const RULE_CODES = [
   "host-disk-full", // 22
   "vmm-killed", // 21: process gone, and the console shows neither a panic nor a shutdown
   "guest-rebooted", // process gone after the guest's own shutdown or restart
+  "vmm-stopped", // process there, and its machine stands still
   // The guest's kernel and its first programs.
   "root-file-system-damaged", // 20
   "kernel-panic",
@@ -42,6 +43,7 @@ export const RULE_CODES = [
   "display-not-starting", // 23
   "browser-crashing", // 24
   "unit-failed", // any other unit that failed
+  "agent-silent", // nobody answers on the channel, and nothing above says why
   // Harmless by itself.
   "unit-output-not-on-console", // 10
 ] as const;

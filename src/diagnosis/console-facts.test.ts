@@ -26,6 +26,13 @@ describe("a console", () => {
       oomKills: [],
       failedUnits: [],
       networkFile: "/run/systemd/network/70-eth0.network",
+      marks: [
+        "the kernel started",
+        "the kernel found its disk",
+        "the agent's process started",
+        "eth0 was configured",
+        "the agent was up",
+      ],
       unitStarts: { "sallyport-agent.service": 1 },
       agentDeaths: 0,
       tail: expect.arrayContaining(["[   40.713063] node[300]: agent up, health on :8080"]),

@@ -40,6 +40,19 @@ const OOM_KILL =
 const UNIT_FAILED = /^\[FAILED\] Failed to \w+ (\S+?)(?:…| - |\.{3}|\.?$)/gm;
 const UNIT_STARTED = /^\[  OK  \] Started (\S+?)(?: - |\.?$)/gm;
 const NETWORK_FILE = /\beth0: Configuring with (\/\S+\.network)\b/g;
+/** Steps of a healthy boot, in their order, each with the line that it leaves. */
+const MARKS: readonly (readonly [step: string, line: RegExp])[] = [
+  ["the kernel started", /Linux version /],
+  ["the kernel found its disk", /\[vda\] \d+ 512-byte/],
+  ["systemd started", /^Welcome to /m],
+  ["local file systems were mounted", /Reached target local-fs\.target/],
+  ["networkd started", /Started systemd-networkd\.service/],
+  ["the agent's process started", /Started sallyport-agent\.service/],
+  ["eth0 was configured", /\beth0: Configuring with /],
+  ["the agent was up", /\bagent up, health on :/],
+];
+/** The same in words, for whoever says which of them is not there. */
+export const BOOT_MARKS = MARKS.map(([step]) => step);
 const TAIL_LINES = 8;
 const MAX_LINE_CHARS = 1000;
 const LINE_CHARS = 300;
@@ -67,6 +80,7 @@ export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number
     oomKills: [...plain.matchAll(OOM_KILL)].slice(-20).map(([match]) => line(match) ?? ""),
     failedUnits: [...new Set([...plain.matchAll(UNIT_FAILED)].map(([, unit = ""]) => unit.slice(0, 200)))].slice(0, 64),
     networkFile: [...plain.matchAll(NETWORK_FILE)].at(-1)?.[1]?.slice(0, 200) ?? null,
+    marks: MARKS.filter(([, line]) => line.test(plain)).map(([step]) => step),
     unitStarts: countStarts(plain),
     agentDeaths: new Set([...plain.matchAll(NODE_LAST_WORDS)].map(([, pid]) => pid)).size,
     tail,
@@ -74,13 +88,15 @@ export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number
   };
 };
 
-/** Of a console that was never written, everything is empty. */
+/** Of a console that was never written. */
+export const noConsole = (): ConsoleFacts => parseConsole("", 0, 0);
+
 export const readConsoleFacts = async (file: string): Promise<ConsoleFacts> => {
   const handle = await open(file, "r").catch((error: unknown) => {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   });
-  if (!handle) return parseConsole("", 0, 0);
+  if (!handle) return noConsole();
   try {
     const { size, mtimeMs } = await handle.stat();
     const buffer = Buffer.alloc(Math.min(size, CONSOLE_LIMIT_BYTES));

@@ -1,16 +1,18 @@
 /** Gathers all that a diagnosis is made of: everything at once, each with a time-out, nothing changed. */
 import { readFile, statfs } from "node:fs/promises";
+import { availableParallelism, loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GuestChannel } from "../channel/channel.ts";
-import type { ConsoleFacts, Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
+import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
 import type { BootStage } from "../contract/session.ts";
 import { errnoOf, messageOf } from "../lib/errors.ts";
-import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic, Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
-import { readConsoleFacts } from "./console-facts.ts";
-import { askGuest, GUEST_TIMEOUT_MS } from "./guest-facts.ts";
+import { exitIn } from "../vmm/process.ts";
+import { noConsole, readConsoleFacts } from "./console-facts.ts";
+import { askGuest } from "./guest-facts.ts";
 
 export interface FactOptions {
   /** The stage that is awaited; null when all were passed. */
@@ -22,6 +24,8 @@ export interface FactOptions {
   network: Network;
   /** Undefined: it was never opened. */
   channel: GuestChannel | undefined;
+  /** Asks the VMM itself what its machine does; within two seconds. */
+  machine: () => Promise<HostFacts["vmm"]["machine"]>;
   consoleFile: string;
   vmmLog: string;
   dataDir: string;
@@ -34,9 +38,13 @@ export interface FactOptions {
 
 /** All parts are asked at once. */
 const PART_TIMEOUT_MS = 3000;
+/** Of a guest that is overdue: whoever waits for the verdict has waited long enough. */
+const OVERDUE_GUEST_TIMEOUT_MS = 3800;
+/** Of one that is only asked after: starting a program takes seconds in a guest short of processors. */
+const GUEST_TIMEOUT_MS = 9500;
 const LOG_TAIL_LINES = 10;
 
-/** Takes at most about four seconds. A part that fails is told in `missing`; never throws for one. */
+/** Takes at most about four seconds, ten when nothing is overdue. A part that fails is told in `missing`; never throws for one. */
 export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   const missing: string[] = [];
   const learn: Learn = async (name, ask, timeoutMs = PART_TIMEOUT_MS) => {
@@ -47,9 +55,17 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       return undefined;
     }
   };
-  const guest = learn("the guest's own view", () => askGuest(options), GUEST_TIMEOUT_MS);
+  const guestTimeoutMs = options.isOverdue ? OVERDUE_GUEST_TIMEOUT_MS : GUEST_TIMEOUT_MS;
+  const guest = learn(
+    "the guest's own view",
+    () => askGuest({ ...options, timeoutMs: guestTimeoutMs }),
+    guestTimeoutMs,
+  );
+  const addressHolder = guest.then((facts) =>
+    learn("holder of the guest's address", () => holderOfAny(facts, options.nic, options.holderOf)),
+  );
   const [host, console_, guestFacts] = await Promise.all([
-    hostFacts(options, learn, guest),
+    hostFacts(options, learn, addressHolder),
     learn("console", () => readConsoleFacts(options.consoleFile)),
     guest,
   ]);
@@ -66,7 +82,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       bridge: network.bridge,
     },
     host,
-    console: console_ ?? NO_CONSOLE,
+    console: console_ ?? noConsole(),
     guest: guestFacts ?? null,
     missing: [...missing, ...(guestFacts?.missing ?? []).map((line) => `in the guest: ${line}`)],
   };
@@ -77,12 +93,15 @@ type Learn = <T>(name: string, ask: () => Promise<T>, timeoutMs?: number) => Pro
 const hostFacts = async (
   options: FactOptions,
   learn: Learn,
-  guest: Promise<GuestFacts | undefined>,
+  holder: Promise<string | null | undefined>,
 ): Promise<HostFacts> => {
   const { nic, process, probes, holderOf, vmId } = options;
   const view = options.network.view(nic);
   const [vmm, tap, bridge, neighbour, firewall, foreignDrops, isForwarding, ...rest] = await Promise.all([
-    learn("VMM", async () => (process ? isAlive(process) : false)),
+    learn("VMM", async () => ({
+      isAlive: process !== null && (await isAlive(process)),
+      isStopped: process !== null && (await isStopped(process)),
+    })),
     learn("TAP", view.tap),
     learn("bridge", view.bridge),
     learn("neighbour table", view.neighbour),
@@ -90,18 +109,26 @@ const hostFacts = async (
     learn("other firewall rules", view.foreignDrops),
     learn("forwarding", view.isForwarding),
     learn("lease", async () => (await holderOf(nic.address)) === vmId),
-    learn("holder of the guest's address", async () => holderOfAny(await guest, nic, holderOf), 2 * GUEST_TIMEOUT_MS),
+    holder,
     learn("memory", memAvailableMib),
     learn("disk", () => diskFreeMib(options.dataDir)),
     learn("way to the guest", async () => {
       const [health, rfb] = await Promise.all([probes.health(), probes.rfb()]);
       return { health: health ?? "ok", rfb: rfb ?? "ok" };
     }),
-    learn("VMM log", () => tailOf(options.vmmLog)),
+    learn("VMM log", () => readLog(options.vmmLog)),
+    learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
   ]);
-  const [isLeased, addressHolder, memory, disk, reach, logTail] = rest;
+  const [isLeased, addressHolder, memory, disk, reach, log = "", machine] = rest;
   return {
-    vmm: { isAlive: vmm ?? false, pid: process?.pid ?? null, logTail: logTail ?? [] },
+    vmm: {
+      isAlive: vmm?.isAlive ?? false,
+      isStopped: vmm?.isStopped ?? false,
+      pid: process?.pid ?? null,
+      ...(machine === undefined ? {} : { machine }),
+      exit: exitIn(log),
+      logTail: tailOf(log),
+    },
     ...(tap === undefined ? {} : { tap }),
     ...(bridge === undefined ? {} : { bridge }),
     ...(neighbour === undefined ? {} : { neighbour }),
@@ -111,6 +138,7 @@ const hostFacts = async (
     ...(isLeased === undefined ? {} : { isLeased }),
     ...(addressHolder === undefined ? {} : { addressHolder }),
     ...(memory === undefined ? {} : { memAvailableMib: memory }),
+    load: { average: loadavg()[0] ?? 0, processors: availableParallelism() },
     ...(disk === undefined ? {} : { diskFreeMib: disk }),
     ...(reach === undefined ? {} : { reach }),
   };
@@ -138,18 +166,21 @@ const diskFreeMib = async (folder: string): Promise<number> => {
   return Math.floor((bavail * bsize) / 2 ** 20);
 };
 
-const tailOf = async (file: string): Promise<string[]> => {
+const readLog = async (file: string): Promise<string> => {
   try {
-    const lines = plainText(await readFile(file, "utf8")).split("\n");
-    return lines
-      .filter((line) => line.trim() !== "")
-      .slice(-LOG_TAIL_LINES)
-      .map((line) => redactText(line).slice(0, 500));
+    return plainText(await readFile(file, "utf8"));
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
+    if (errnoOf(error) === "ENOENT") return "";
     throw error;
   }
 };
+
+const tailOf = (log: string): string[] =>
+  log
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(-LOG_TAIL_LINES)
+    .map((line) => redactText(line).slice(0, 500));
 
 const inTime = async <T>(answer: Promise<T>, timeoutMs: number): Promise<T> => {
   const timer = new AbortController();
@@ -163,21 +194,4 @@ const inTime = async <T>(answer: Promise<T>, timeoutMs: number): Promise<T> => {
   } finally {
     timer.abort();
   }
-};
-
-const NO_CONSOLE: ConsoleFacts = {
-  bytes: 0,
-  kernelVersion: null,
-  panic: null,
-  oops: null,
-  mountFailure: null,
-  shutdown: null,
-  isEmergencyShell: false,
-  oomKills: [],
-  failedUnits: [],
-  networkFile: null,
-  unitStarts: {},
-  agentDeaths: 0,
-  tail: [],
-  lastLineAgeSec: 0,
 };

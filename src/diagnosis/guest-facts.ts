@@ -1,13 +1,12 @@
 /** The guest's own word about itself, over the channel. It is hostile, and what it says is shown to people and kept. */
 import type { GuestChannel } from "../channel/channel.ts";
-import type { GuestFacts } from "../contract/diagnosis.ts";
-import type { GuestParams } from "../contract/guest.ts";
+import type { GuestFacts, GuestUnits } from "../contract/diagnosis.ts";
+import { MAX_JOURNAL_UNITS, unitName, type GuestParams } from "../contract/guest.ts";
 import { messageOf } from "../lib/errors.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { redactText, redactValue } from "../lib/redact.ts";
 import { plainText } from "../lib/terminal.ts";
 
-export const GUEST_TIMEOUT_MS = 3800;
 /** What came in time is to be there before the caller gives up. */
 const TOLERANCE_MS = 100;
 const JOURNAL_LINES = 100;
@@ -16,22 +15,25 @@ const JOURNAL_LINE_CHARS = 400;
 export interface GuestOptions {
   channel: GuestChannel | undefined;
   process: ProcessIdentity | null;
+  timeoutMs: number;
 }
 
 /**
  * Three questions, the one that needs no program in the guest first: one that is short of processors answers what it can within
  * the time, and the rest is told as missing. Throws when it says nothing at all.
  */
-export const askGuest = async ({ channel, process }: GuestOptions): Promise<GuestFacts> => {
+export const askGuest = async ({ channel, process, timeoutMs }: GuestOptions): Promise<GuestFacts> => {
   if (!channel) throw new Error("the channel was not open yet");
   if (!process || !(await isAlive(process))) throw new Error("the VMM is gone, and the guest with it");
-  const deadline = performance.now() + GUEST_TIMEOUT_MS - TOLERANCE_MS;
+  const deadline = performance.now() + timeoutMs - TOLERANCE_MS;
   const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
     channel.call(method, params, { timeoutMs: Math.max(Math.round(deadline - performance.now()), 1) });
 
   const [machine, units] = await Promise.allSettled([call("facts", {}), call("units", {})]);
   if (machine.status === "rejected") throw machine.reason;
-  const [journal] = await Promise.allSettled([call("journal", { lines: JOURNAL_LINES })]);
+  const [journal] = await Promise.allSettled([
+    call("journal", { lines: JOURNAL_LINES, units: units.status === "fulfilled" ? unitsThatMatter(units.value) : [] }),
+  ]);
   return {
     ...tidy(machine.value),
     units: units.status === "fulfilled" ? tidy(units.value.units) : [],
@@ -44,6 +46,12 @@ export const askGuest = async ({ channel, process }: GuestOptions): Promise<Gues
     ]),
   };
 };
+
+/** Those that the guest is made of, and those that failed; names that are none are the guest's own loss. */
+const unitsThatMatter = ({ units, failedUnits }: GuestUnits): string[] =>
+  [...new Set([...units.map(({ name }) => name), ...failedUnits])]
+    .filter((name) => unitName.safeParse(name).success)
+    .slice(0, MAX_JOURNAL_UNITS);
 
 /** Every string one line, without control characters and without what looks like a secret. */
 const tidy = <T>(value: T): T => redactValue(plain(value)) as T;

@@ -3,7 +3,7 @@ import type { Diagnosis, Facts, Finding } from "../contract/diagnosis.ts";
 import { NOTHING_WRONG, STILL_BOOTING, UNKNOWN } from "./codes.ts";
 import { foundInOrder, isHealthy } from "./in-order.ts";
 import { RULES, type Rule } from "./rules.ts";
-import { consoleTail } from "./rules/lines.ts";
+import { bootMarkLine, consoleTail } from "./rules/lines.ts";
 
 /**
  * The first rule that fits is the cause, the others that fit are listed under it. Without one: healthy, still booting, or
@@ -52,14 +52,13 @@ const withoutRule = (facts: Facts, isFailing: boolean, inOrder: string[]): Findi
 
 const unknown = (facts: Facts): Finding => ({
   code: UNKNOWN,
-  sentence: facts.guest
-    ? "Something is wrong, and no rule knows it. What was found in order is listed."
-    : "Something is wrong, and no rule knows it; the guest's agent is silent, so this is the host's and the console's word alone.",
+  sentence: "Something is wrong, and no rule knows it. What was found in order is listed.",
   hint: "Read the evidence (sallyport evidence SESSION), and report the case: a new rule is one row (docs/adding-a-rule.md).",
   evidence: [
     `host: /health: ${facts.host.reach?.health ?? "not known"}; screen: ${facts.host.reach?.rfb ?? "not known"}`,
     ...(facts.guest ? [`guest: Firefox is ${facts.guest.browser}`] : []),
     ...notLearned(facts),
+    bootMarkLine(facts),
     ...consoleTail(facts),
   ],
   anchor: anchorOf(UNKNOWN),

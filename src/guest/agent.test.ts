@@ -173,7 +173,7 @@ test("takes its identity, each part by itself", async () => {
 });
 
 test("gives the end of its journal, without control characters and within one line", async () => {
-  const { text } = await call("journal", { lines: 500, unit: "sallyport-agent.service" });
+  const { text } = await call("journal", { lines: 500, units: ["sallyport-agent.service"] });
   expect(text.endsWith("\nlast line\n")).toBe(true);
   expect(text).not.toContain("\u001b");
   expect(programs.at(-1)).toContain("--unit=sallyport-agent.service");

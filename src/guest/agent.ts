@@ -51,7 +51,7 @@ export const startAgent = async (options: AgentOptions): Promise<Agent> => {
     answer: async ({ sealedAnswer }) => catcher.answer(sealedAnswer),
     facts: async () => machineFacts({ root, browser: () => browser.state() }),
     units: async () => unitFacts({ root, runProgram }),
-    journal: async ({ unit, lines }) => report.journal(lines, unit),
+    journal: async ({ units, lines }) => report.journal(lines, units),
   };
 
   const server = createRpcServer({ handlers, send: (line) => port.send(line), log });

@@ -3,7 +3,8 @@ import { MAX_LINE_BYTES, type GuestResult } from "../contract/guest.ts";
 import type { run } from "../lib/exec.ts";
 
 export interface Report {
-  journal(lines: number, unit?: string): Promise<GuestResult<"journal">>;
+  /** Of all units when none is named. */
+  journal(lines: number, units: string[]): Promise<GuestResult<"journal">>;
 }
 
 const PROGRAM_TIMEOUT_MS = 20_000;
@@ -12,8 +13,9 @@ const JOURNAL_CHARS = 200_000;
 const JOURNAL_JSON_BYTES = MAX_LINE_BYTES - 1024;
 
 export const createReport = ({ runProgram }: { runProgram: typeof run }): Report => ({
-  journal: async (lines, unit) => {
-    const args = ["--no-pager", "--output=short-monotonic", `--lines=${lines}`, ...(unit ? [`--unit=${unit}`] : [])];
+  journal: async (lines, units) => {
+    const ofUnits = units.map((unit) => `--unit=${unit}`);
+    const args = ["--no-pager", "--output=short-monotonic", `--lines=${lines}`, ...ofUnits];
     const { stdout } = await runProgram("journalctl", args, { timeoutMs: PROGRAM_TIMEOUT_MS });
     return { text: endThatFits(printable(stdout)) };
   },

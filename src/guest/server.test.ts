@@ -60,7 +60,9 @@ describe("rpc server", () => {
 
   test("says so when an answer would be longer than a line", async () => {
     const journal = async () => ({ text: "a".repeat(MAX_LINE_BYTES) });
-    expect(await ask(request("journal", { lines: 1 }), { journal })).toMatchObject([{ error: { code: -32603 } }]);
+    expect(await ask(request("journal", { lines: 1, units: [] }), { journal })).toMatchObject([
+      { error: { code: -32603 } },
+    ]);
   });
 
   test.each(["", "{", "null", "[]", "[1,2]", '{"id":1}', '{"jsonrpc":"2.0","id":"1","method":"health","params":{}}'])(

@@ -9,7 +9,19 @@ export interface ProcessIdentity {
 }
 
 /** Identity of a running process, or undefined when there is none (a zombie counts as none). */
-export const identify = async (pid: number): Promise<ProcessIdentity | undefined> => {
+export const identify = async (pid: number): Promise<ProcessIdentity | undefined> => (await look(pid))?.identity;
+
+export const isAlive = async (process: ProcessIdentity): Promise<boolean> =>
+  (await identify(process.pid))?.startTicks === process.startTicks;
+
+/** Stopped by a signal or a debugger: it is there, and does nothing. */
+export const isStopped = async (process: ProcessIdentity): Promise<boolean> => {
+  const found = await look(process.pid);
+  return found?.identity.startTicks === process.startTicks && ["T", "t"].includes(found.state);
+};
+
+/** `state`: field 3 of /proc/PID/stat. */
+const look = async (pid: number): Promise<{ identity: ProcessIdentity; state: string } | undefined> => {
   let stat: string;
   try {
     stat = await readFile(`/proc/${pid}/stat`, "utf8");
@@ -19,12 +31,10 @@ export const identify = async (pid: number): Promise<ProcessIdentity | undefined
   }
   // The command name in parentheses may hold spaces and parentheses itself.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  if (fields[0] === "Z" || fields[0] === "X") return undefined;
-  return { pid, startTicks: fields[19] ?? "" };
+  const [state = ""] = fields;
+  if (state === "Z" || state === "X") return undefined;
+  return { identity: { pid, startTicks: fields[19] ?? "" }, state };
 };
-
-export const isAlive = async (process: ProcessIdentity): Promise<boolean> =>
-  (await identify(process.pid))?.startTicks === process.startTicks;
 
 /** Processes of this host, in whatever namespace, whose argument list fits. Root sees all of them. */
 export const findProcesses = async (

@@ -7,21 +7,31 @@ import type { Session } from "./session.ts";
 import type { Microvm } from "./store.ts";
 
 const PROBE_MS = 2000;
+const CONTROL_MS = 2000;
 
 /** Looks at a session's microVM, healthy or not, and changes nothing. `isOverdue`: something was waited for in vain. */
 export const examineMicrovm = (
-  { config, paths, db, network }: MicrovmDeps,
+  { config, paths, db, network, vmm }: MicrovmDeps,
   session: Session,
   vm: Microvm,
   look: { channel: GuestChannel | undefined; isOverdue: boolean },
 ): Promise<Examination> => {
-  const { console: consoleFile, vmmLog } = paths.vm(vm.id);
+  const vmPaths = paths.vm(vm.id);
+  const { console: consoleFile, vmmLog } = vmPaths;
   return examine({
     ...look,
     stage: awaitedStage(session),
     nic: vm,
     process: vm.process,
     network,
+    machine: async () => {
+      const control = await vmm.connect(vmPaths, CONTROL_MS);
+      try {
+        return await control.status();
+      } finally {
+        control.close();
+      }
+    },
     consoleFile,
     vmmLog,
     dataDir: config.dataDir,

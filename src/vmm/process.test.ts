@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { killVmm, markedVm } from "./process.ts";
+import { exitIn, killVmm, markedVm } from "./process.ts";
 
 const qemu = (vmId: string, path: string) => ["qemu", "-name", `sallyport-${vmId}`, "-qmp", `unix:${path},server=on`];
 
@@ -19,4 +19,10 @@ test.each([
 test("killVmm leaves a process alone that only has the number", async () => {
   // This very process with another start time: else there would be nobody to see the assertion.
   await expect(killVmm({ pid: process.pid, startTicks: "1" })).resolves.toBeUndefined();
+});
+
+test("exitIn reads how it ended, the last time, and nothing out of what the VMM itself wrote in the middle of a line", () => {
+  expect(exitIn("qemu: out of memory\nsallyport: the VMM was ended by SIGKILL\n")).toBe("was ended by SIGKILL");
+  expect(exitIn("qemu: sallyport: the VMM ended with code 0\n")).toBeNull();
+  expect(exitIn("")).toBeNull();
 });

@@ -1,7 +1,7 @@
 /** VMM processes of any kind: start one detached, end one for certain, find all that are ours. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { open, readFile } from "node:fs/promises";
+import { appendFile, constants, open, readFile } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import { findProcesses, identify, isAlive } from "../lib/process.ts";
@@ -45,7 +45,10 @@ export const startVmm = async ({ argv, logFile, files = [] }: VmmCommand): Promi
   child.unref();
   const exit = once(child, "exit");
   const died = exit.then(async ([code, signal]) => {
-    throw await vmmDied(signal ? `was ended by ${signal}` : `ended with code ${code}`, logFile);
+    const how = signal ? `was ended by ${signal}` : `ended with code ${code}`;
+    const error = await vmmDied(how, logFile);
+    await writeExit(logFile, how);
+    throw error;
   });
   // Of interest only while somebody waits for it.
   died.catch(() => {});
@@ -93,6 +96,26 @@ export const markedVm = (args: string[], vmsDir: string): string | undefined => 
   const directory = `${resolve(vmsDir)}${sep}${vmId}${sep}`;
   return vmId && args.some((arg) => arg.includes(directory)) ? vmId : undefined;
 };
+
+const EXIT_MARK = "sallyport: the VMM ";
+
+/** How a process ended is known to its parent alone, and to nobody after a restart: so it stands in the VMM's log. */
+const writeExit = async (logFile: string, how: string): Promise<void> => {
+  try {
+    // Without O_CREAT: the folder may be on its way out.
+    await appendFile(logFile, `${EXIT_MARK}${how}\n`, { flag: constants.O_WRONLY | constants.O_APPEND });
+  } catch (error) {
+    // Of a microVM that was removed meanwhile nobody asks; and a full disk is a verdict of its own.
+    if (!["ENOENT", "ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "")) throw error;
+  }
+};
+
+/** How the VMM ended, in words, from its log; null when nobody saw it end. Pure. */
+export const exitIn = (log: string): string | null =>
+  log
+    .split("\n")
+    .findLast((line) => line.startsWith(EXIT_MARK))
+    ?.slice(EXIT_MARK.length) ?? null;
 
 const vmmDied = async (how: string, logFile: string): Promise<AppError> => {
   const tail = (await readFile(logFile, "utf8")).trim().slice(-2_000);

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
-import { identify, isAlive } from "../../src/lib/process.ts";
+import { identify, isAlive, isStopped } from "../../src/lib/process.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
+import { exitIn } from "../../src/vmm/process.ts";
 import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
 
 export interface VmmUnderTest {
@@ -144,6 +145,28 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
       expect(await vms()).toEqual([]);
       await under.backend.kill(process);
       await expect(under.backend.connect(spec.paths, 200)).rejects.toMatchObject({ kind: "timeout" });
+    });
+
+    test("leaves in the VMM's log how it ended when somebody else ended it", async () => {
+      const { spec, process: vmm } = await start();
+      process.kill(vmm.pid, "SIGKILL");
+      const exit = async (): Promise<string | undefined> =>
+        exitIn(await readFile(spec.paths.vmmLog, "utf8")) ?? undefined;
+      expect(await poll(exit, { what: "its end in the log", timeoutMs: 10_000, intervalMs: 50 })).toBe(
+        "was ended by SIGKILL",
+      );
+    });
+
+    test("is seen to be stopped, and to go on", async () => {
+      const { process: vmm } = await start();
+      expect(await isStopped(vmm)).toBe(false);
+      process.kill(vmm.pid, "SIGSTOP");
+      const stopped = async (): Promise<true | undefined> => (await isStopped(vmm)) || undefined;
+      await poll(stopped, { what: "the stop", timeoutMs: 5_000, intervalMs: 20 });
+      expect(await isAlive(vmm)).toBe(true);
+      process.kill(vmm.pid, "SIGCONT");
+      const running = async (): Promise<true | undefined> => !(await isStopped(vmm)) || undefined;
+      await poll(running, { what: "its going on", timeoutMs: 5_000, intervalMs: 20 });
     });
 
     test("kills no process that only has the number", async () => {

@@ -71,7 +71,7 @@ export const BOOT_RULES: readonly Rule[] = [
     recognisedBy: "the VMM's process is gone, and the console shows neither a panic nor a shutdown",
     when: ({ host }) => isGone({ host }),
     sentence: ({ host }) =>
-      `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it was killed or crashed.`,
+      `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it ${host.vmm.exit ?? "was killed or crashed"}.`,
     evidence: (facts) => [
       `process ${facts.host.vmm.pid} is not there`,
       ...facts.host.vmm.logTail.map((line) => `VMM log: ${line}`),
@@ -79,6 +79,23 @@ export const BOOT_RULES: readonly Rule[] = [
       ...consoleTail(facts),
     ],
     hint: "Look for who killed it: journalctl -k (out of memory on the host), an operator, a limit of the service. Start a new sign-in.",
+  },
+  {
+    code: "vmm-stopped",
+    recognisedBy: "the VMM's process was stopped by a signal, or says itself that its machine does not run",
+    when: ({ host }) =>
+      host.vmm.isAlive && (host.vmm.isStopped || (host.vmm.machine !== undefined && host.vmm.machine !== "running")),
+    sentence: ({ host }) =>
+      host.vmm.isStopped
+        ? `The virtual machine's process ${host.vmm.pid} is stopped (SIGSTOP, a debugger): its guest stands still.`
+        : `The virtual machine does not run: its VMM says that it is ${host.vmm.machine === "other" ? "in an error state" : host.vmm.machine}.`,
+    evidence: (facts) => [
+      `host: process ${facts.host.vmm.pid} is ${facts.host.vmm.isStopped ? "stopped" : "there"}`,
+      `host: the VMM says: ${facts.host.vmm.machine ?? "nothing"}`,
+      ...facts.host.vmm.logTail.map((line) => `VMM log: ${line}`),
+      ...consoleTail(facts),
+    ],
+    hint: "kill -CONT PROCESS lets a stopped one go on; find out who stopped it. One in an error state has to be destroyed: start a new sign-in.",
   },
   {
     code: "kernel-silent",

@@ -3,7 +3,9 @@ import type { Facts } from "../../contract/diagnosis.ts";
 import type { Rule } from "../rules.ts";
 import { isReachable, reachLine } from "./lines.ts";
 
-const RESTART = "It is mended when the next sign-in starts; this one has to be started again.";
+/** `ensure` of network/linux.ts, which the controller calls every minute while a microVM runs. */
+const MENDED =
+  "The controller puts it right within a minute, and a session that lives goes on; one that failed has to be started again.";
 
 export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
@@ -12,7 +14,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     when: (facts) => isRunning(facts) && facts.host.bridge === null,
     sentence: ({ expected }) => `The host's bridge ${expected.bridge} is gone: no guest has a way out.`,
     evidence: ({ expected }) => [`host: there is no interface ${expected.bridge}`],
-    hint: `Somebody removed it. ${RESTART}`,
+    hint: `Somebody removed it. ${MENDED}`,
   },
   {
     code: "bridge-down",
@@ -20,7 +22,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     when: (facts) => isRunning(facts) && facts.host.bridge?.isUp === false,
     sentence: ({ expected }) => `The host's bridge ${expected.bridge} is down: no guest has a way out.`,
     evidence: ({ expected }) => [`host: ${expected.bridge} is not UP`],
-    hint: "ip link set BRIDGE up, and find out who set it down (a network manager that takes over bridges?).",
+    hint: `Somebody set it down (a network manager that takes over bridges?). ${MENDED}`,
   },
   {
     code: "bridge-without-address",
@@ -34,7 +36,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
       `host: ${facts.expected.bridge} has ${facts.host.bridge?.addresses.join(", ") || "no address"}`,
       reachLine(facts),
     ],
-    hint: `Somebody removed it (a network manager that takes over bridges?). ${RESTART}`,
+    hint: `Somebody removed it (a network manager that takes over bridges?). ${MENDED}`,
   },
   {
     code: "tap-missing",
@@ -50,7 +52,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     when: (facts) => isRunning(facts) && facts.host.tap?.isUp === false,
     sentence: ({ expected }) => `The guest's TAP ${expected.tap} is down on the host: no frame passes it.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
-    hint: "ip link set TAP up, and find out who set it down.",
+    hint: `Somebody set it down (a network manager that takes over TAPs?). ${MENDED}`,
   },
   {
     code: "tap-not-on-bridge",
@@ -59,7 +61,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     sentence: ({ expected, host }) =>
       `The guest's TAP ${expected.tap} is ${host.tap?.bridge ? `on ${host.tap.bridge}` : "on no bridge"} instead of ${expected.bridge}: its frames reach nobody.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
-    hint: `Somebody took it off. ${RESTART}`,
+    hint: `Somebody took it off. ${MENDED}`,
   },
   {
     code: "firewall-table-missing",
@@ -67,7 +69,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     when: (facts) => isRunning(facts) && facts.host.firewall === null,
     sentence: () => "Sallyport's firewall table is gone: nothing keeps guests from the host and from private networks.",
     evidence: () => ["host: nft knows no such table"],
-    hint: "Something flushed all rules (nft flush ruleset, a firewall service's restart). End the running sessions; the next sign-in makes the table again.",
+    hint: `Something flushed all rules (nft flush ruleset, a firewall service's restart). ${MENDED}`,
   },
   {
     code: "firewall-drops-guest",
@@ -80,7 +82,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
       `host: ${facts.host.firewall?.counters.spoofed ?? 0} packets dropped as not a guest's own`,
       reachLine(facts),
     ],
-    hint: `Somebody changed the table. ${RESTART}`,
+    hint: `Somebody changed the table. ${MENDED}`,
   },
   {
     code: "foreign-firewall-drops",
@@ -113,7 +115,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
       `host: neighbour entry ${facts.host.neighbour ? `${facts.host.neighbour.mac} ${facts.host.neighbour.state}` : "missing"}`,
       reachLine(facts),
     ],
-    hint: `Somebody flushed the neighbour table. ${RESTART}`,
+    hint: `Somebody flushed the neighbour table. ${MENDED}`,
   },
   {
     code: "forwarding-entry-missing",
@@ -122,7 +124,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     sentence: ({ expected }) =>
       `The bridge ${expected.bridge} does not know that ${expected.mac} is behind ${expected.tap}, and it may not learn it.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
-    hint: `Somebody changed the bridge's forwarding table. ${RESTART}`,
+    hint: `Somebody changed the bridge's forwarding table. ${MENDED}`,
   },
   {
     code: "forwarding-off",
@@ -130,7 +132,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     when: (facts) => isRunning(facts) && facts.host.isForwarding === false,
     sentence: () => "This host does not forward packets: guests reach the host, but not the internet.",
     evidence: () => ["host: net.ipv4.ip_forward = 0"],
-    hint: "Something set it back (a sysctl file, another program): sysctl -w net.ipv4.ip_forward=1.",
+    hint: `Something set it back (a sysctl file, another program). ${MENDED}`,
     isMinor: true,
   },
 ];

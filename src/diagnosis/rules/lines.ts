@@ -1,5 +1,25 @@
 /** Lines of evidence, and looks at facts, that several rules share. */
 import type { Facts, GuestFacts } from "../../contract/diagnosis.ts";
+import { BOOT_MARKS } from "../console-facts.ts";
+
+/** How far the boot got, by the lines it left on the console. */
+export const bootMark = ({ console }: Facts): { last: string; next: string | null } => {
+  const at = BOOT_MARKS.findLastIndex((step) => console.marks.includes(step));
+  return { last: BOOT_MARKS[at] ?? "nothing", next: BOOT_MARKS[at + 1] ?? null };
+};
+
+export const bootMarkLine = (facts: Facts): string => {
+  const { last, next } = bootMark(facts);
+  return (
+    `console: the boot got as far as "${last}"${next === null ? "" : `, and shows nothing of "${next}"`}` +
+    `; last written ${facts.console.lastLineAgeSec} s ago`
+  );
+};
+
+export const loadLine = ({ host }: Facts): string =>
+  host.load
+    ? `host: ${host.load.average.toFixed(1)} programs on average want its ${host.load.processors} processors`
+    : "host: its load is not known";
 
 export const consoleTail = ({ console }: Facts): string[] => console.tail.map((line) => `console: ${line}`);
 

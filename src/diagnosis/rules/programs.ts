@@ -1,7 +1,19 @@
 /** Causes in what runs in the guest: agent, screen, browser, and what the image brings. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import type { Rule } from "../rules.ts";
-import { journalLines, reachLine, unitLine, unitLines, unitOf, type Unit } from "./lines.ts";
+import {
+  bootMark,
+  bootMarkLine,
+  consoleTail,
+  isReachable,
+  journalLines,
+  loadLine,
+  reachLine,
+  unitLine,
+  unitLines,
+  unitOf,
+  type Unit,
+} from "./lines.ts";
 
 const AGENT_PORT = 8080;
 const RFB_PORT = 5901;
@@ -63,6 +75,24 @@ export const PROGRAM_RULES: readonly Rule[] = [
       ...journalLines(facts, otherFailures(facts)),
     ],
     hint: "Its own words are on the console (sallyport console); mend it in the image's recipe and build the image again.",
+  },
+  {
+    code: "agent-silent",
+    recognisedBy:
+      "the VMM runs, nobody answers on the channel although the agent is overdue or had answered before, and neither host nor console show why",
+    when: ({ host, guest, isOverdue, stage }) =>
+      guest === null && host.vmm.isAlive && host.reach !== undefined && (isOverdue || stage === null),
+    sentence: (facts) => {
+      if (isReachable(facts)) {
+        return "The guest's agent does not answer on the channel, though it does over the network: the guest has too much to do, or the agent hangs.";
+      }
+      const { last, next } = bootMark(facts);
+      return next === null
+        ? "The guest answers neither on the channel nor over its network: it hangs, or is far too slow."
+        : `The guest's agent never answered: on the console, the boot got as far as "${last}".`;
+    },
+    evidence: (facts) => [bootMarkLine(facts), reachLine(facts), loadLine(facts), ...consoleTail(facts)],
+    hint: "Read the console after the step named (sallyport console SESSION). A guest with too little memory (vm.memoryMib) or a host with too many guests can be this slow.",
   },
   {
     code: "unit-output-not-on-console",
