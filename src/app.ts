@@ -27,7 +27,7 @@ import { openDatabase } from "./state/db.ts";
 import { createQemuBackend } from "./vmm/qemu/backend.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
-const REAP_INTERVAL_MS = 60_000;
+const TIDY_INTERVAL_MS = 60_000;
 const METRICS_CACHE_MS = 2000;
 
 export interface ControllerOptions {
@@ -36,7 +36,7 @@ export interface ControllerOptions {
   /** Aborting it stops the controller; microVMs go on. */
   signal: AbortSignal;
   /** Test seam. */
-  overrides?: { vmm?: VmmBackend; network?: Network; images?: ImageStore };
+  overrides?: { vmm?: VmmBackend; network?: Network; images?: ImageStore; tidyIntervalMs?: number };
   onListening?: (address: string) => void;
 }
 
@@ -137,7 +137,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     sayHowItIs(images, vmm, config, logger).catch((error: unknown) =>
       logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
     );
-    for await (const _ of untilAborted(every(REAP_INTERVAL_MS, undefined, { signal }))) {
+    for await (const _ of untilAborted(every(overrides.tidyIntervalMs ?? TIDY_INTERVAL_MS, undefined, { signal }))) {
       await tidyOrTell();
     }
   } finally {

@@ -9,6 +9,8 @@ export interface Viewing {
   state: SessionState;
   /** Boot stage being waited for while `starting`. */
   stage?: BootStage | null;
+  /** What is in the machine's way now, in a sentence. */
+  warning?: string | null;
   /** Host of the address that the tool asked to open, once it has. */
   openedHost?: string | null;
   expiresAt: string;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { BOOT_STAGES } from "../src/contract/session.ts";
-import { endWords, pairingCodeOf, STAGE_NAMES, timeLeft, waitingSentence } from "./words.ts";
+import { endWords, pairingCodeOf, STAGE_NAMES, stateWords, timeLeft, waitingSentence } from "./words.ts";
 
 test.each([
   ["AB12-CD34", "AB12-CD34"],
@@ -27,6 +27,15 @@ test.each([
 
 test("the page knows the stages of the contract, in order", () => {
   expect(STAGE_NAMES).toEqual([...BOOT_STAGES]);
+});
+
+test("waitingSentence says what is in the way, and the strip that the machine does not answer", () => {
+  const warning = "The guest's TAP is down on the host: no frame passes it.";
+  expect(waitingSentence({ state: "starting", stage: "reachable", warning })).toBe(
+    `Step 6 of 8: checking the network… It takes longer than it should. ${warning}`,
+  );
+  expect(stateWords({ state: "active", warning })).toBe("Not answering");
+  expect(stateWords({ state: "active", warning: null })).toBe("Connected");
 });
 
 test("waitingSentence counts the stages", () => {

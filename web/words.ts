@@ -33,13 +33,15 @@ export const stagesPassed = ({ stage }: Pick<Viewing, "stage">): number | undefi
   stage ? STAGE_NAMES.indexOf(stage) : undefined;
 
 /** One or two words for the strip. */
-export const stateWords = (view: Pick<Viewing, "state">): string => STATES[view.state];
+export const stateWords = ({ state, warning }: Pick<Viewing, "state" | "warning">): string =>
+  warning && canBeWatched(state) ? "Not answering" : STATES[state];
 
 /** What is being waited for, before there is anything to see. */
-export const waitingSentence = ({ state, stage }: Pick<Viewing, "state" | "stage">): string => {
+export const waitingSentence = ({ state, stage, warning }: Pick<Viewing, "state" | "stage" | "warning">): string => {
   if (state === "requested") return "Waiting for a machine to be free…";
   if (!stage) return "Starting the browser…";
-  return `Step ${STAGE_NAMES.indexOf(stage) + 1} of ${STAGE_NAMES.length}: ${STAGES[stage]}…`;
+  const step = `Step ${STAGE_NAMES.indexOf(stage) + 1} of ${STAGE_NAMES.length}: ${STAGES[stage]}…`;
+  return warning ? `${step} It takes longer than it should. ${warning}` : step;
 };
 
 export const canBeWatched = (state: SessionState): boolean => state === "ready" || state === "active";

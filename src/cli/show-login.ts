@@ -35,6 +35,10 @@ export const showLogin = (recipe: ProviderRecipe, context: CliContext): ((event:
             ? `a wrong pairing code was typed, ${event.count} of ${PAIRING_TRIES}; was it not you? Ctrl-C ends this session`
             : "locked after five wrong pairing codes; Ctrl-C ends this session, then start again",
         );
+      case "warning":
+        return step("slow", `${event.sentence}\n${" ".repeat(16)}${event.hint}`);
+      case "warning-over":
+        return step("goes on", `${event.code} is over`);
       case "ready":
         return step("ready", `after ${duration(event.ms)}; waiting for you to open the page and type the pairing code`);
       case "active":

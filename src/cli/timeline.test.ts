@@ -25,6 +25,7 @@ const session = (ends: number[], change: Partial<SessionView> = {}): SessionView
   expiresAt: at(900),
   hasViewer: false,
   credential: "awaited",
+  warning: null,
   verdict: null,
   hasReceipt: false,
   ...change,

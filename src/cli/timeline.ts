@@ -11,6 +11,8 @@ export interface TimelineRow {
   outcome: "passed" | "running" | "missed";
   /** What said so; absent until something does. */
   source?: string;
+  /** What keeps the running one from passing, where it is known. */
+  warning?: string;
 }
 
 export interface DrawOptions {
@@ -43,7 +45,9 @@ export const timelineOf = (session: SessionView, nowMs: number): TimelineRow[] =
   }
   const stage = BOOT_STAGES.find((one) => !passed.some((row) => row.stage === one));
   const isBooting = ["requested", "starting"].includes(session.state);
-  return stage && isBooting ? [...passed, { stage, startMs, endMs: nowMs - zeroMs, outcome: "running" }] : passed;
+  if (!stage || !isBooting) return passed;
+  const known = session.warning ? { warning: session.warning.code } : {};
+  return [...passed, { stage, startMs, endMs: nowMs - zeroMs, outcome: "running", ...known }];
 };
 
 const MARKS = {
@@ -54,7 +58,9 @@ const MARKS = {
 /** Name, time, bar, and what said so or that nothing did yet. */
 export const drawTimeline = (rows: TimelineRow[], { width, canDraw }: DrawOptions): string[] => {
   const totalMs = Math.max(...rows.map(({ endMs }) => endMs), 1);
-  const notes = rows.map(({ outcome, source }) => (outcome === "passed" ? (source ?? "") : NOTES[outcome]));
+  const notes = rows.map(({ outcome, source, warning }) =>
+    outcome === "passed" ? (source ?? "") : (warning ?? NOTES[outcome]),
+  );
   const barWidth = Math.max(width - LEFT - Math.max(...notes.map(({ length }) => length)) - 2, 8);
   const column = (ms: number): number => Math.round((Math.min(Math.max(ms, 0), totalMs) / totalMs) * barWidth);
   const marks = canDraw ? MARKS.blocks : MARKS.ascii;

@@ -37,6 +37,7 @@ const view = (state: SessionView["state"]): SessionView => ({
   hasViewer: false,
   wrongPairingCodes: 0,
   credential: "awaited",
+  warning: null,
   verdict: null,
   hasReceipt: state === "destroyed",
 });

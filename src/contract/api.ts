@@ -3,7 +3,7 @@ import { z } from "zod";
 import { diagnosis, facts } from "./diagnosis.ts";
 import { sealed } from "./guest.ts";
 import { providerName } from "./provider.ts";
-import { goneResource, sessionState, stageRecord, verdict } from "./session.ts";
+import { goneResource, sessionState, stageRecord, verdict, warning } from "./session.ts";
 
 const userId = z.string().min(1).max(128);
 
@@ -58,6 +58,8 @@ export const sessionView = z.object({
   wrongPairingCodes: z.int(),
   /** Whether a sealed result waits, was taken, or cannot exist (`none-possible`: no recipientKey). */
   credential: z.enum(["none-possible", "awaited", "waiting", "taken"]),
+  /** While it lives: what keeps its guest from going on, named before the deadline says so. */
+  warning: warning.nullable(),
   verdict: verdict.nullable(),
   /** Everything of its microVM was seen gone; the receipt can be fetched. Nothing changes any more. */
   hasReceipt: z.boolean(),

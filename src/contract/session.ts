@@ -56,6 +56,10 @@ export const verdict = z.object({
 });
 export type Verdict = z.infer<typeof verdict>;
 
+/** What is in a guest's way now: named while its deadline still runs, and gone when it is gone. Never kept. */
+export const warning = verdict.pick({ code: true, sentence: true, hint: true, evidence: true, at: true, anchor: true });
+export type Warning = z.infer<typeof warning>;
+
 /** Wrong pairing codes after which a session's screen is locked for good. */
 export const PAIRING_TRIES = 5;
 

@@ -18,6 +18,8 @@ export interface FactOptions {
   /** The stage that is awaited; null when all were passed. */
   stage: BootStage | null;
   isOverdue: boolean;
+  /** A slow guest gets ten seconds to answer instead of four. */
+  isPatient: boolean;
   nic: GuestNic;
   /** Null: it was never started. */
   process: ProcessIdentity | null;
@@ -38,13 +40,13 @@ export interface FactOptions {
 
 /** All parts are asked at once. */
 const PART_TIMEOUT_MS = 3000;
-/** Of a guest that is overdue: whoever waits for the verdict has waited long enough. */
-const OVERDUE_GUEST_TIMEOUT_MS = 3800;
-/** Of one that is only asked after: starting a program takes seconds in a guest short of processors. */
-const GUEST_TIMEOUT_MS = 9500;
+/** For the verdict on a missed deadline: whoever waits for it has waited long enough. */
+const GUEST_TIMEOUT_MS = 3800;
+/** For who asks on demand: starting a program takes seconds in a guest short of processors. */
+const PATIENT_GUEST_TIMEOUT_MS = 9500;
 const LOG_TAIL_LINES = 10;
 
-/** Takes at most about four seconds, ten when nothing is overdue. A part that fails is told in `missing`; never throws for one. */
+/** Takes at most about four seconds, ten when it is patient. A part that fails is told in `missing`; never throws for one. */
 export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   const missing: string[] = [];
   const learn: Learn = async (name, ask, timeoutMs = PART_TIMEOUT_MS) => {
@@ -55,7 +57,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       return undefined;
     }
   };
-  const guestTimeoutMs = options.isOverdue ? OVERDUE_GUEST_TIMEOUT_MS : GUEST_TIMEOUT_MS;
+  const guestTimeoutMs = options.isPatient ? PATIENT_GUEST_TIMEOUT_MS : GUEST_TIMEOUT_MS;
   const guest = learn(
     "the guest's own view",
     () => askGuest({ ...options, timeoutMs: guestTimeoutMs }),

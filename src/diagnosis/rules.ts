@@ -26,6 +26,12 @@ export interface Rule {
   isMinor?: true;
 }
 
+/** Undefined for a code that no rule has. */
+export const isMinor = (code: string): boolean | undefined => {
+  const rule = RULES.find((one) => one.code === code);
+  return rule && rule.isMinor === true;
+};
+
 export const RULES: readonly Rule[] = [
   ...BOOT_RULES,
   ...HOST_NETWORK_RULES,

@@ -6,7 +6,7 @@ import type { Session } from "../session/session.ts";
 export const viewOf = (
   session: Session,
   vm: Microvm | undefined,
-  seat: { hasViewer: boolean; wrongPairingCodes: number },
+  live: Pick<SessionView, "hasViewer" | "wrongPairingCodes" | "warning">,
 ): SessionView => ({
   sessionId: session.id,
   provider: session.provider,
@@ -17,7 +17,7 @@ export const viewOf = (
   vmId: vm?.id ?? null,
   createdAt: session.createdAt,
   expiresAt: session.expiresAt,
-  ...seat,
+  ...live,
   credential: credentialOf(session),
   verdict: session.verdict,
   hasReceipt: session.receipt !== null,

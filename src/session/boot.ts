@@ -9,6 +9,7 @@ import type { Logger } from "../lib/logger.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { boundConsole, consoleTail } from "../vmm/console.ts";
+import type { Lookout } from "./lookout.ts";
 import { deadlineMsOf, STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
 
 const ASK_INTERVAL_MS = 500;
@@ -32,6 +33,7 @@ export interface BootOptions extends StageContext {
   passed: StageRecord[];
   configure: () => GuestParams<"configure">;
   onStage: (records: StageRecord[]) => Promise<void>;
+  lookout: Lookout;
   logger: Logger;
   signal: AbortSignal;
 }
@@ -43,6 +45,7 @@ export const awaitBrowser = async (options: BootOptions): Promise<void> => {
     if (records.some((record) => record.stage === rule.stage && record.endedAt !== null)) continue;
     const startedAt = new Date().toISOString();
     await passStage(rule, options);
+    options.lookout.fine();
     if (rule.stage === "agent") await introduce(options);
     records = [
       ...records.filter((record) => record.stage !== rule.stage),
@@ -53,7 +56,8 @@ export const awaitBrowser = async (options: BootOptions): Promise<void> => {
 };
 
 const passStage = async (rule: StageRule, options: BootOptions): Promise<void> => {
-  const deadline = performance.now() + deadlineMsOf(rule, options);
+  const begin = performance.now();
+  const deadline = begin + deadlineMsOf(rule, options);
   let lastSeen: string | undefined;
   for (;;) {
     options.signal.throwIfAborted();
@@ -65,6 +69,7 @@ const passStage = async (rule: StageRule, options: BootOptions): Promise<void> =
     await failWhenStopped(options.consoleFile, rule.stage);
     await boundConsole(options.consoleFile);
     if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
+    if (performance.now() - begin >= rule.slowMs) options.lookout.slow();
     await sleep(ASK_INTERVAL_MS, undefined, { signal: options.signal });
   }
 };

@@ -4,23 +4,26 @@ import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Sealed } from "../contract/guest.ts";
-import type { StageRecord } from "../contract/session.ts";
+import type { StageRecord, Warning } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
 import type { EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
 import { signReceipt } from "../ledger/receipt.ts";
-import { AppError, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createMutex } from "../lib/mutex.ts";
 import type { CheckedUrl } from "../signin/url-check.ts";
-import { awaitBrowser, failWhenExited, launchFailure, newVerdict, SessionFailure } from "./boot.ts";
+import { awaitBrowser, SessionFailure } from "./boot.ts";
 import { collectSealed } from "./collect.ts";
 import { evidenceOf } from "./evidence.ts";
 import { examineMicrovm } from "./examine.ts";
 import { guestIdentity } from "./identity.ts";
+import { createLookout, type Lookout } from "./lookout.ts";
 import type { MicrovmDeps, Microvms, RunningMicrovm } from "./microvm.ts";
 import { failureVerdict, keepRecord, type Body } from "./post-mortem.ts";
 import { receiptBodyOf } from "./receipt-body.ts";
+import { alreadyOpened, answering, nothingToAnswer, notReady } from "./refusals.ts";
+import { adoptMicrovm, launchMicrovm } from "./run-microvm.ts";
 import { isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm, SessionChange } from "./store.ts";
 import { watchGuest } from "./watch.ts";
@@ -53,6 +56,8 @@ export class SessionDriver {
   #channel: GuestChannel | undefined;
   /** Changes wait for one another, so that each sees the generation the last one wrote. */
   readonly #exclusively = createMutex();
+  readonly #lookout: Lookout;
+  #warning: Warning | null = null;
   #isOpening = false;
   #isAnswering = false;
   #afterTaken: NodeJS.Timeout | undefined;
@@ -62,6 +67,19 @@ export class SessionDriver {
     this.#session = session;
     this.#vm = vm;
     this.#logger = deps.logger.child({ sessionId: session.id });
+    this.#lookout = createLookout({
+      look: () => this.#lookOut(),
+      onWarning: (warning) => {
+        this.#warning = warning;
+        deps.onChange(this.#session);
+      },
+      logger: this.#logger,
+    });
+  }
+
+  /** What is in the guest's way now, while its deadline still runs. */
+  get warning(): Warning | null {
+    return this.#warning;
   }
 
   get session(): Session {
@@ -91,6 +109,7 @@ export class SessionDriver {
     } finally {
       clearTimeout(timer);
       clearTimeout(this.#afterTaken);
+      this.#lookout.fine();
     }
     // Ends whatever of #live still runs beside the part that failed.
     this.#stop.abort();
@@ -114,16 +133,8 @@ export class SessionDriver {
   /** Sends a checked URL to Firefox, with the loopback catcher listening first. Once per session. */
   async open({ url, host, callback }: CheckedUrl): Promise<void> {
     const channel = this.#channel;
-    if (!channel || !["ready", "active"].includes(this.#session.state)) {
-      throw new AppError("conflict", "not-ready", `The browser is not ready: the session is ${this.#session.state}.`, {
-        hint: "Wait for the state ready or active (GET …/events), then send the URL.",
-      });
-    }
-    if (this.#isOpening || this.#session.openedAt !== null) {
-      throw new AppError("conflict", "already-opened", "This session has opened its one URL already.", {
-        hint: "Start a new session for another sign-in.",
-      });
-    }
+    if (!channel || !["ready", "active"].includes(this.#session.state)) throw notReady(this.#session);
+    if (this.#isOpening || this.#session.openedAt !== null) throw alreadyOpened();
     this.#isOpening = true;
     try {
       const call = { timeoutMs: 30_000, signal: this.#stop.signal };
@@ -149,11 +160,8 @@ export class SessionDriver {
 
   /** Passes the tool's sealed reply to the browser that waits in the guest. */
   async answer(sealedAnswer: string): Promise<void> {
-    if (!this.#channel || this.#session.sealedTakenAt === null) {
-      throw new AppError("conflict", "nothing-to-answer", "No caught request of this session waits for an answer.");
-    }
-    if (this.#isAnswering)
-      throw new AppError("conflict", "answering", "An answer is on its way to the browser already.");
+    if (!this.#channel || this.#session.sealedTakenAt === null) throw nothingToAnswer();
+    if (this.#isAnswering) throw answering();
     this.#isAnswering = true;
     try {
       await this.#channel.call("answer", { sealedAnswer }, { timeoutMs: 10_000, signal: this.#stop.signal });
@@ -164,7 +172,8 @@ export class SessionDriver {
 
   /** What is to be said of the microVM now. Undefined before there is one. */
   async diagnose(): Promise<Examination | undefined> {
-    return examineMicrovm(this.#deps, this.#session, this.#vm, { channel: this.#channel, isOverdue: false });
+    const look = { channel: this.#channel, isOverdue: false, isPatient: true };
+    return examineMicrovm(this.#deps, this.#session, this.#vm, look);
   }
 
   /** The same evidence that is kept at the end, as it is now. Undefined before there is a microVM. */
@@ -176,7 +185,7 @@ export class SessionDriver {
 
   async #live(image: Image | undefined): Promise<never> {
     if (this.#session.state === "requested") await this.#change({ state: "starting" });
-    const vm = await this.#ensureRunning(image);
+    const vm = await this.#running(image);
     const paths = this.#deps.paths.vm(vm.id);
     const channel = withCallLog(connectChannel({ socketPath: paths.channel, logger: this.#logger }), paths.channelLog);
     this.#channel = channel;
@@ -187,6 +196,7 @@ export class SessionDriver {
       unreachableSec: this.#deps.config.session.unreachableSec,
       deadlinesSec: this.#deps.config.session.deadlinesSec,
       process: vm.process,
+      lookout: this.#lookout,
       logger: this.#logger,
       signal: this.#stop.signal,
     };
@@ -209,34 +219,26 @@ export class SessionDriver {
     return Promise.race([watchGuest(context), collecting]);
   }
 
-  /** Launches the microVM, or takes over the one that a former controller launched. */
-  async #ensureRunning(image: Image | undefined): Promise<RunningMicrovm> {
-    if (!image) {
-      const vm = this.#vm;
-      if (vm.process) {
-        await failWhenExited(vm.process, null);
-        // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
-        await this.#deps.microvms.adopt(vm);
-        return { ...vm, process: vm.process };
-      }
-      throw new SessionFailure(
-        newVerdict("vmm-up", {
-          code: "interrupted",
-          sentence: "The controller stopped while it was starting this virtual machine.",
-          hint: "Start a new sign-in; nothing was signed in yet.",
-          evidence: [],
-        }),
-        { isSymptom: false },
-      );
-    }
-    const startedAt = this.#session.createdAt;
-    const leased = { stage: "leased", startedAt, endedAt: new Date().toISOString(), source: "ledger" } as const;
-    await this.#recordStages([leased]);
-    const running = await this.#deps.microvms.launch(this.#vm, image).catch(launchFailure);
+  async #running(image: Image | undefined): Promise<RunningMicrovm> {
+    const { microvms, vmm } = this.#deps;
+    if (!image) return adoptMicrovm(microvms, this.#vm);
+    const running = await launchMicrovm({
+      microvms,
+      vm: this.#vm,
+      image,
+      askedAt: this.#session.createdAt,
+      backend: vmm.name,
+      onStages: (stages) => this.#recordStages(stages),
+    });
     this.#vm = running;
-    const up = { stage: "vmm-up", startedAt: leased.endedAt, endedAt: new Date().toISOString() } as const;
-    await this.#recordStages([leased, { ...up, source: this.#deps.vmm.name }]);
     return running;
+  }
+
+  /** A guest whose agent was not heard yet is not asked: the question would wait for it, and keep it from its start. */
+  async #lookOut(): Promise<Examination> {
+    const isHeard = this.#session.stages.some(({ stage }) => stage === "agent");
+    const look = { channel: isHeard ? this.#channel : undefined, isOverdue: false, isPatient: false };
+    return examineMicrovm(this.#deps, this.#session, this.#vm, look);
   }
 
   async #failure(error: unknown): Promise<SessionChange> {

@@ -9,12 +9,21 @@ import type { Microvm } from "./store.ts";
 const PROBE_MS = 2000;
 const CONTROL_MS = 2000;
 
-/** Looks at a session's microVM, healthy or not, and changes nothing. `isOverdue`: something was waited for in vain. */
+export interface Look {
+  /** Undefined: the guest is not to be asked, or cannot be. */
+  channel: GuestChannel | undefined;
+  /** Something was waited for in vain. */
+  isOverdue: boolean;
+  /** A slow guest gets ten seconds to answer instead of four. */
+  isPatient: boolean;
+}
+
+/** Looks at a session's microVM, healthy or not, and changes nothing. */
 export const examineMicrovm = (
   { config, paths, db, network, vmm }: MicrovmDeps,
   session: Session,
   vm: Microvm,
-  look: { channel: GuestChannel | undefined; isOverdue: boolean },
+  look: Look,
 ): Promise<Examination> => {
   const vmPaths = paths.vm(vm.id);
   const { console: consoleFile, vmmLog } = vmPaths;

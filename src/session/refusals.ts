@@ -48,6 +48,22 @@ export const requireRecipient = (session: Session, checked: CheckedUrl): void =>
   );
 };
 
+export const notReady = ({ state }: Session): AppError =>
+  new AppError("conflict", "not-ready", `The browser is not ready: the session is ${state}.`, {
+    hint: "Wait for the state ready or active (GET …/events), then send the URL.",
+  });
+
+export const alreadyOpened = (): AppError =>
+  new AppError("conflict", "already-opened", "This session has opened its one URL already.", {
+    hint: "Start a new session for another sign-in.",
+  });
+
+export const nothingToAnswer = (): AppError =>
+  new AppError("conflict", "nothing-to-answer", "No caught request of this session waits for an answer.");
+
+export const answering = (): AppError =>
+  new AppError("conflict", "answering", "An answer is on its way to the browser already.");
+
 export const stopping = (): AppError =>
   new AppError("unavailable", "stopping", "The controller is stopping; what it has begun, the next one ends.", {
     retryAfterSec: 10,

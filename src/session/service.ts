@@ -4,7 +4,7 @@ import type { StartRequest, VmView } from "../contract/api.ts";
 import { checkAuthorizeUrl } from "../signin/url-check.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Sealed } from "../contract/guest.ts";
-import type { Receipt } from "../contract/session.ts";
+import type { Receipt, Warning } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
 import { readEvidence, type EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
@@ -118,6 +118,9 @@ export const createSessionService = (deps: ServiceDeps) => {
       hasViewer: seats.hasViewer(id),
       wrongPairingCodes: (await deps.store.pairing(id))?.failures ?? 0,
     }),
+
+    /** What is in its guest's way now; null when nothing is, or nobody looks any more. */
+    warningOf: (id: string): Warning | null => lives.get(id)?.driver.warning ?? null,
 
     /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
     start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {

@@ -23,6 +23,8 @@ export interface StageRule {
   stage: BootStage;
   source: string;
   deadlineMs: (context: StageContext) => number;
+  /** From then on somebody looks for what is in the way: well beyond what a healthy guest takes under emulation. */
+  slowMs: number;
   /** Undefined when passed, else what was seen instead, in words. */
   check: (context: StageContext) => Promise<string | undefined>;
   /** The verdict when the deadline is missed. */
@@ -43,6 +45,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     stage: "kernel",
     source: "console",
     deadlineMs: () => 60_000,
+    slowMs: 10_000,
     check: async ({ consoleFile }) => ((await consoleSize(consoleFile)) > 0 ? undefined : "the console is empty"),
     missed: {
       code: "kernel-silent",
@@ -54,6 +57,8 @@ export const STAGE_RULES: readonly StageRule[] = [
     stage: "agent",
     source: "channel",
     deadlineMs: () => 180_000,
+    // Shorter than a healthy one may take: until the agent has spoken, a look costs the guest nothing.
+    slowMs: 10_000,
     check: async ({ channel }) => {
       await channel.call("health", {}, CALL);
       return undefined;
@@ -68,6 +73,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     stage: "addressed",
     source: "channel",
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
+    slowMs: 5_000,
     check: async ({ channel, address }) => {
       const seen = (await channel.call("health", {}, CALL)).address;
       return seen?.split("/")[0] === address
@@ -84,6 +90,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     stage: "reachable",
     source: "network",
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
+    slowMs: 5_000,
     check: ({ address }) => probeHealth(address, PROBE_MS),
     missed: {
       code: "guest-unreachable",
@@ -95,6 +102,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     stage: "display",
     source: "network",
     deadlineMs: () => 90_000,
+    slowMs: 20_000,
     check: ({ address }) => probeRfb(address, PROBE_MS),
     missed: {
       code: "display-missing",
@@ -106,6 +114,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     stage: "browser",
     source: "channel",
     deadlineMs: () => 240_000,
+    slowMs: 90_000,
     check: async ({ channel }) => {
       const { browser } = await channel.call("health", {}, CALL);
       return browser === "painted" ? undefined : `Firefox is ${browser}`;

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { boundConsole } from "../vmm/console.ts";
 import { failWhenExited, newVerdict, SessionFailure } from "./boot.ts";
+import type { Lookout } from "./lookout.ts";
 import { probeHealth } from "./probes.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
@@ -14,21 +15,35 @@ export interface WatchOptions extends StageContext {
   process: ProcessIdentity;
   signal: AbortSignal;
   logger: Logger;
+  lookout: Lookout;
 }
+
+/** From one question without an answer to the next. */
+const RETRY_MS = 500;
+/** Questions in a row without an answer: one alone may be a busy guest's hiccup. */
+const SLOW_AFTER = 2;
 
 /** Never resolves. Throws SessionFailure when the guest is lost, or the signal's reason. */
 export const watchGuest = async (options: WatchOptions): Promise<never> => {
   let lastAnswer = performance.now();
   let lastSeen: string | undefined;
+  let unanswered = 0;
   for (;;) {
-    await sleep(INTERVAL_MS, undefined, { signal: options.signal });
+    await sleep(unanswered === 0 ? INTERVAL_MS : RETRY_MS, undefined, { signal: options.signal });
     await failWhenExited(options.process, null);
     await boundConsole(options.consoleFile);
     const seen = await probeHealth(options.address, INTERVAL_MS);
     if (seen !== lastSeen) options.logger.info({ health: seen ?? "ok" }, "guest's /health");
     lastSeen = seen;
-    if (seen === undefined) lastAnswer = performance.now();
-    else if (performance.now() - lastAnswer >= options.unreachableSec * 1000) throw unreachable(options, seen);
+    if (seen === undefined) {
+      lastAnswer = performance.now();
+      unanswered = 0;
+      options.lookout.fine();
+      continue;
+    }
+    unanswered++;
+    if (performance.now() - lastAnswer >= options.unreachableSec * 1000) throw unreachable(options, seen);
+    if (unanswered >= SLOW_AFTER) options.lookout.slow();
   }
 };
 

@@ -24,6 +24,9 @@ export type LoginNews =
   | { event: "stage"; stage: BootStage; durationMs: number }
   /** Somebody typed a wrong pairing code at the viewer page; at five it is locked. */
   | { event: "wrong-code"; count: number }
+  /** Something is in the guest's way, and was named before its deadline; over when it goes on. */
+  | { event: "warning"; code: string; sentence: string; hint: string }
+  | { event: "warning-over"; code: string }
   /** The browser shows itself; the viewer is waited for. */
   | { event: "ready" }
   | { event: "active" }
@@ -126,12 +129,21 @@ interface Running {
 const signIn = async ({ client, started, recipient, signal, flow, report }: Running): Promise<FlowResult> => {
   const passed = new Set<BootStage>();
   let wrongCodes = 0;
+  let warned: string | undefined;
   const session = createRemoteSession({
     client,
     started,
     recipient,
     signal,
-    onView: ({ stages, wrongPairingCodes }) => {
+    onView: ({ stages, wrongPairingCodes, warning, state }) => {
+      if (warned !== undefined && warned !== warning?.code && state !== "failed") {
+        report({ event: "warning-over", code: warned });
+      }
+      if (warning && warning.code !== warned) {
+        const { code, sentence, hint } = warning;
+        report({ event: "warning", code, sentence, hint });
+      }
+      warned = warning?.code;
       if (wrongPairingCodes > wrongCodes) report({ event: "wrong-code", count: wrongPairingCodes });
       wrongCodes = wrongPairingCodes;
       for (const { stage, startedAt, endedAt } of stages) {

@@ -51,4 +51,6 @@ const vmm: VmmBackend = {
 
 const stopping = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
-await runController({ config, logger, signal: stopping.signal, overrides: { vmm } });
+// What a fault breaks on the host stays broken until it was looked at: the controller would mend it at its next round.
+const overrides = { vmm, tidyIntervalMs: 60 * 60_000 };
+await runController({ config, logger, signal: stopping.signal, overrides });

@@ -12,10 +12,14 @@ export interface Judgement {
   /** What the seconds count from. */
   from: string;
   evidence: string[];
+  /** What was named while the deadline still ran, and milliseconds since 1970. */
+  warning?: { code: string; at: number };
+  /** When the verdict came. */
+  at?: number;
 }
 
 export interface Failure {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: when the verdict is due. */
   at: number;
   /** What it is, as the object of "seconds from". */
   what: string;
@@ -26,11 +30,13 @@ export const untilFailed = async (stand: Stand, sessionId: string, known?: Failu
   const over = new AbortController();
   let death: Failure | undefined;
   let last: SessionView | undefined;
+  let warning: Judgement["warning"];
   try {
     for await (const view of stand.client.events(sessionId)) {
+      warning ??= warningIn(view);
       if (!last?.vmId && view.vmId) void deathOf(stand, view.vmId, over.signal).then((seen) => (death = seen));
       last = view;
-      if (view.state === "failed") return judged(view, known ?? death);
+      if (view.state === "failed") return { ...judged(view, known ?? death), ...(warning ? { warning } : {}) };
       if (view.state === "ready" && !known) break;
     }
   } finally {
@@ -41,8 +47,12 @@ export const untilFailed = async (stand: Stand, sessionId: string, known?: Failu
 
 /** Asks for a diagnosis as soon as a stage has passed. */
 export const askAfter = async (stand: Stand, sessionId: string, stage: BootStage): Promise<Judgement> => {
+  let warning: Judgement["warning"];
   for await (const view of stand.client.events(sessionId)) {
-    if (view.stages.some((record) => record.stage === stage && record.endedAt !== null)) return ask(stand, sessionId);
+    warning ??= warningIn(view);
+    if (view.stages.some((record) => record.stage === stage && record.endedAt !== null)) {
+      return { ...(await ask(stand, sessionId)), ...(warning ? { warning } : {}) };
+    }
     if (view.state === "failed") return judged(view, undefined);
   }
   throw new Error(`session ${sessionId} ended before the stage ${stage}`);
@@ -61,12 +71,16 @@ export const ask = async (stand: Stand, sessionId: string): Promise<Judgement> =
   };
 };
 
+const warningIn = ({ warning }: SessionView): Judgement["warning"] =>
+  warning ? { code: warning.code, at: Date.now() } : undefined;
+
 const judged = (view: SessionView, known: Failure | undefined): Judgement => {
   const { sessionId, verdict } = view;
   if (!verdict) throw new Error(`session ${sessionId} failed without a verdict`);
   const failure = known ?? missedDeadline(view);
-  const seconds = Math.max(0, (Date.now() - failure.at) / 1000);
-  return { code: verdict.code, seconds, from: failure.what, evidence: verdict.evidence };
+  const at = Date.now();
+  const seconds = Math.max(0, (at - failure.at) / 1000);
+  return { code: verdict.code, seconds, from: failure.what, evidence: verdict.evidence, at };
 };
 
 const missedDeadline = ({ stages, createdAt }: SessionView): Failure => {

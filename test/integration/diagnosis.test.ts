@@ -19,10 +19,10 @@ const until = async (sessionId: string, state: SessionView["state"]): Promise<Se
   throw new Error(`the session never became ${state}`);
 };
 
-const diagnose = async (name: string): Promise<{ exitCode: number; output: string }> => {
+const cli = async (...args: string[]): Promise<{ exitCode: number; output: string }> => {
   let output = "";
   const sink = { write: (text: string, done?: () => void) => ((output += text), done?.()) };
-  const exitCode = await runCli(["diagnose", name, "--url", controller.url, "--key", controller.adminKey], {
+  const exitCode = await runCli([...args, "--url", controller.url, "--key", controller.adminKey], {
     env: readEnv(),
     stdout: sink,
     stderr: sink,
@@ -40,7 +40,7 @@ test("a healthy microVM: nothing wrong, with the proof, by session and by microV
   expect(diagnosis?.cause.evidence).toContain("Firefox has painted its first page");
   expect(facts?.guest?.browser).toBe("painted");
   for (const name of [sessionId, vmId ?? ""]) {
-    const { exitCode, output } = await diagnose(name);
+    const { exitCode, output } = await cli("diagnose", name);
     expect([exitCode, output.split(":")[0]]).toEqual([0, "nothing-wrong"]);
   }
   await controller.client.destroy(sessionId);
@@ -55,7 +55,7 @@ test("a guest whose kernel panics is not waited for, and its session keeps the v
   const { verdict } = await until(sessionId, "failed");
   expect(verdict).toMatchObject({ code: "kernel-panic", stage: "agent", anchor: "docs/verdicts.md#kernel-panic" });
   expect(verdict?.ruledOut).toContain("the firewall lets this guest pass");
-  const { exitCode, output } = await diagnose(sessionId);
+  const { exitCode, output } = await cli("diagnose", sessionId);
   expect(exitCode).toBe(8);
   expect(output).toContain("console: Kernel panic - not syncing: Fatal exception in interrupt");
 });
@@ -67,4 +67,20 @@ test("a guest taken off the firewall's set while it runs is named on demand, and
   const { diagnosis } = await controller.client.diagnosis(sessionId);
   expect(diagnosis).toMatchObject({ isProblem: true, cause: { code: "firewall-drops-guest" } });
   expect((await controller.client.session(sessionId)).state).toBe("ready");
+});
+
+test("what keeps a guest from going on is named while its deadline still runs, and no longer than it does", async () => {
+  const crashes = "[  OK  ] Started sallyport-agent.service - Sallyport guest agent.\n".repeat(3);
+  const sessionId = await start({ console: crashes, agentDelayMs: 14_000 });
+  const warnings: (string | null)[] = [];
+  for await (const { state, warning, verdict } of controller.client.events(sessionId)) {
+    if (warning && warnings.length === 0) {
+      expect({ state, verdict }).toEqual({ state: "starting", verdict: null });
+      expect((await cli("show", sessionId)).output).toContain("agent-crashes: The guest's agent crashes");
+      expect((await cli("ls")).output).toContain("starting: agent-crashes");
+    }
+    if ((warning?.code ?? null) !== (warnings.at(-1) ?? null)) warnings.push(warning?.code ?? null);
+    if (state === "ready") break;
+  }
+  expect(warnings).toEqual(["agent-crashes", null]);
 });

@@ -28,7 +28,7 @@ const sessionTable = (sessions: SessionView[]): string[] =>
           session.sessionId,
           session.provider,
           session.userId,
-          session.verdict ? `${session.state}: ${session.verdict.code}` : session.state,
+          [session.state, session.verdict?.code ?? session.warning?.code].filter(Boolean).join(": "),
           session.stages.findLast(({ endedAt }) => endedAt !== null)?.stage ?? "-",
           session.browserIP ?? "-",
           duration(Date.now() - Date.parse(session.createdAt)),

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { SessionView } from "../../contract/api.ts";
+import type { Warning } from "../../contract/session.ts";
 import type { CliContext } from "../context.ts";
 import { duration } from "../output.ts";
 import { drawTimeline, timelineOf, type DrawOptions } from "../timeline.ts";
@@ -40,15 +41,15 @@ const describe = (session: SessionView, boot: string[]): string[] => [
     expires: session.expiresAt,
   }).map(([name, value]) => `${name.padEnd(12)}${value}`),
   ...boot,
-  ...verdictLines(session),
+  ...findingLines(session.warning ?? session.verdict),
 ];
 
-const verdictLines = ({ verdict }: SessionView): string[] =>
-  verdict
+const findingLines = (finding: Warning | null): string[] =>
+  finding
     ? [
         "",
-        `${verdict.code}: ${verdict.sentence}`,
-        ...verdict.evidence.map((line) => `    ${line}`),
-        `What to do: ${verdict.hint}`,
+        `${finding.code}: ${finding.sentence}`,
+        ...finding.evidence.map((line) => `    ${line}`),
+        `What to do: ${finding.hint}`,
       ]
     : [];

@@ -21,7 +21,10 @@ export const registerSession = (app: App, context: HttpContext): void => {
     requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
 
   const view = async (session: Session) =>
-    viewOf(session, await sessions.microvmOf(session.id), await sessions.seatOf(session.id));
+    viewOf(session, await sessions.microvmOf(session.id), {
+      ...(await sessions.seatOf(session.id)),
+      warning: sessions.warningOf(session.id),
+    });
 
   app.get(
     "/api/auth/session/:id",

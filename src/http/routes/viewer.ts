@@ -102,6 +102,8 @@ export const registerViewer = (app: App, context: HttpContext): void => {
             expiresAt: z.string(),
             /** Boot stage that is awaited; null when the browser is there. */
             stage: bootStage.nullable(),
+            /** What is in the guest's way now, in a sentence; null when nothing is. */
+            warning: z.string().nullable(),
             /** Host of the page that was opened; null before. */
             openedHost: z.string().nullable(),
           }),
@@ -121,6 +123,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
         state: session.state,
         expiresAt: session.expiresAt,
         stage: BOOT_STAGES[session.stages.length] ?? null,
+        warning: sessions.warningOf(session.id)?.sentence ?? null,
         openedHost: session.openedHost,
       };
     },

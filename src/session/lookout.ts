@@ -1,0 +1,65 @@
+/** Names what is in a guest's way while its deadline still runs: looks again and again for as long as something is slow. */
+import type { Warning } from "../contract/session.ts";
+import type { Examination } from "../diagnosis/diagnosis.ts";
+import { isMinor } from "../diagnosis/rules.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+
+export interface Lookout {
+  /** Something takes longer than it should. Called as often as one likes; never waits, never throws. */
+  slow(): void;
+  /** All is as it should be, or nothing is to be looked at any more. */
+  fine(): void;
+}
+
+export interface LookoutOptions {
+  /** One look; not asked again before it has answered. */
+  look: () => Promise<Examination>;
+  /** Told when the cause changes; null when there is none any more, or none known. */
+  onWarning: (warning: Warning | null) => void;
+  logger: Logger;
+}
+
+/** From the end of one look to the next: each costs the guest, which is slow already, some of its time. */
+const INTERVAL_MS = 10_000;
+
+export const createLookout = ({ look, onWarning, logger }: LookoutOptions): Lookout => {
+  /** The slowness that is being looked into; undefined while all is fine. What another one's look sees does not count. */
+  let slowness: { isLooking: boolean; nextLookAt: number } | undefined;
+  let current: Warning | null = null;
+
+  const say = (warning: Warning | null): void => {
+    if (warning?.code === current?.code) return;
+    current = warning;
+    if (warning) logger.warn({ warning: warning.code, evidence: warning.evidence }, warning.sentence);
+    onWarning(warning);
+  };
+
+  const lookInto = async (mine: NonNullable<typeof slowness>): Promise<void> => {
+    mine.isLooking = true;
+    try {
+      const found = await look();
+      if (slowness === mine) say(warningOf(found));
+    } catch (error) {
+      logger.error({ error: messageOf(error) }, "the microVM could not be examined");
+    } finally {
+      mine.isLooking = false;
+      mine.nextLookAt = performance.now() + INTERVAL_MS;
+    }
+  };
+
+  return {
+    slow: () => {
+      slowness ??= { isLooking: false, nextLookAt: 0 };
+      if (!slowness.isLooking && performance.now() >= slowness.nextLookAt) void lookInto(slowness);
+    },
+    fine: () => {
+      slowness = undefined;
+      say(null);
+    },
+  };
+};
+
+/** Only a cause that a rule knows, and that can keep a guest from going on. */
+const warningOf = ({ facts, diagnosis: { cause, isProblem } }: Examination): Warning | null =>
+  isProblem && isMinor(cause.code) === false ? { ...cause, at: facts.at } : null;
