@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { networkInterfaces, release } from "node:os";
 import { join } from "node:path";
 import { GUEST_PROTOCOL, type GuestResult } from "../contract/guest.ts";
-import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 
 export const AGENT_VERSION = "0.1.0";
 
@@ -23,7 +23,7 @@ export const createMachine = ({ root }: { root: string }): Machine => {
    * file outlives a display that crashed.
    */
   const isListening = async (port: number): Promise<boolean> => {
-    const tables = await Promise.all(["net/tcp", "net/tcp6"].map(async (name) => proc(name).catch(emptyIfMissing)));
+    const tables = await Promise.all(["net/tcp", "net/tcp6"].map(async (name) => unlessMissing(proc(name), "")));
     const hexPort = port.toString(16).toUpperCase().padStart(4, "0");
     return tables.some((table) => new RegExp(`^ *\\d+: [0-9A-F]+:${hexPort} [0-9A-F]+:0000 0A `, "m").test(table));
   };
@@ -49,8 +49,3 @@ export const createMachine = ({ root }: { root: string }): Machine => {
 export const eth0Address = (): string | undefined =>
   networkInterfaces()["eth0"]?.find(({ family, address }) => family === "IPv4" && !address.startsWith("169.254."))
     ?.cidr ?? undefined;
-
-const emptyIfMissing = (error: unknown): string => {
-  if (errnoOf(error) === "ENOENT") return "";
-  throw error;
-};
