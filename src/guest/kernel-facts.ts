@@ -23,23 +23,24 @@ export const virtioDevices = async ({ root }: Sources): Promise<GuestFacts["virt
   return Promise.all(devices);
 };
 
-/** TCP sockets that take connections. */
-export const listeningSockets = async ({ root }: Sources): Promise<GuestFacts["listening"]> => {
+/** TCP sockets that take connections: all of them, however many. */
+export const listeningSockets = async ({ root }: Pick<Sources, "root">): Promise<GuestFacts["listening"]> => {
   const tables = await Promise.all(["net/tcp", "net/tcp6"].map((name) => readText(join(root, "proc", name))));
   return tables
     .flatMap((table) => [...table.matchAll(/^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:0000 0A /gm)])
-    .map(([, address = "", port = ""]) => ({ address: addressText(address), port: Number.parseInt(port, 16) }))
-    .slice(0, 128);
+    .map(([, address = "", port = ""]) => ({ address: addressText(address), port: Number.parseInt(port, 16) }));
 };
 
 export const memory = async ({ root }: Sources): Promise<GuestFacts["memory"]> => {
   const meminfo = await readText(join(root, "proc/meminfo"));
-  const mib = (key: string): number =>
-    Math.floor(Number(new RegExp(`^${key}: +(\\d+) kB$`, "m").exec(meminfo)?.[1] ?? 0) / 1024);
   const vmstat = await readText(join(root, "proc/vmstat"));
   const oomKills = Number(/^oom_kill (\d+)$/m.exec(vmstat)?.[1] ?? 0);
-  return { totalMib: mib("MemTotal"), availableMib: mib("MemAvailable"), oomKills };
+  return { totalMib: mibOf(meminfo, "MemTotal"), availableMib: mibOf(meminfo, "MemAvailable"), oomKills };
 };
+
+/** A value of /proc/meminfo; 0 when it is not there. */
+export const mibOf = (meminfo: string, key: string): number =>
+  Math.floor(Number(new RegExp(`^${key}: +(\\d+) kB$`, "m").exec(meminfo)?.[1] ?? 0) / 1024);
 
 export const overlayUsedPercent = async ({ root }: Sources): Promise<number> => {
   const { blocks, bfree } = await statfs(root);
