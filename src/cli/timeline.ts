@@ -1,6 +1,6 @@
 /** A session's boot drawn to scale: a bar for each stage, where it began and how long it took. */
 import type { SessionView } from "../contract/api.ts";
-import { BOOT_STAGES, type BootStage } from "../contract/session.ts";
+import { awaitedStage, type BootStage } from "../contract/session.ts";
 import { duration } from "./output.ts";
 
 export interface TimelineRow {
@@ -43,7 +43,7 @@ export const timelineOf = (session: SessionView, nowMs: number): TimelineRow[] =
   if (verdict?.stage) {
     return [...passed, { stage: verdict.stage, startMs, endMs: Date.parse(verdict.at) - zeroMs, outcome: "missed" }];
   }
-  const stage = BOOT_STAGES.find((one) => !passed.some((row) => row.stage === one));
+  const stage = awaitedStage(session.stages);
   const isBooting = ["requested", "starting"].includes(session.state);
   if (!stage || !isBooting) return passed;
   const known = session.warning ? { warning: session.warning.code } : {};

@@ -37,6 +37,10 @@ export const stageRecord = z.object({
 });
 export type StageRecord = z.infer<typeof stageRecord>;
 
+/** The first stage not passed yet; null once the browser was there. */
+export const awaitedStage = (stages: Pick<StageRecord, "stage" | "endedAt">[]): BootStage | null =>
+  BOOT_STAGES.find((stage) => !stages.some((record) => record.stage === stage && record.endedAt !== null)) ?? null;
+
 /** Why a session failed, in plain words. */
 export const verdict = z.object({
   code: z.string(),

@@ -1,8 +1,8 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { errnoOf } from "../lib/errors.ts";
 import { run } from "../lib/exec.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 
 /** Paths of PEM files. */
 export interface Certificates {
@@ -77,11 +77,4 @@ const isUsable = async (pair: Pair, expected?: { host: string; authority: string
   return certificate.checkHost(expected.host) !== undefined && certificate.verify(authority.publicKey);
 };
 
-const readIfThere = async (path: string): Promise<string | undefined> => {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
-};
+const readIfThere = (path: string): Promise<string | undefined> => unlessMissing(readFile(path, "utf8"), undefined);

@@ -15,6 +15,7 @@ import { z } from "zod";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import { run } from "../lib/exec.ts";
 import { identify, isAlive } from "../lib/process.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
 import { spawnIn, type SpawnOptions, type WorldProcess } from "./world-process.ts";
 
@@ -104,12 +105,8 @@ const removeDeadWorld = async (name: string): Promise<void> => {
 };
 
 const readOwner = async (name: string): Promise<z.infer<typeof owner> | undefined> => {
-  try {
-    return owner.parse(JSON.parse(await readFile(ownerFileOf(name), "utf8")));
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = await unlessMissing(readFile(ownerFileOf(name), "utf8"), undefined);
+  return text === undefined ? undefined : owner.parse(JSON.parse(text));
 };
 
 /** The record comes before the first namespace: one without a record is somebody else's. */

@@ -1,9 +1,9 @@
 /** Reads a console as a person would who looks for the line that explains the rest. Pure but for `readConsoleFacts`. */
 import { open } from "node:fs/promises";
 import type { ConsoleFacts } from "../contract/diagnosis.ts";
-import { errnoOf } from "../lib/errors.ts";
 import { redactText } from "../lib/redact.ts";
 import { plainText } from "../lib/terminal.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { CONSOLE_LIMIT_BYTES } from "../vmm/console.ts";
 
 /** What the kernel, or PID 1, puts in front of a line. */
@@ -92,10 +92,7 @@ export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number
 export const noConsole = (): ConsoleFacts => parseConsole("", 0, 0);
 
 export const readConsoleFacts = async (file: string): Promise<ConsoleFacts> => {
-  const handle = await open(file, "r").catch((error: unknown) => {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  });
+  const handle = await unlessMissing(open(file, "r"), undefined);
   if (!handle) return noConsole();
   try {
     const { size, mtimeMs } = await handle.stat();

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { olderLog } from "../channel/call-log.ts";
 import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
 import type { StageRecord, Verdict } from "../contract/session.ts";
-import { errnoOf } from "../lib/errors.ts";
 import type { DataPaths, VmPaths } from "../lib/paths.ts";
 import { redactText, redactValue } from "../lib/redact.ts";
 import { createTerminalFilter } from "../lib/terminal.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { boundConsole, CONSOLE_LIMIT_BYTES } from "../vmm/console.ts";
 
 export interface EvidenceInput {
@@ -64,14 +64,14 @@ export const keepEvidence = async (paths: DataPaths, sessionId: string, input: E
 /** What is kept of a session, or undefined. */
 export const readEvidence = async (paths: DataPaths, sessionId: string): Promise<EvidenceFile[] | undefined> => {
   const folder = paths.evidence(sessionId);
-  const names = await unlessMissing(readdir(folder));
+  const names = await unlessMissing(readdir(folder), undefined);
   if (!names || names.length === 0) return undefined;
   return Promise.all(names.toSorted().map(async (name) => ({ name, content: await readFile(join(folder, name)) })));
 };
 
 /** The kept console, or undefined. */
 export const readKeptConsole = async (paths: DataPaths, sessionId: string): Promise<Buffer | undefined> =>
-  unlessMissing(readFile(join(paths.evidence(sessionId), "console.log")));
+  unlessMissing(readFile(join(paths.evidence(sessionId), "console.log")), undefined);
 
 const jsonFile = (name: string, value: unknown): EvidenceFile => ({
   name,
@@ -86,7 +86,7 @@ const logFile = (name: string, text: string): EvidenceFile => {
 
 /** The last `limit` bytes of a file as text, or undefined. */
 const readEnd = async (file: string, limit: number): Promise<string | undefined> => {
-  const handle = await unlessMissing(open(file, "r"));
+  const handle = await unlessMissing(open(file, "r"), undefined);
   if (!handle) return undefined;
   try {
     const { size } = await handle.stat();
@@ -99,16 +99,7 @@ const readEnd = async (file: string, limit: number): Promise<string | undefined>
 };
 
 const readAll = async (...files: string[]): Promise<string | undefined> => {
-  const texts = await Promise.all(files.map((file) => unlessMissing(readFile(file, "utf8"))));
+  const texts = await Promise.all(files.map((file) => unlessMissing(readFile(file, "utf8"), undefined)));
   const found = texts.filter((text) => text !== undefined);
   return found.length === 0 ? undefined : found.join("");
-};
-
-const unlessMissing = async <T>(work: Promise<T>): Promise<T | undefined> => {
-  try {
-    return await work;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
 };

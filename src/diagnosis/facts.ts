@@ -5,11 +5,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
 import type { BootStage } from "../contract/session.ts";
-import { errnoOf, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic, Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { exitIn } from "../vmm/process.ts";
 import { noConsole, readConsoleFacts } from "./console-facts.ts";
 import { askGuest } from "./guest-facts.ts";
@@ -168,14 +169,7 @@ const diskFreeMib = async (folder: string): Promise<number> => {
   return Math.floor((bavail * bsize) / 2 ** 20);
 };
 
-const readLog = async (file: string): Promise<string> => {
-  try {
-    return plainText(await readFile(file, "utf8"));
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return "";
-    throw error;
-  }
-};
+const readLog = async (file: string): Promise<string> => plainText(await unlessMissing(readFile(file, "utf8"), ""));
 
 const tailOf = (log: string): string[] =>
   log

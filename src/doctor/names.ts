@@ -2,6 +2,7 @@
 import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { answers } from "../network/resolver.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Check } from "./check.ts";
@@ -42,14 +43,7 @@ export const resolver: Check = {
 
 const TIMEOUT_MS = 2_000;
 
-const resolvConf = async (): Promise<string> => {
-  try {
-    return await readFile("/etc/resolv.conf", "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return "";
-    throw error;
-  }
-};
+const resolvConf = (): Promise<string> => unlessMissing(readFile("/etc/resolv.conf", "utf8"), "");
 
 /** Pure. */
 export const nameservers = (text: string): string[] =>

@@ -1,8 +1,9 @@
 /** What the guests' network is made on: forwarding, TAPs at all, the range, the bridge. */
 import { access, constants, open, readFile } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
-import { bridgeMac, isOurs, refuseTakenRange } from "../network/bridge.ts";
+import { isOurs, refuseTakenRange } from "../network/bridge.ts";
 import { addressesOf } from "../network/ip.ts";
+import { macOf } from "../network/ipv4.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Check } from "./check.ts";
@@ -64,7 +65,7 @@ export const bridge: Check = {
         ? problem(`There is no bridge ${name}, and guests run: none can be reached.`, "restart the controller")
         : ok(`The name ${name} is free; the bridge is made with the first session.`);
     }
-    if (!isOurs(found, bridgeMac(network.gateway))) {
+    if (!isOurs(found, macOf(network.gateway))) {
       return problem(
         `The interface ${name} exists and was not made by Sallyport.`,
         `set network.bridge to another name, or if nobody needs it: ip link delete ${name}`,

@@ -3,7 +3,7 @@ import { readdir, readFile, readlink, statfs } from "node:fs/promises";
 import type { networkInterfaces } from "node:os";
 import { basename, join } from "node:path";
 import type { GuestFacts } from "../contract/diagnosis.ts";
-import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 
 /** Where facts come from: /proc, /sys, /run and /etc below `root`, and the interfaces of this network namespace. */
 export interface Sources {
@@ -14,7 +14,7 @@ export interface Sources {
 /** What hangs on the virtio bus, with the driver that has taken it. */
 export const virtioDevices = async ({ root }: Sources): Promise<GuestFacts["virtioDevices"]> => {
   const bus = join(root, "sys/bus/virtio/devices");
-  const names = await readdir(bus).catch(missingAs<string[]>([]));
+  const names = await unlessMissing(readdir(bus), []);
   const devices = names.slice(0, 64).map(async (name) => ({
     name,
     type: Number(await readText(join(bus, name, "device"))),
@@ -23,23 +23,24 @@ export const virtioDevices = async ({ root }: Sources): Promise<GuestFacts["virt
   return Promise.all(devices);
 };
 
-/** TCP sockets that take connections. */
-export const listeningSockets = async ({ root }: Sources): Promise<GuestFacts["listening"]> => {
+/** TCP sockets that take connections: all of them, however many. */
+export const listeningSockets = async ({ root }: Pick<Sources, "root">): Promise<GuestFacts["listening"]> => {
   const tables = await Promise.all(["net/tcp", "net/tcp6"].map((name) => readText(join(root, "proc", name))));
   return tables
     .flatMap((table) => [...table.matchAll(/^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:0000 0A /gm)])
-    .map(([, address = "", port = ""]) => ({ address: addressText(address), port: Number.parseInt(port, 16) }))
-    .slice(0, 128);
+    .map(([, address = "", port = ""]) => ({ address: addressText(address), port: Number.parseInt(port, 16) }));
 };
 
 export const memory = async ({ root }: Sources): Promise<GuestFacts["memory"]> => {
   const meminfo = await readText(join(root, "proc/meminfo"));
-  const mib = (key: string): number =>
-    Math.floor(Number(new RegExp(`^${key}: +(\\d+) kB$`, "m").exec(meminfo)?.[1] ?? 0) / 1024);
   const vmstat = await readText(join(root, "proc/vmstat"));
   const oomKills = Number(/^oom_kill (\d+)$/m.exec(vmstat)?.[1] ?? 0);
-  return { totalMib: mib("MemTotal"), availableMib: mib("MemAvailable"), oomKills };
+  return { totalMib: mibOf(meminfo, "MemTotal"), availableMib: mibOf(meminfo, "MemAvailable"), oomKills };
 };
+
+/** A value of /proc/meminfo; 0 when it is not there. */
+export const mibOf = (meminfo: string, key: string): number =>
+  Math.floor(Number(new RegExp(`^${key}: +(\\d+) kB$`, "m").exec(meminfo)?.[1] ?? 0) / 1024);
 
 export const overlayUsedPercent = async ({ root }: Sources): Promise<number> => {
   const { blocks, bfree } = await statfs(root);
@@ -47,7 +48,7 @@ export const overlayUsedPercent = async ({ root }: Sources): Promise<number> => 
 };
 
 /** Name of the driver that has taken a device; empty without one. */
-export const linkTarget = async (path: string): Promise<string> => basename(await readlink(path).catch(missingAs("")));
+export const linkTarget = async (path: string): Promise<string> => basename(await unlessMissing(readlink(path), ""));
 
 /** `0100007F` → `127.0.0.1`: the kernel prints the number as this processor has it in memory. */
 export const addressText = (hex: string): string => {
@@ -59,11 +60,4 @@ export const addressText = (hex: string): string => {
   return (text.match(/.{4}/g) ?? []).join(":");
 };
 
-export const readText = async (path: string): Promise<string> => readFile(path, "utf8").catch(missingAs(""));
-
-const missingAs =
-  <T>(value: T) =>
-  (error: unknown): T => {
-    if (errnoOf(error) === "ENOENT") return value;
-    throw error;
-  };
+export const readText = (path: string): Promise<string> => unlessMissing(readFile(path, "utf8"), "");

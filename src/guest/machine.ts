@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { networkInterfaces, release } from "node:os";
 import { join } from "node:path";
 import { GUEST_PROTOCOL, type GuestResult } from "../contract/guest.ts";
-import { errnoOf } from "../lib/errors.ts";
+import { listeningSockets, mibOf } from "./kernel-facts.ts";
 
 export const AGENT_VERSION = "0.1.0";
 
@@ -22,11 +22,8 @@ export const createMachine = ({ root }: { root: string }): Machine => {
    * The kernel's own list of listening sockets. A connection would take the display's only viewer seat, and the X socket's
    * file outlives a display that crashed.
    */
-  const isListening = async (port: number): Promise<boolean> => {
-    const tables = await Promise.all(["net/tcp", "net/tcp6"].map(async (name) => proc(name).catch(emptyIfMissing)));
-    const hexPort = port.toString(16).toUpperCase().padStart(4, "0");
-    return tables.some((table) => new RegExp(`^ *\\d+: [0-9A-F]+:${hexPort} [0-9A-F]+:0000 0A `, "m").test(table));
-  };
+  const isListening = async (port: number): Promise<boolean> =>
+    (await listeningSockets({ root })).some((socket) => socket.port === port);
 
   return {
     hello: async () => ({
@@ -40,7 +37,7 @@ export const createMachine = ({ root }: { root: string }): Machine => {
       uptimeSec: await uptimeSec(),
       address: eth0Address() ?? null,
       isDisplayUp: await isListening(RFB_PORT),
-      memAvailableMib: Math.floor(Number(/^MemAvailable: +(\d+) kB$/m.exec(await proc("meminfo"))?.[1] ?? 0) / 1024),
+      memAvailableMib: mibOf(await proc("meminfo"), "MemAvailable"),
     }),
   };
 };
@@ -49,8 +46,3 @@ export const createMachine = ({ root }: { root: string }): Machine => {
 export const eth0Address = (): string | undefined =>
   networkInterfaces()["eth0"]?.find(({ family, address }) => family === "IPv4" && !address.startsWith("169.254."))
     ?.cidr ?? undefined;
-
-const emptyIfMissing = (error: unknown): string => {
-  if (errnoOf(error) === "ENOENT") return "";
-  throw error;
-};

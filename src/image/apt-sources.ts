@@ -1,7 +1,7 @@
 /** Where packages come from: the host's own archive, with the recipe's suite in place of the host's. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 
 export interface AptSource {
   uri: string;
@@ -40,8 +40,8 @@ export const componentsOf = (distribution: string): string => COMPONENTS[distrib
 /** The host's enabled binary sources from /etc/apt, in apt's own order. `root` is another root directory for tests. */
 export const readHostSources = async (root = "/"): Promise<AptSource[]> => {
   const apt = join(root, "etc/apt");
-  const names = (await unlessMissing(readdir(join(apt, "sources.list.d")), [])).sort();
-  const paths = [join(apt, "sources.list"), ...names.map((name) => join(apt, "sources.list.d", name))];
+  const names: string[] = await unlessMissing(readdir(join(apt, "sources.list.d")), []);
+  const paths = [join(apt, "sources.list"), ...names.toSorted().map((name) => join(apt, "sources.list.d", name))];
   const found: AptSource[] = [];
   for (const path of paths) {
     const text = await unlessMissing(readFile(path, "utf8"), "");
@@ -95,13 +95,4 @@ const resolveMirrorList = async (root: string, uri: string): Promise<string> => 
   if (!path) return uri;
   const lines = (await unlessMissing(readFile(join(root, path), "utf8"), "")).split("\n");
   return lines.find((line) => /^https?:/.test(line))?.split(/\s/)[0] ?? "";
-};
-
-const unlessMissing = async <T>(read: Promise<T>, instead: T): Promise<T> => {
-  try {
-    return await read;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return instead;
-    throw error;
-  }
 };

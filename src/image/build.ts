@@ -1,9 +1,9 @@
 /** From a recipe to an image. Nothing is visible before it is finished, and nothing stays of a build that was not. */
-import { access } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Cleanup } from "../lib/cleanup.ts";
-import { errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { hexOf } from "./digest.ts";
 import type { Image } from "./image.ts";
 import { readInputs } from "./inputs.ts";
@@ -58,7 +58,7 @@ export const buildImage = async (options: BuildImageOptions): Promise<BuildImage
   }
 
   const layer = join(paths.imageCache, "layers", hexOf(inputs.digests.baseSystem));
-  const hasLayer = await exists(layer);
+  const hasLayer = (await unlessMissing(stat(layer), undefined)) !== undefined;
   const freeGib = hasLayer ? FREE_GIB.withoutBaseSystem : FREE_GIB.withBaseSystem;
   await checkHost({ distribution: inputs.recipe.distribution, folder: paths.imageCache, freeGib });
 
@@ -70,15 +70,5 @@ export const buildImage = async (options: BuildImageOptions): Promise<BuildImage
     return { image: await store.point(name, manifest.digest), wasBuilt: true, stages: stages.times };
   } finally {
     await cleanup.run();
-  }
-};
-
-const exists = async (path: string): Promise<boolean> => {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
   }
 };

@@ -2,8 +2,9 @@
 import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { IMAGE_FILES, imageManifest, imageName, imagePointer, type ImageManifest } from "../contract/image-manifest.ts";
-import { AppError, errnoOf } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { digestOfFile, hexOf, imageDigest } from "./digest.ts";
 import type { Image } from "./image.ts";
 
@@ -164,12 +165,3 @@ const readJson = async <T>(path: string, parse: (value: unknown) => T): Promise<
 };
 
 const entries = (folder: string): Promise<string[]> => unlessMissing(readdir(folder), []);
-
-const unlessMissing = async <T, U>(work: Promise<T>, instead: U): Promise<T | U> => {
-  try {
-    return await work;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return instead;
-    throw error;
-  }
-};

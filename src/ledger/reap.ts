@@ -1,7 +1,8 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
-import { errnoOf, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
@@ -73,10 +74,7 @@ const taps = async ({ network }: ReapDeps): Promise<Thing[]> =>
   }));
 
 const directories = async ({ paths }: ReapDeps): Promise<Thing[]> => {
-  const names = await readdir(paths.vms).catch((error: unknown) => {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  });
+  const names = await unlessMissing(readdir(paths.vms), []);
   return names.map((name) => ({
     vmId: name,
     name: `directory vms/${name}`,

@@ -2,7 +2,7 @@
 import { AppError } from "../lib/errors.ts";
 import { addressesOf, findLink, ip, ipRemove, routes } from "./ip.ts";
 import type { Link } from "./ip.ts";
-import { formatRange, overlaps, parseAddress, parseRange } from "./ipv4.ts";
+import { formatRange, macOf, overlaps, parseRange } from "./ipv4.ts";
 import { setSysctl, setSysctlIfThere } from "./sysctl.ts";
 
 export interface BridgeOptions {
@@ -20,7 +20,9 @@ export interface BridgeOptions {
 export const ensureBridge = async (options: BridgeOptions): Promise<void> => {
   await refuseTakenRange(options);
   const { bridge } = options;
-  const mac = bridgeMac(options.gateway);
+  // A bridge without a fixed MAC takes over the lowest of its ports, so that guests would lose their gateway whenever a TAP
+  // comes or goes. And it is given at creation, in one step, so that our bridge can be told from another's even after a crash.
+  const mac = macOf(options.gateway);
   const found = await findLink(bridge);
   if (found && !isOurs(found, mac)) throw bridgeTaken(bridge, "exists already and was not made by Sallyport");
   if (found?.ifalias && found.ifalias !== options.owner) {
@@ -43,17 +45,7 @@ export const ownerOf = (resolverDirectory: string): string => `sallyport ${resol
 
 export const removeBridge = async (options: BridgeOptions): Promise<void> => {
   const found = await findLink(options.bridge);
-  if (found && isOurs(found, bridgeMac(options.gateway))) await ipRemove("link", "delete", "dev", options.bridge);
-};
-
-/**
- * Made of the gateway's address, for two reasons. A bridge without a fixed one takes over the lowest of its ports, so
- * that guests would lose their gateway whenever a TAP comes or goes. And it is given at creation, in one step, so that
- * our bridge can be told from another's even after a crash.
- */
-export const bridgeMac = (gateway: string): string => {
-  const hex = parseAddress(gateway).toString(16).padStart(8, "0");
-  return ["06", "00", ...(hex.match(/../g) ?? [])].join(":");
+  if (found && isOurs(found, macOf(options.gateway))) await ipRemove("link", "delete", "dev", options.bridge);
 };
 
 /** Whether a link is the bridge that `ensureBridge` made for this gateway. */

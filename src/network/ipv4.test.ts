@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatRange, overlaps, parseAddress, parseRange } from "./ipv4.ts";
+import { formatRange, macOf, overlaps, parseAddress, parseRange } from "./ipv4.ts";
 
 describe("parseAddress", () => {
   test("takes the highest address without turning negative", () => {
@@ -17,6 +17,11 @@ describe("parseRange", () => {
   test.each(["10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/-1"])("refuses %j", (text) => {
     expect(() => parseRange(text)).toThrow("is not an IPv4 range");
   });
+});
+
+test("a MAC follows from the address", () => {
+  expect(macOf("192.168.100.5")).toBe("06:00:c0:a8:64:05");
+  expect(macOf("1.2.3.4")).toBe("06:00:01:02:03:04");
 });
 
 test.each([

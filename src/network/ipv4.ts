@@ -33,6 +33,12 @@ export const overlaps = (a: Ipv4Range, b: Ipv4Range): boolean => a.first <= b.la
 export const formatAddress = (address: number): string =>
   [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
 
+/** Locally administered MAC that carries the address, so that each is known from the other. Throws AppError `bad-address`. */
+export const macOf = (address: string): string => {
+  const hex = parseAddress(address).toString(16).padStart(8, "0");
+  return ["06", "00", ...(hex.match(/../g) ?? [])].join(":");
+};
+
 /** `a.b.c.d/p` with the host bits cleared. */
 export const formatRange = ({ first, prefixLength }: Ipv4Range): string => `${formatAddress(first)}/${prefixLength}`;
 

@@ -37,10 +37,6 @@ export const hostNumber = (address: string, { prefixLength }: Range): number =>
 /** Users that VMMs run as, first and last: one for each port that a Linux bridge can have. */
 export const vmmUids = (uidBase: number): [number, number] => [uidBase, uidBase + BRIDGE_PORTS];
 
-/** Locally administered MAC that carries the address, so that each is known from the other. */
-export const macOf = (address: string): string =>
-  ["06", "00", ...address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"))].join(":");
-
 /**
  * Leases the free address that follows the one leased last, so that an address rests as long as possible before somebody
  * else gets it: late packets of a former guest find nobody. Throws AppError `pool-exhausted` (503, with Retry-After).

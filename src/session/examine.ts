@@ -1,5 +1,5 @@
 import type { GuestChannel } from "../channel/channel.ts";
-import { BOOT_STAGES, type BootStage } from "../contract/session.ts";
+import { awaitedStage } from "../contract/session.ts";
 import { examine, type Examination } from "../diagnosis/diagnosis.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
@@ -29,7 +29,7 @@ export const examineMicrovm = (
   const { console: consoleFile, vmmLog } = vmPaths;
   return examine({
     ...look,
-    stage: awaitedStage(session),
+    stage: awaitedStage(session.stages),
     nic: vm,
     process: vm.process,
     network,
@@ -53,7 +53,3 @@ export const examineMicrovm = (
       (await db.selectFrom("leases").select("vm_id").where("address", "=", address).executeTakeFirst())?.vm_id,
   });
 };
-
-/** The first stage not passed yet; null once the browser was there. */
-export const awaitedStage = ({ stages }: Pick<Session, "stages">): BootStage | null =>
-  BOOT_STAGES.find((stage) => !stages.some((record) => record.stage === stage && record.endedAt !== null)) ?? null;

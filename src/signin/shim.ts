@@ -5,7 +5,7 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { MAX_URL_LENGTH } from "./url-check.ts";
 
 export interface Shim {
@@ -48,14 +48,7 @@ export const createShim = async (path: string): Promise<Shim> => {
   }
   return {
     env: { BROWSER: join(directory, "sallyport-browser"), PATH: [directory, path].join(delimiter) },
-    url: async () => {
-      try {
-        return await readFile(join(directory, "url"), "utf8");
-      } catch (error) {
-        if (errnoOf(error) === "ENOENT") return undefined;
-        throw error;
-      }
-    },
+    url: () => unlessMissing(readFile(join(directory, "url"), "utf8"), undefined),
     remove: () => rm(directory, { recursive: true, force: true }),
   };
 };

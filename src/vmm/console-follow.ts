@@ -1,7 +1,7 @@
 /** The console from its beginning and as it grows, over whatever is cut out of the file meanwhile. */
 import { open, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { CONSOLE_HEAD_BYTES, readGap } from "./console.ts";
 
 const LOOK_INTERVAL_MS = 250;
@@ -28,7 +28,7 @@ export const followConsole = async function* (
   try {
     while (!signal.aborted) {
       const isLastLook = await isOver();
-      handle ??= await openIfThere(file);
+      handle ??= await unlessMissing(open(file, "r"), undefined);
       while (handle && !signal.aborted) {
         const piece = await readPiece(handle, offset);
         if (piece.next === offset) break;
@@ -62,14 +62,5 @@ const readPiece = async (handle: FileHandle, offset: number): Promise<{ bytes: U
     // Cut meanwhile: what was read may have come from anywhere.
     if ((await readGap(handle)).cut !== gap.cut) continue;
     return { bytes: buffer.subarray(0, bytesRead), next: offset + bytesRead };
-  }
-};
-
-const openIfThere = async (file: string): Promise<FileHandle | undefined> => {
-  try {
-    return await open(file, "r");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
   }
 };

@@ -1,7 +1,7 @@
 /** A guest writes its console without bound; the host keeps the beginning and the end. */
 import { open, stat, type FileHandle } from "node:fs/promises";
-import { errnoOf } from "../lib/errors.ts";
 import { plainText } from "../lib/terminal.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 
 export const CONSOLE_HEAD_BYTES = 256 * 1024;
 export const CONSOLE_TAIL_BYTES = 256 * 1024;
@@ -14,10 +14,7 @@ export const CONSOLE_LIMIT_BYTES = 1024 * 1024;
  * so that a reader can find its place again. Returns the bytes cut out now.
  */
 export const boundConsole = async (file: string): Promise<number> => {
-  const handle = await open(file, "r+").catch((error: unknown) => {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  });
+  const handle = await unlessMissing(open(file, "r+"), undefined);
   if (!handle) return 0;
   try {
     const { size } = await handle.stat();
@@ -45,14 +42,8 @@ export const readGap = async (handle: FileHandle): Promise<{ cut: number; mark: 
 const MARK = /^\n\[sallyport: at least (\d{1,15}) bytes cut out here\]\n/;
 
 /** Bytes the guest has written so far that are still there; 0 without a file. */
-export const consoleSize = async (file: string): Promise<number> => {
-  try {
-    return (await stat(file)).size;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return 0;
-    throw error;
-  }
-};
+export const consoleSize = async (file: string): Promise<number> =>
+  (await unlessMissing(stat(file), undefined))?.size ?? 0;
 
 /** The last `count` lines as plain text: escape sequences and control characters of a hostile guest removed. */
 export const consoleTail = async (file: string, count: number): Promise<string[]> => {

@@ -1,6 +1,6 @@
 /** Waits for what the product says about a guest, and takes the time from outside, as a client sees it. */
 import type { SessionView } from "../../src/contract/api.ts";
-import { BOOT_STAGES, type BootStage } from "../../src/contract/session.ts";
+import { awaitedStage, type BootStage } from "../../src/contract/session.ts";
 import { identify } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { DEADLINES_SEC, type Stand } from "./stand.ts";
@@ -84,7 +84,7 @@ const judged = (view: SessionView, known: Failure | undefined): Judgement => {
 };
 
 const missedDeadline = ({ stages, createdAt }: SessionView): Failure => {
-  const awaited = BOOT_STAGES[stages.length];
+  const awaited = awaitedStage(stages);
   const deadlineSec = DEADLINES_SEC[awaited as keyof typeof DEADLINES_SEC];
   const startedAt = Date.parse(stages.at(-1)?.endedAt ?? createdAt);
   return { at: startedAt + deadlineSec * 1000, what: `the deadline of ${awaited}` };

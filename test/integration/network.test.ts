@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { identify } from "../../src/lib/process.ts";
-import { bridgeMac } from "../../src/network/bridge.ts";
+import { macOf } from "../../src/network/ipv4.ts";
 import type { GuestNic } from "../../src/network/network.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture } from "../fixtures/namespace.ts";
@@ -146,7 +146,7 @@ describe("a guest may not", () => {
   test("take another guest's place with its MAC and address", async () => {
     await a.namespace.ip(`link set dev eth0 address ${nicB.mac}`);
     await a.namespace.ip(`address add ${nicB.address}/24 dev eth0`);
-    await a.namespace.ip(`neigh replace ${GATEWAY} lladdr ${bridgeMac(GATEWAY)} dev eth0 nud permanent`);
+    await a.namespace.ip(`neigh replace ${GATEWAY} lladdr ${macOf(GATEWAY)} dev eth0 nud permanent`);
     const moved = await counted(async () => expect(await dial(a.namespace, SERVER, 80, nicB.address)).toBe("timeout"));
     expect(moved).toEqual({});
     expect(await dial(host, nicB.address, 8080)).toBe(`${nicB.address} ${GATEWAY}`);
@@ -177,7 +177,7 @@ describe("a guest may not", () => {
 
   test("speak IPv6", async () => {
     await a.namespace.ip("address add fd00:a::2/64 dev eth0 nodad");
-    await a.namespace.ip(`neigh replace fd00:a::1 lladdr ${bridgeMac(GATEWAY)} dev eth0 nud permanent`);
+    await a.namespace.ip(`neigh replace fd00:a::1 lladdr ${macOf(GATEWAY)} dev eth0 nud permanent`);
     await a.namespace.ip("route add fd00:51::/64 via fd00:a::1");
     const moved = await counted(async () =>
       expect(await dial(a.namespace, "fd00:51::1", CONTROLLER_PORT)).toBe("timeout"),

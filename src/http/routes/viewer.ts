@@ -7,7 +7,7 @@ import type { FastifyRequest } from "fastify";
 import { createWebSocketStream, type WebSocket } from "ws";
 import { z } from "zod";
 import { pairRequest, ticketResponse } from "../../contract/api.ts";
-import { BOOT_STAGES, bootStage, sessionState } from "../../contract/session.ts";
+import { awaitedStage, bootStage, sessionState } from "../../contract/session.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
 import { RFB_PORT } from "../../session/probes.ts";
 import { isOver, type Session } from "../../session/session.ts";
@@ -122,7 +122,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
         userId: session.userId,
         state: session.state,
         expiresAt: session.expiresAt,
-        stage: BOOT_STAGES[session.stages.length] ?? null,
+        stage: awaitedStage(session.stages),
         warning: sessions.warningOf(session.id)?.sentence ?? null,
         openedHost: session.openedHost,
       };
