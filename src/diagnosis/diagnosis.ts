@@ -10,7 +10,7 @@ export interface Examination {
   diagnosis: Diagnosis;
 }
 
-/** Changes nothing and takes at most about four seconds, ten when it is patient. */
+/** Changes nothing; as long as `collectFacts` takes. */
 export const examine = async (options: FactOptions): Promise<Examination> => {
   const startedAt = performance.now();
   const facts = await collectFacts(options);

@@ -19,8 +19,8 @@ export interface FactOptions {
   /** The stage that is awaited; null when all were passed. */
   stage: BootStage | null;
   isOverdue: boolean;
-  /** A slow guest gets ten seconds to answer instead of four. */
-  isPatient: boolean;
+  /** For the guest's own view. */
+  guestTimeoutMs: number;
   nic: GuestNic;
   /** Null: it was never started. */
   process: ProcessIdentity | null;
@@ -41,13 +41,9 @@ export interface FactOptions {
 
 /** All parts are asked at once. */
 const PART_TIMEOUT_MS = 3000;
-/** For the verdict on a missed deadline: whoever waits for it has waited long enough. */
-const GUEST_TIMEOUT_MS = 3800;
-/** For who asks on demand: starting a program takes seconds in a guest short of processors. */
-const PATIENT_GUEST_TIMEOUT_MS = 9500;
 const LOG_TAIL_LINES = 10;
 
-/** Takes at most about four seconds, ten when it is patient. A part that fails is told in `missing`; never throws for one. */
+/** Takes at most about as long as the guest is given, three seconds at least. A part that fails is told in `missing`; never throws for one. */
 export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   const missing: string[] = [];
   const learn: Learn = async (name, ask, timeoutMs = PART_TIMEOUT_MS) => {
@@ -58,12 +54,8 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       return undefined;
     }
   };
-  const guestTimeoutMs = options.isPatient ? PATIENT_GUEST_TIMEOUT_MS : GUEST_TIMEOUT_MS;
-  const guest = learn(
-    "the guest's own view",
-    () => askGuest({ ...options, timeoutMs: guestTimeoutMs }),
-    guestTimeoutMs,
-  );
+  const { guestTimeoutMs } = options;
+  const guest = learn("the guest's own view", () => askGuest(options), guestTimeoutMs);
   const addressHolder = guest.then((facts) =>
     learn("holder of the guest's address", () => holderOfAny(facts, options.nic, options.holderOf)),
   );

@@ -15,17 +15,17 @@ const JOURNAL_LINE_CHARS = 400;
 export interface GuestOptions {
   channel: GuestChannel | undefined;
   process: ProcessIdentity | null;
-  timeoutMs: number;
+  guestTimeoutMs: number;
 }
 
 /**
  * Three questions, the one that needs no program in the guest first: one that is short of processors answers what it can within
  * the time, and the rest is told as missing. Throws when it says nothing at all.
  */
-export const askGuest = async ({ channel, process, timeoutMs }: GuestOptions): Promise<GuestFacts> => {
+export const askGuest = async ({ channel, process, guestTimeoutMs }: GuestOptions): Promise<GuestFacts> => {
   if (!channel) throw new Error("the channel was not open yet");
   if (!process || !(await isAlive(process))) throw new Error("the VMM is gone, and the guest with it");
-  const deadline = performance.now() + timeoutMs - TOLERANCE_MS;
+  const deadline = performance.now() + guestTimeoutMs - TOLERANCE_MS;
   const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
     channel.call(method, params, { timeoutMs: Math.max(Math.round(deadline - performance.now()), 1) });
 

@@ -13,6 +13,8 @@ import type { Lookout } from "./lookout.ts";
 import { deadlineMsOf, STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
 
 const ASK_INTERVAL_MS = 500;
+/** For one question of a stage; the last one ends with the stage's deadline. */
+const CHECK_MS = 3000;
 
 /** A session cannot go on; the verdict says why in plain words. */
 export class SessionFailure extends Error {
@@ -61,7 +63,8 @@ const passStage = async (rule: StageRule, options: BootOptions): Promise<void> =
   let lastSeen: string | undefined;
   for (;;) {
     options.signal.throwIfAborted();
-    const seen = await rule.check(options).catch(messageOf);
+    const leftMs = Math.max(deadline - performance.now(), 1);
+    const seen = await rule.check(options, Math.min(CHECK_MS, leftMs)).catch(messageOf);
     if (seen === undefined) return;
     if (seen !== lastSeen) options.logger.info({ stage: rule.stage, seen }, "waiting");
     lastSeen = seen;

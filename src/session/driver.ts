@@ -16,7 +16,7 @@ import type { CheckedUrl } from "../signin/url-check.ts";
 import { awaitBrowser, SessionFailure } from "./boot.ts";
 import { collectSealed } from "./collect.ts";
 import { evidenceOf } from "./evidence.ts";
-import { examineMicrovm } from "./examine.ts";
+import { examineMicrovm, type Purpose } from "./examine.ts";
 import { guestIdentity } from "./identity.ts";
 import { createLookout, type Lookout } from "./lookout.ts";
 import type { MicrovmDeps, Microvms, RunningMicrovm } from "./microvm.ts";
@@ -68,7 +68,7 @@ export class SessionDriver {
     this.#vm = vm;
     this.#logger = deps.logger.child({ sessionId: session.id });
     this.#lookout = createLookout({
-      look: () => this.#lookOut(),
+      look: () => this.#examine("warning"),
       onWarning: (warning) => {
         this.#warning = warning;
         deps.onChange(this.#session);
@@ -170,16 +170,14 @@ export class SessionDriver {
     }
   }
 
-  /** What is to be said of the microVM now. Undefined before there is one. */
-  async diagnose(): Promise<Examination | undefined> {
-    const look = { channel: this.#channel, isOverdue: false, isPatient: true };
-    return examineMicrovm(this.#deps, this.#session, this.#vm, look);
+  /** What is to be said of the microVM now. */
+  diagnose(): Promise<Examination> {
+    return this.#examine("question");
   }
 
-  /** The same evidence that is kept at the end, as it is now. Undefined before there is a microVM. */
-  async evidence(): Promise<EvidenceFile[] | undefined> {
+  /** The same evidence that is kept at the end, as it is now. */
+  async evidence(): Promise<EvidenceFile[]> {
     const examination = await this.diagnose();
-    if (!this.#vm || !examination) return undefined;
     return evidenceOf(this.#deps, this.#session, this.#vm, { verdict: null, examination });
   }
 
@@ -234,11 +232,8 @@ export class SessionDriver {
     return running;
   }
 
-  /** A guest whose agent was not heard yet is not asked: the question would wait for it, and keep it from its start. */
-  async #lookOut(): Promise<Examination> {
-    const isHeard = this.#session.stages.some(({ stage }) => stage === "agent");
-    const look = { channel: isHeard ? this.#channel : undefined, isOverdue: false, isPatient: false };
-    return examineMicrovm(this.#deps, this.#session, this.#vm, look);
+  #examine(purpose: Purpose): Promise<Examination> {
+    return examineMicrovm(this.#deps, this.#session, this.#vm, { channel: this.#channel, purpose });
   }
 
   async #failure(error: unknown): Promise<SessionChange> {

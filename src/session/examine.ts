@@ -9,13 +9,21 @@ import type { Microvm } from "./store.ts";
 const PROBE_MS = 2000;
 const CONTROL_MS = 2000;
 
+/** `verdict`: something was waited for in vain. `question`: somebody asks. `warning`: something is slow (lookout.ts). */
+export type Purpose = "verdict" | "question" | "warning";
+
+/**
+ * What the guest gets to answer in: starting a program takes seconds in one that is short of processors, but a missed
+ * deadline is to be explained within five.
+ */
+const GUEST_MS: Record<Purpose, number> = { verdict: 3500, question: 9500, warning: 3500 };
+/** A guest that has never said a word will hardly begin now. */
+const UNHEARD_GUEST_MS = 1500;
+
 export interface Look {
-  /** Undefined: the guest is not to be asked, or cannot be. */
+  /** Undefined: it was never opened. */
   channel: GuestChannel | undefined;
-  /** Something was waited for in vain. */
-  isOverdue: boolean;
-  /** A slow guest gets ten seconds to answer instead of four. */
-  isPatient: boolean;
+  purpose: Purpose;
 }
 
 /** Looks at a session's microVM, healthy or not, and changes nothing. */
@@ -23,12 +31,16 @@ export const examineMicrovm = (
   { config, paths, db, network, vmm }: MicrovmDeps,
   session: Session,
   vm: Microvm,
-  look: Look,
+  { channel, purpose }: Look,
 ): Promise<Examination> => {
   const vmPaths = paths.vm(vm.id);
   const { console: consoleFile, vmmLog } = vmPaths;
+  const isHeard = session.stages.some(({ stage }) => stage === "agent");
   return examine({
-    ...look,
+    // Not in passing before its agent has spoken: questions would queue up for its start.
+    channel: isHeard || purpose !== "warning" ? channel : undefined,
+    isOverdue: purpose === "verdict",
+    guestTimeoutMs: isHeard ? GUEST_MS[purpose] : UNHEARD_GUEST_MS,
     stage: awaitedStage(session.stages),
     nic: vm,
     process: vm.process,

@@ -45,7 +45,7 @@ export const keepRecord = async (
 
 const examined = async ({ deps, session, vm, channel, logger }: Body): Promise<Examination | undefined> => {
   try {
-    return await examineMicrovm(deps, session, vm, { channel, isOverdue: true, isPatient: false });
+    return await examineMicrovm(deps, session, vm, { channel, purpose: "verdict" });
   } catch (error) {
     logger.error({ error: messageOf(error) }, "the microVM could not be examined");
     return undefined;

@@ -25,8 +25,8 @@ export interface StageRule {
   deadlineMs: (context: StageContext) => number;
   /** From then on somebody looks for what is in the way: well beyond what a healthy guest takes under emulation. */
   slowMs: number;
-  /** Undefined when passed, else what was seen instead, in words. */
-  check: (context: StageContext) => Promise<string | undefined>;
+  /** Undefined when passed, else what was seen instead, in words. Answers or throws within `timeoutMs`. */
+  check: (context: StageContext, timeoutMs: number) => Promise<string | undefined>;
   /** The verdict when the deadline is missed. */
   missed: { code: string; sentence: string; hint: string };
 }
@@ -36,9 +36,6 @@ export const deadlineMsOf = (rule: StageRule, context: StageContext): number => 
   const configuredSec = context.deadlinesSec[rule.stage];
   return configuredSec === undefined ? rule.deadlineMs(context) : configuredSec * 1000;
 };
-
-const CALL = { timeoutMs: 3000 };
-const PROBE_MS = 2000;
 
 export const STAGE_RULES: readonly StageRule[] = [
   {
@@ -59,8 +56,8 @@ export const STAGE_RULES: readonly StageRule[] = [
     deadlineMs: () => 180_000,
     // Shorter than a healthy one may take: until the agent has spoken, a look costs the guest nothing.
     slowMs: 10_000,
-    check: async ({ channel }) => {
-      await channel.call("health", {}, CALL);
+    check: async ({ channel }, timeoutMs) => {
+      await channel.call("health", {}, { timeoutMs });
       return undefined;
     },
     missed: {
@@ -74,8 +71,8 @@ export const STAGE_RULES: readonly StageRule[] = [
     source: "channel",
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
     slowMs: 5_000,
-    check: async ({ channel, address }) => {
-      const seen = (await channel.call("health", {}, CALL)).address;
+    check: async ({ channel, address }, timeoutMs) => {
+      const seen = (await channel.call("health", {}, { timeoutMs })).address;
       return seen?.split("/")[0] === address
         ? undefined
         : `eth0 has ${seen === null ? "no IPv4 address" : oneLine(seen)}`;
@@ -91,7 +88,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     source: "network",
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
     slowMs: 5_000,
-    check: ({ address }) => probeHealth(address, PROBE_MS),
+    check: ({ address }, timeoutMs) => probeHealth(address, timeoutMs),
     missed: {
       code: "guest-unreachable",
       sentence: "The guest has its address, but http://<guest>:8080/health does not answer from the host.",
@@ -103,7 +100,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     source: "network",
     deadlineMs: () => 90_000,
     slowMs: 20_000,
-    check: ({ address }) => probeRfb(address, PROBE_MS),
+    check: ({ address }, timeoutMs) => probeRfb(address, timeoutMs),
     missed: {
       code: "display-missing",
       sentence: "The guest is reachable, but its screen (Xvnc on port 5901) does not answer.",
@@ -115,8 +112,8 @@ export const STAGE_RULES: readonly StageRule[] = [
     source: "channel",
     deadlineMs: () => 240_000,
     slowMs: 90_000,
-    check: async ({ channel }) => {
-      const { browser } = await channel.call("health", {}, CALL);
+    check: async ({ channel }, timeoutMs) => {
+      const { browser } = await channel.call("health", {}, { timeoutMs });
       return browser === "painted" ? undefined : `Firefox is ${browser}`;
     },
     missed: {
