@@ -8,10 +8,7 @@ import { exitCodeOf, ROOT } from "./run.mjs";
 import { addUp, tallyOf } from "./tally.mjs";
 
 /** Cheap first. Each runs alone: guests boot in the later ones and two of them would starve each other. */
-const PROJECTS = ["unit", "integration", "conformance", "boot", "e2e"];
-
-/** Run only when named, as in `npm test -- faults`: two dozen guests, whose deadlines want a machine of their own. */
-const ON_DEMAND = ["faults"];
+const PROJECTS = ["unit", "integration", "conformance", "boot", "e2e", "faults"];
 
 /** For the whole of it; what is left when one kind begins is its deadline. */
 const BUDGET_MS = 38 * 60_000;
@@ -23,7 +20,7 @@ const testAll = async (wanted) => {
   if (wanted.length === 0) {
     for (const check of CHECKS) tallies.push(await tallyOfCheck(check));
   }
-  for (const project of wanted.length === 0 ? PROJECTS : [...PROJECTS, ...ON_DEMAND]) {
+  for (const project of PROJECTS) {
     if (wanted.length > 0 && !wanted.includes(project)) continue;
     console.log(`\n── ${project} ${"─".repeat(60 - project.length)}`);
     tallies.push(await tallyOfProject(project, endsAt - performance.now()));

@@ -75,6 +75,9 @@ export const BOOT_RULES: readonly Rule[] = [
     evidence: (facts) => [
       `process ${facts.host.vmm.pid} is not there`,
       ...facts.host.vmm.logTail.map((line) => `VMM log: ${line}`),
+      ...(facts.host.memAvailableMib === undefined
+        ? []
+        : [`host: ${facts.host.memAvailableMib} MiB of memory are available now`]),
       "console: no panic, no restart, no power-off",
       ...consoleTail(facts),
     ],
