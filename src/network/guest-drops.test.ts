@@ -30,6 +30,9 @@ const payload = (protocol: string, field: string, right: unknown) => ({
 const established = { match: { op: "in", left: { ct: { key: "state" } }, right: ["established", "related"] } };
 const accept = { accept: null };
 const drop = { drop: null };
+/** What `nft` prints for a match of iptables that it has no words for. */
+const xt = { xt: null };
+const vmap = (key: string, set: [unknown, object][]) => ({ vmap: { key: { meta: { key } }, data: { set } } });
 const jump = (target: string) => ({ jump: { target } });
 
 const outgoing = "Guests' connections to the internet";
@@ -88,7 +91,7 @@ describe("dropsIn", () => {
     ["another protocol", [[payload("udp", "dport", 443), drop]], false],
     ["IPv6", [[payload("ip6", "saddr", "fd00::1"), drop]], false],
     ["invalid packets", [[{ match: { op: "==", left: { ct: { key: "state" } }, right: "invalid" } }, drop]], false],
-    ["a condition that can't be judged", [[{ xt: null }, drop]], false],
+    ["a condition that can't be judged", [[xt, drop]], false],
     ["a named set", [[payload("ip", "saddr", "@banned"), drop]], false],
     ["what an earlier rule accepts", [[accept], [drop]], false],
     ["what returns from a chain before", [[jump("RETURNS")], [payload("tcp", "dport", 25), drop]], false],
@@ -97,8 +100,27 @@ describe("dropsIn", () => {
     expect(found.map(({ what, isSure }) => [what, isSure])).toEqual(isDropped ? [[outgoing, true]] : []);
   });
 
-  test("a policy behind an accept that can't be judged is told as unsure", () => {
-    expect(drops({ policy: "drop" }, { FORWARD: [[{ xt: null }, accept]] })).toMatchObject([{ isSure: false }]);
+  test.each<[string, Rule[], boolean]>([
+    ["an accept that can't be judged", [[xt, accept]], false],
+    ["a jump to an accept that can't be judged", [[xt, jump("ACCEPTS")]], false],
+    ["a map of verdicts whose key is not known", [[vmap("mark", [[1, accept]])]], false],
+    ["a map of verdicts that is elsewhere", [[{ vmap: { key: { meta: { key: "iifname" } }, data: "@map" } }]], false],
+    ["a program that may accept", [[{ queue: { num: 1 } }]], false],
+    ["another map's accept", [[vmap("iifname", [["lo", accept]])]], true],
+    ["a drop or return that can't be judged", [[jump("RETURNS_PERHAPS")]], true],
+  ])("a policy behind %s is told as sure: %s", (_name, rules, isSure) => {
+    const chains = { FORWARD: rules, ACCEPTS: [[accept]], RETURNS_PERHAPS: [[xt, { return: null }], [drop]] };
+    expect(drops({ policy: "drop" }, chains)).toMatchObject([{ isSure }]);
+  });
+
+  test.each<[string, Rule[], boolean]>([
+    ["left by a return that can't be judged", [[xt, { return: null }], [drop]], false],
+    ["left by a goto that can't be judged", [[xt, { goto: { target: "EMPTY" } }], [drop]], false],
+    ["that can't be left", [[xt, jump("EMPTY")], [drop]], true],
+  ])("a drop in a chain %s is sure: %s", (_name, rules, isSure) => {
+    expect(drops({}, { FORWARD: [[jump("X")]], X: rules, EMPTY: [] })).toMatchObject([{ isSure }]);
+    expect(drops({}, { FORWARD: [[jump("X")], [drop]], X: rules, EMPTY: [] })).toMatchObject([{ isSure: true }]);
+    expect(drops({}, { FORWARD: [[jump("X")], [accept]], X: rules, EMPTY: [] })).toMatchObject([{ isSure }]);
   });
 
   test("input: only what guests ask this host is of interest", () => {

@@ -2,8 +2,9 @@
  * Firewall tables other than ours that would drop what guests need. An `accept` of ours ends only our own table's chain:
  * Docker's FORWARD policy, ufw's INPUT and the like still have their say.
  */
+import type { Packet } from "./rule-match.ts";
 import { fateIn, parseRuleset } from "./ruleset.ts";
-import type { Packet, Ruleset } from "./ruleset.ts";
+import type { Ruleset } from "./ruleset.ts";
 import { runTool } from "./tool.ts";
 
 export interface GuestPaths {
