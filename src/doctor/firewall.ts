@@ -47,18 +47,26 @@ export const otherFirewalls: Check = {
     const guest = guestAddresses(network)[0] ?? network.gateway;
     const drops = await guestDrops({ ...network, guest, uplink });
     if (drops.length === 0) return ok("No other nftables table drops what guests need.");
-    return drops.map((drop) => foreign(drop, network.bridge));
+    return drops.map(foreign);
   },
 };
 
-const foreign = (drop: GuestDrop, bridge: string): Answer => {
+const foreign = (drop: GuestDrop): Answer => {
   const { family, table, chain, what, by, isSure } = drop;
   const sentence = `${what} ${isSure ? "are" : "may be"} dropped by ${family} ${table} ${chain}, by ${by}.`;
-  return (isSure ? problem : warning)(sentence, letThrough(drop, bridge));
+  return (isSure ? problem : warning)(sentence, letThrough(drop));
 };
 
 /** As the first rule of that chain, so that nothing before it can drop. */
-const letThrough = ({ family, table, chain, hook }: GuestDrop, bridge: string): string => {
-  const sides = hook === "input" ? ["iifname"] : hook === "output" ? ["oifname"] : ["iifname", "oifname"];
-  return sides.map((side) => `nft insert rule ${family} ${table} ${chain} ${side} ${bridge} accept`).join(" && ");
+const letThrough = ({ family, table, chain, hook, side }: GuestDrop): string => {
+  // For nft and not for the shell.
+  const name = side.endsWith("*") ? `'${side}'` : side;
+  return sidesAt(hook)
+    .map((key) => `nft insert rule ${family} ${table} ${chain} ${key} ${name} accept`)
+    .join(" && ");
+};
+
+const sidesAt = (hook: string): string[] => {
+  if (hook === "forward") return ["iifname", "oifname"];
+  return ["output", "postrouting", "egress"].includes(hook) ? ["oifname"] : ["iifname"];
 };

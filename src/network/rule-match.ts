@@ -4,8 +4,12 @@ import { z } from "zod";
 export const expression = z.record(z.string(), z.unknown());
 export type Expression = z.infer<typeof expression>;
 
-/** Fields by their names in `nft -j`, e.g. `iifname`, `tcp dport`. One that is left out is not known. */
-export type Packet = Readonly<Record<string, string | number>> & { l4proto: "tcp" | "udp" };
+/**
+ * Fields by their names in `nft -j`, e.g. `iifname`, `ip saddr`; of TCP and UDP, only `dport`. One that is left out is not
+ * known. An interface's name that ends in `*` begins so.
+ */
+export type Packet = Readonly<Record<string, string | number | undefined>> &
+  ({ protocol: "ip"; l4proto: "tcp" | "udp" } | { protocol: "arp"; l4proto?: never });
 
 /** True, false, or undefined for not known. */
 export type Truth = boolean | undefined;
@@ -69,21 +73,29 @@ const fieldShape = z.union([
 const fieldOf = (left: unknown, packet: Packet): string | number | undefined | null => {
   const shape = fieldShape.safeParse(left).data;
   if (!shape) return undefined;
-  if ("meta" in shape) return packet[{ iif: "iifname", oif: "oifname" }[shape.meta.key] ?? shape.meta.key];
   if ("ct" in shape) return packet[`ct ${shape.ct.key}`];
+  if ("meta" in shape) {
+    const { key } = shape.meta;
+    if (key === "l4proto") return packet.l4proto ?? null;
+    return packet[{ iif: "iifname", oif: "oifname" }[key] ?? key];
+  }
   const { protocol, field } = shape.payload;
-  if (["ip6", "icmp", "icmpv6", "arp"].includes(protocol)) return null;
-  if (["tcp", "udp"].includes(protocol) && protocol !== packet.l4proto) return null;
-  return packet[["tcp", "udp", "th"].includes(protocol) ? field : `${protocol} ${field}`];
+  if (protocol === "th") return packet.l4proto ? packet[field] : null;
+  if (PROTOCOLS.includes(protocol) && packet.protocol !== protocol && packet.l4proto !== protocol) return null;
+  return packet[["tcp", "udp"].includes(protocol) ? field : `${protocol} ${field}`];
 };
 
-const contains = (right: unknown, value: string | number): Truth => {
+/** Of these a packet is what it says, and none of the others. */
+const PROTOCOLS = ["arp", "icmp", "icmpv6", "ip", "ip6", "tcp", "udp", "vlan"];
+
+/** Whether a value is what a rule has on its right side: one of a list, set, range, prefix or pattern. */
+export const contains = (right: unknown, value: string | number): Truth => {
   if (Array.isArray(right)) return any(right.map((one) => contains(one, value)));
   if (typeof right === "number") return right === value;
   if (typeof right === "string") {
     // A named set, whose elements are elsewhere.
     if (right.startsWith("@")) return undefined;
-    return right.endsWith("*") ? String(value).startsWith(right.slice(0, -1)) : right === value;
+    return isNamed(right, String(value));
   }
   const { set, range, prefix } = compound.safeParse(right).data ?? {};
   if (set) return contains(set, value);
@@ -91,6 +103,16 @@ const contains = (right: unknown, value: string | number): Truth => {
   if (!prefix) return undefined;
   const size = 2 ** (32 - prefix.len);
   return Math.floor(toNumber(prefix.addr) / size) === Math.floor(toNumber(value) / size);
+};
+
+/** Whether an interface is meant by a rule's `a` or `a*`. Of one called `b*` only the beginning is known. */
+const isNamed = (pattern: string, name: string): Truth => {
+  const isWhole = !pattern.endsWith("*");
+  const wanted = isWhole ? pattern : pattern.slice(0, -1);
+  if (!name.endsWith("*")) return isWhole ? name === wanted : name.startsWith(wanted);
+  const known = name.slice(0, -1);
+  if (!isWhole && known.startsWith(wanted)) return true;
+  return wanted.startsWith(known) ? undefined : false;
 };
 
 const scalar = z.union([z.string(), z.number()]);

@@ -10,6 +10,8 @@ const chain = z.object({
   type: z.string().optional(),
   hook: z.string().optional(),
   policy: z.string().optional(),
+  /** Interfaces that it hangs on, at the hooks of interfaces. */
+  dev: z.union([z.string(), z.array(z.string())]).optional(),
 });
 const rule = z.object({
   family: z.string(),

@@ -5,7 +5,8 @@ import type { GuestNic } from "./network.ts";
 import { findLink, ip, ipRemove, tapOwner, tunLinks } from "./ip.ts";
 import { runTool } from "./tool.ts";
 
-const TAP_PREFIX = "sp-";
+/** Of every guest's TAP, as `sp-<vm id>`. */
+export const TAP_PREFIX = "sp-";
 const TUN_DEVICE = "/dev/net/tun";
 
 /** The TAP exists with the right owner afterwards. One of another owner is a leftover and is made anew. */

@@ -245,12 +245,17 @@ describe("faults of the host, each found beside nothing else, and mended by what
     await network.ensure();
   });
 
+  const stateful = 'ct state established,related accept\n iifname "lo" accept';
   test.each([
-    ["forward", "ip", "FORWARD", "Guests' connections to the internet"],
-    ["input", "inet", "input", "Guests' name queries to this host"],
-  ])("15 another table's %s policy drops", async (hook, family, chain, what) => {
+    ["forward", "ip", "FORWARD", stateful, "Guests' connections to the internet"],
+    ["input", "inet", "input", stateful, "Guests' name queries to this host"],
+    ["input", "bridge", "INPUT", 'iifname "eth1" accept', "Guests' answers to this host"],
+    ["output", "bridge", "OUTPUT", "ether type ip accept", "This host's answers to guests' ARP queries"],
+    ["input", "arp", "INPUT", "", "Guests' ARP queries for their gateway"],
+    [`ingress device "${BRIDGE}"`, "netdev", "watch", "udp dport 67 accept", "Guests' answers to this host"],
+  ])("15 another table's %s policy of the family %s drops", async (hook, family, chain, rules, what) => {
     const table = `${family} filter`;
-    const script = `table ${table} {\n chain ${chain} {\n type filter hook ${hook} priority 0; policy drop;\n ct state established,related accept\n iifname "lo" accept\n }\n}\n`;
+    const script = `table ${table} {\n chain ${chain} {\n type filter hook ${hook} priority 0; policy drop;\n ${rules}\n }\n}\n`;
     await host.run("nft", ["-f", "-"], { input: script });
     try {
       const { notOk, line } = await doctor();
