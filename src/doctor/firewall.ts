@@ -4,6 +4,7 @@ import { firewallScript, guestElement } from "../network/firewall-rules.ts";
 import { guestDrops, type GuestDrop } from "../network/guest-drops.ts";
 import { routes } from "../network/ip.ts";
 import { guestAddresses } from "../network/lease.ts";
+import { legacyTables } from "../network/legacy-tables.ts";
 import { runTool } from "../network/tool.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Answer, Check } from "./check.ts";
@@ -45,11 +46,17 @@ export const otherFirewalls: Check = {
   look: async ({ network }) => {
     const uplink = (await routes()).find(({ dst }) => dst === "default")?.dev;
     const guest = guestAddresses(network)[0] ?? network.gateway;
-    const drops = await guestDrops({ ...network, guest, uplink });
-    if (drops.length === 0) return ok("No other nftables table drops what guests need.");
-    return drops.map(foreign);
+    const [drops, tables] = await Promise.all([guestDrops({ ...network, guest, uplink }), legacyTables()]);
+    const found = [...drops.map(foreign), ...(tables.length > 0 ? [unseen(tables)] : [])];
+    return found.length > 0 ? found : ok("No other nftables table drops what guests need.");
   },
 };
+
+const unseen = (tables: string[]): Answer =>
+  warning(
+    `iptables-legacy has the ${tables.length === 1 ? "table" : "tables"} ${tables.join(", ")}: whether a rule there drops what guests need can't be seen here.`,
+    tables.map((table) => `iptables-legacy -t ${table} -S`).join(" && "),
+  );
 
 const foreign = (drop: GuestDrop): Answer => {
   const { family, table, chain, what, by, isSure } = drop;

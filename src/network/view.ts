@@ -4,6 +4,7 @@ import { z } from "zod";
 import { admittedGuests, readCounters } from "./firewall.ts";
 import { guestDrops } from "./guest-drops.ts";
 import { addressesOf, neighboursOn } from "./ip.ts";
+import { legacyTables } from "./legacy-tables.ts";
 import type { GuestNic } from "./network.ts";
 import { runTool } from "./tool.ts";
 
@@ -15,6 +16,8 @@ export interface NicView {
   firewall: () => Promise<{ isAdmitted: boolean; counters: Record<string, number> } | null>;
   /** Rules that are certain to drop what the guest needs. */
   foreignDrops: () => Promise<ForeignDrop[]>;
+  /** Tables of iptables-legacy, whose rules are not among them. */
+  legacyTables: () => Promise<string[]>;
   isForwarding: () => Promise<boolean>;
 }
 
@@ -86,6 +89,7 @@ export const viewNic = (
         keepsHostOut,
       }));
   },
+  legacyTables,
   isForwarding: async () => (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1",
 });
 

@@ -348,4 +348,15 @@ describe("a host that never ran Sallyport", () => {
     expect(line("range")?.text).toContain("192.168.100.0/25, which this host reaches through lan");
     await fresh.ip("link delete lan");
   });
+
+  test("tables of iptables-legacy, whose rules it can't see", async ({ skip }) => {
+    const made = await fresh.run("perl", [fixture("legacy-table.pl"), "filter"], { okCodes: [1] });
+    skip(made.exitCode === 1, "this kernel has no iptables-legacy");
+    const { notOk, line } = await visit();
+    expect(notOk).toContain("warning other firewalls");
+    expect(line("other firewalls")).toMatchObject({
+      text: "iptables-legacy has the table filter: whether a rule there drops what guests need can't be seen here.",
+      remedy: "iptables-legacy -t filter -S",
+    });
+  });
 });

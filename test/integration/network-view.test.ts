@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/network.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
-import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
+import { createNamespace, fixture, type Namespace } from "../fixtures/namespace.ts";
 import { BRIDGE, connectGuest, dial, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
@@ -17,6 +17,7 @@ const HEALTHY = {
   neighbour: { mac: NIC.mac, state: "PERMANENT" },
   firewall: { isAdmitted: true },
   foreignDrops: [],
+  legacyTables: [],
   isForwarding: true,
 };
 
@@ -137,4 +138,11 @@ test.each([
 test("nothing of a microVM that never was", async () => {
   const never = { ...NIC, tap: "sp-dddddddddddd", address: "192.168.100.8" };
   expect(await network.view(never)).toMatchObject({ tap: null, neighbour: null });
+});
+
+// The last: the table stays as long as the namespace.
+test("a table of iptables-legacy is named, though it is empty", async ({ skip }) => {
+  const made = await host.run("perl", [fixture("legacy-table.pl"), "filter"], { okCodes: [1] });
+  skip(made.exitCode === 1, "this kernel has no iptables-legacy");
+  expect(await network.view(NIC)).toMatchObject({ legacyTables: ["filter"] });
 });
