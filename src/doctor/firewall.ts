@@ -4,6 +4,7 @@ import { firewallScript, guestElement } from "../network/firewall-rules.ts";
 import { guestDrops, type GuestDrop } from "../network/guest-drops.ts";
 import { routes } from "../network/ip.ts";
 import { guestAddresses } from "../network/lease.ts";
+import { legacyTables } from "../network/legacy-tables.ts";
 import { runTool } from "../network/tool.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Answer, Check } from "./check.ts";
@@ -45,20 +46,34 @@ export const otherFirewalls: Check = {
   look: async ({ network }) => {
     const uplink = (await routes()).find(({ dst }) => dst === "default")?.dev;
     const guest = guestAddresses(network)[0] ?? network.gateway;
-    const drops = await guestDrops({ ...network, guest, uplink });
-    if (drops.length === 0) return ok("No other nftables table drops what guests need.");
-    return drops.map((drop) => foreign(drop, network.bridge));
+    const [drops, tables] = await Promise.all([guestDrops({ ...network, guest, uplink }), legacyTables()]);
+    const found = [...drops.map(foreign), ...(tables.length > 0 ? [unseen(tables)] : [])];
+    return found.length > 0 ? found : ok("No other nftables table drops what guests need.");
   },
 };
 
-const foreign = (drop: GuestDrop, bridge: string): Answer => {
+const unseen = (tables: string[]): Answer =>
+  warning(
+    `iptables-legacy has the ${tables.length === 1 ? "table" : "tables"} ${tables.join(", ")}: whether a rule there drops what guests need can't be seen here.`,
+    tables.map((table) => `iptables-legacy -t ${table} -S`).join(" && "),
+  );
+
+const foreign = (drop: GuestDrop): Answer => {
   const { family, table, chain, what, by, isSure } = drop;
   const sentence = `${what} ${isSure ? "are" : "may be"} dropped by ${family} ${table} ${chain}, by ${by}.`;
-  return (isSure ? problem : warning)(sentence, letThrough(drop, bridge));
+  return (isSure ? problem : warning)(sentence, letThrough(drop));
 };
 
 /** As the first rule of that chain, so that nothing before it can drop. */
-const letThrough = ({ family, table, chain, hook }: GuestDrop, bridge: string): string => {
-  const sides = hook === "input" ? ["iifname"] : hook === "output" ? ["oifname"] : ["iifname", "oifname"];
-  return sides.map((side) => `nft insert rule ${family} ${table} ${chain} ${side} ${bridge} accept`).join(" && ");
+const letThrough = ({ family, table, chain, hook, side }: GuestDrop): string => {
+  // For nft and not for the shell.
+  const name = side.endsWith("*") ? `'${side}'` : side;
+  return sidesAt(hook)
+    .map((key) => `nft insert rule ${family} ${table} ${chain} ${key} ${name} accept`)
+    .join(" && ");
+};
+
+const sidesAt = (hook: string): string[] => {
+  if (hook === "forward") return ["iifname", "oifname"];
+  return ["output", "postrouting", "egress"].includes(hook) ? ["oifname"] : ["iifname"];
 };

@@ -5,10 +5,18 @@ import { runTool } from "./tool.ts";
 
 const link = z.object({
   ifname: z.string(),
+  flags: z.array(z.string()),
   address: z.string().optional(),
   ifalias: z.string().optional(),
   master: z.string().optional(),
-  linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
+  inet6_addr_gen_mode: z.string().optional(),
+  linkinfo: z
+    .object({
+      info_kind: z.string().optional(),
+      /** Of a bridge's port: its options. */
+      info_slave_data: z.record(z.string(), z.unknown()).optional(),
+    })
+    .optional(),
 });
 export type Link = z.infer<typeof link>;
 

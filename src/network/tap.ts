@@ -1,10 +1,12 @@
 /** One guest's TAP: made for the VMM's user, isolated on the bridge, pinned to the guest's MAC. */
 import { chmod, stat } from "node:fs/promises";
+import { z } from "zod";
 import type { GuestNic } from "./network.ts";
 import { findLink, ip, ipRemove, tapOwner, tunLinks } from "./ip.ts";
 import { runTool } from "./tool.ts";
 
-const TAP_PREFIX = "sp-";
+/** Of every guest's TAP, as `sp-<vm id>`. */
+export const TAP_PREFIX = "sp-";
 const TUN_DEVICE = "/dev/net/tun";
 
 /** The TAP exists with the right owner afterwards. One of another owner is a leftover and is made anew. */
@@ -17,9 +19,12 @@ export const ensureTap = async ({ tap, uid }: GuestNic): Promise<void> => {
 /**
  * Puts the TAP on the bridge so that its guest can reach the bridge itself and nothing else: frames go to no other
  * guest (`isolated`), come from no other MAC (`locked`), and no frame for somebody unknown is flooded to it. Isolation
- * alone would still flood unknown unicast (kernel/hypeman#476).
+ * alone would still flood unknown unicast (kernel/hypeman#476). A port that is all that already is left alone: a running
+ * guest would lose packets.
  */
-export const joinBridge = async ({ tap, mac }: GuestNic, bridge: string): Promise<void> => {
+export const joinBridge = async (nic: GuestNic, bridge: string): Promise<void> => {
+  if (await isJoined(nic, bridge)) return;
+  const { tap, mac } = nic;
   // Down until it is isolated: an open port passes frames between the commands.
   await ip("link", "set", "dev", tap, "down");
   await ip("link", "set", "dev", tap, "addrgenmode", "none", "master", bridge);
@@ -28,8 +33,39 @@ export const joinBridge = async ({ tap, mac }: GuestNic, bridge: string): Promis
   await ip("link", "set", "dev", tap, "up");
 };
 
+/** As `ip -d` and `bridge` name them. */
+const PORT = { isolated: true, locked: true, learning: false, flood: false, mcast_flood: false, bcast_flood: false };
+
 /** For `bridge link set dev <tap>`. */
-export const PORT_OPTIONS = "isolated on locked on learning off flood off mcast_flood off bcast_flood off".split(" ");
+export const PORT_OPTIONS = Object.entries(PORT).flatMap(([name, isOn]) => [name, isOn ? "on" : "off"]);
+
+const isJoined = async ({ tap, mac }: GuestNic, bridge: string): Promise<boolean> => {
+  const link = await findLink(tap);
+  const { info_slave_data: port = {} } = link?.linkinfo ?? {};
+  return (
+    link?.master === bridge &&
+    link.flags.includes("UP") &&
+    // Left out by a kernel without IPv6.
+    (link.inet6_addr_gen_mode ?? "none") === "none" &&
+    Object.entries(PORT).every(([name, isOn]) => port[name] === isOn) &&
+    (await forwardingEntries(tap)).some(
+      // With a VLAN it is for frames of that VLAN only, and the bridge has none.
+      (entry) => entry.mac === mac && entry.master === bridge && entry.state === "static" && entry.vlan === undefined,
+    )
+  );
+};
+
+const forwardingEntry = z.object({
+  mac: z.string(),
+  master: z.string().optional(),
+  state: z.string().optional(),
+  vlan: z.int().optional(),
+});
+
+const forwardingEntries = async (tap: string): Promise<z.infer<typeof forwardingEntry>[]> => {
+  const { stdout } = await runTool("bridge", ["-j", "fdb", "show", "brport", tap]);
+  return z.array(forwardingEntry).parse(JSON.parse(stdout.trim() || "[]"));
+};
 
 export const removeTap = (tap: string): Promise<void> => ipRemove("link", "delete", "dev", tap);
 

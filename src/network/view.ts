@@ -2,8 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { admittedGuests, readCounters } from "./firewall.ts";
-import { guestDrops, NAME_QUERIES } from "./guest-drops.ts";
+import { guestDrops } from "./guest-drops.ts";
 import { addressesOf, neighboursOn } from "./ip.ts";
+import { legacyTables } from "./legacy-tables.ts";
 import type { GuestNic } from "./network.ts";
 import { runTool } from "./tool.ts";
 
@@ -15,6 +16,8 @@ export interface NicView {
   firewall: () => Promise<{ isAdmitted: boolean; counters: Record<string, number> } | null>;
   /** Rules that are certain to drop what the guest needs. */
   foreignDrops: () => Promise<ForeignDrop[]>;
+  /** Tables of iptables-legacy, whose rules are not among them. */
+  legacyTables: () => Promise<string[]>;
   isForwarding: () => Promise<boolean>;
 }
 
@@ -77,14 +80,16 @@ export const viewNic = (
   },
   foreignDrops: async () => {
     // Our own table, too: somebody may have put a rule into it.
-    const drops = await guestDrops({ table: undefined, bridge, gateway, guest: nic.address, uplink: undefined });
+    const paths = { table: undefined, bridge, gateway, guest: nic.address, tap: nic.tap, uplink: undefined };
+    const drops = await guestDrops(paths);
     return drops
       .filter(({ isSure }) => isSure)
-      .map(({ what, family, table: owner, chain, by, hook }) => ({
+      .map(({ what, family, table: owner, chain, by, keepsHostOut }) => ({
         text: `${what}: ${family} ${owner} ${chain}: ${by}`,
-        keepsHostOut: hook !== "forward" && what !== NAME_QUERIES,
+        keepsHostOut,
       }));
   },
+  legacyTables,
   isForwarding: async () => (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1",
 });
 

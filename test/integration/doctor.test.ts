@@ -245,12 +245,17 @@ describe("faults of the host, each found beside nothing else, and mended by what
     await network.ensure();
   });
 
+  const stateful = 'ct state established,related accept\n iifname "lo" accept';
   test.each([
-    ["forward", "ip", "FORWARD", "Guests' connections to the internet"],
-    ["input", "inet", "input", "Guests' name queries to this host"],
-  ])("15 another table's %s policy drops", async (hook, family, chain, what) => {
+    ["forward", "ip", "FORWARD", stateful, "Guests' connections to the internet"],
+    ["input", "inet", "input", stateful, "Guests' name queries to this host"],
+    ["input", "bridge", "INPUT", 'iifname "eth1" accept', "Guests' answers to this host"],
+    ["output", "bridge", "OUTPUT", "ether type ip accept", "This host's answers to guests' ARP queries"],
+    ["input", "arp", "INPUT", "", "Guests' ARP queries for their gateway"],
+    [`ingress device "${BRIDGE}"`, "netdev", "watch", "udp dport 67 accept", "Guests' answers to this host"],
+  ])("15 another table's %s policy of the family %s drops", async (hook, family, chain, rules, what) => {
     const table = `${family} filter`;
-    const script = `table ${table} {\n chain ${chain} {\n type filter hook ${hook} priority 0; policy drop;\n ct state established,related accept\n iifname "lo" accept\n }\n}\n`;
+    const script = `table ${table} {\n chain ${chain} {\n type filter hook ${hook} priority 0; policy drop;\n ${rules}\n }\n}\n`;
     await host.run("nft", ["-f", "-"], { input: script });
     try {
       const { notOk, line } = await doctor();
@@ -342,5 +347,16 @@ describe("a host that never ran Sallyport", () => {
     expect(notOk).toContain("problem range");
     expect(line("range")?.text).toContain("192.168.100.0/25, which this host reaches through lan");
     await fresh.ip("link delete lan");
+  });
+
+  test("tables of iptables-legacy, whose rules it can't see", async ({ skip }) => {
+    const made = await fresh.run("perl", [fixture("legacy-table.pl"), "filter"], { okCodes: [1] });
+    skip(made.exitCode === 1, "this kernel has no iptables-legacy");
+    const { notOk, line } = await visit();
+    expect(notOk).toContain("warning other firewalls");
+    expect(line("other firewalls")).toMatchObject({
+      text: "iptables-legacy has the table filter: whether a rule there drops what guests need can't be seen here.",
+      remedy: "iptables-legacy -t filter -S",
+    });
   });
 });

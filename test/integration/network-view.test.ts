@@ -6,8 +6,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/network.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
-import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
-import { BRIDGE, connectGuest, GATEWAY, startNetwork, TABLE, type RemoteNetwork } from "../fixtures/network-world.ts";
+import { createNamespace, fixture, type Namespace } from "../fixtures/namespace.ts";
+import { BRIDGE, connectGuest, dial, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
 const NIC: GuestNic = { tap: "sp-cccccccccccc", mac: "06:00:c0:a8:64:07", address: "192.168.100.7", uid: 65_534 };
 const HEALTHY = {
@@ -16,12 +17,14 @@ const HEALTHY = {
   neighbour: { mac: NIC.mac, state: "PERMANENT" },
   firewall: { isAdmitted: true },
   foreignDrops: [],
+  legacyTables: [],
   isForwarding: true,
 };
 
 const cleanup = new Cleanup();
 let host: Namespace;
 let network: RemoteNetwork;
+let guest: FakeGuest;
 
 beforeAll(async () => {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-view-"));
@@ -32,7 +35,7 @@ beforeAll(async () => {
   cleanup.push("resolver", () => stopResolver(directory));
   await network.ensure();
   await network.attach(NIC);
-  const guest = await connectGuest(host, NIC);
+  guest = await connectGuest(host, NIC);
   cleanup.push("guest", () => guest.namespace.remove());
 });
 afterAll(() => cleanup.run());
@@ -81,7 +84,65 @@ test.each([
   expect(await network.view(NIC)).toMatchObject(seen);
 });
 
+/** A table of somebody else's with one chain. */
+const table = (family: string, hook: string, rule: string, policy = "accept"): string =>
+  `table ${family} other {\n chain it {\n type filter hook ${hook} priority 0; policy ${policy};\n ${rule}\n }\n}\n`;
+
+const ANSWERS = "Guests' answers to this host";
+const CONNECTIONS = "This host's connections to guests";
+const QUERIES = "Guests' ARP queries for their gateway";
+const RULE = "the rule with handle 2 of chain it";
+
+test.each([
+  ["bridge", "prerouting", `iifname "${NIC.tap}" drop`, ANSWERS, RULE],
+  ["bridge", "input", `iifname "${NIC.tap}" drop`, ANSWERS, RULE],
+  ["bridge", "output", `oifname "sp-*" drop`, CONNECTIONS, RULE],
+  ["bridge", "postrouting", `ip daddr ${NIC.address} drop`, CONNECTIONS, RULE],
+  ["bridge", "input", "ether type arp drop", QUERIES, RULE],
+  ["bridge", "output", "ether type arp drop", "This host's answers to guests' ARP queries", RULE],
+  ["arp", "input", `iifname "${BRIDGE}" drop`, QUERIES, RULE],
+  ["arp", "output", "", "This host's answers to guests' ARP queries", "its policy"],
+  ["netdev", `ingress device "${NIC.tap}"`, "drop", ANSWERS, RULE],
+  ["netdev", `ingress device "${BRIDGE}"`, "", ANSWERS, "its policy"],
+  ["netdev", `egress device "${NIC.tap}"`, "drop", CONNECTIONS, RULE],
+  ["inet", `ingress device "${NIC.tap}"`, `ip saddr ${NIC.address} drop`, ANSWERS, RULE],
+])("another table keeps the host from its guest: %s %s %s", async (family, hook, rule, what, by) => {
+  await host.run("nft", ["flush", "ruleset"]);
+  await network.ensure();
+  await network.attach(NIC);
+  expect(await network.view(NIC)).toMatchObject(HEALTHY);
+  expect(await dial(host, NIC.address, 8080)).toContain(NIC.address);
+  await host.run("nft", ["-f", "-"], { input: table(family, hook, rule, rule ? "accept" : "drop") });
+  const expected = { text: `${what}: ${family} other it: ${by}`, keepsHostOut: true };
+  expect((await network.view(NIC)).foreignDrops).toEqual([expected]);
+  // It asks anew, as a guest that has just booted.
+  await guest.namespace.ip("neigh flush dev eth0");
+  expect(await dial(host, NIC.address, 8080)).toBe("timeout");
+});
+
+test.each([
+  ["bridge", "forward", "drop"],
+  ["bridge", "input", `iifname "${BRIDGE}" drop`],
+  ["bridge", "input", "ether type ip6 drop"],
+  ["netdev", `ingress device "lo"`, "drop"],
+  ["netdev", `ingress device "${NIC.tap}"`, "tcp dport 25 drop"],
+])("another table does not: %s %s %s", async (family, hook, rule) => {
+  await host.run("nft", ["flush", "ruleset"]);
+  await network.ensure();
+  await network.attach(NIC);
+  await host.run("nft", ["-f", "-"], { input: table(family, hook, rule) });
+  expect(await network.view(NIC)).toMatchObject(HEALTHY);
+  expect(await dial(host, NIC.address, 8080)).toContain(NIC.address);
+});
+
 test("nothing of a microVM that never was", async () => {
   const never = { ...NIC, tap: "sp-dddddddddddd", address: "192.168.100.8" };
   expect(await network.view(never)).toMatchObject({ tap: null, neighbour: null });
+});
+
+// The last: the table stays as long as the namespace.
+test("a table of iptables-legacy is named, though it is empty", async ({ skip }) => {
+  const made = await host.run("perl", [fixture("legacy-table.pl"), "filter"], { okCodes: [1] });
+  skip(made.exitCode === 1, "this kernel has no iptables-legacy");
+  expect(await network.view(NIC)).toMatchObject({ legacyTables: ["filter"] });
 });

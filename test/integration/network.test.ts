@@ -83,6 +83,50 @@ const hexOf = (address: string): string =>
     .map((part) => Number(part).toString(16).padStart(2, "0"))
     .join("");
 
+const PORT: Record<string, boolean> = {
+  isolated: true,
+  locked: true,
+  learning: false,
+  flood: false,
+  mcast_flood: false,
+  bcast_flood: false,
+};
+const JOINED = { isUp: true, master: BRIDGE, options: PORT, isForwardedTo: true };
+
+/** A guest's port as it is. */
+const portOf = async ({ tap, mac }: GuestNic): Promise<unknown> => {
+  const [link] = JSON.parse((await host.run("ip", ["-j", "-d", "link", "show", "dev", tap])).stdout);
+  const entries: { mac: string; state: string }[] = link.master
+    ? JSON.parse((await host.run("bridge", ["-j", "fdb", "show", "brport", tap])).stdout)
+    : [];
+  const options = Object.keys(PORT).map((name) => [name, link.linkinfo.info_slave_data?.[name]]);
+  return {
+    isUp: link.flags.includes("UP"),
+    master: link.master,
+    options: Object.fromEntries(options),
+    isForwardedTo: entries.some((entry) => entry.mac === mac && entry.state === "static"),
+  };
+};
+
+const forwarding = (verb: "delete" | "replace", kind: "static" | "dynamic") =>
+  host.run("bridge", ["fdb", verb, nicA.mac, "dev", nicA.tap, "master", kind]);
+
+/** Lines of what the kernel tells of links while the work is done. The first and the last are marks of our making. */
+const linkEvents = async (work: () => Promise<unknown>): Promise<string[]> => {
+  const monitor = host.spawn("ip", ["monitor", "link"]);
+  let text = "";
+  monitor.stdout.on("data", (data) => (text += data));
+  const mark = async (name: string): Promise<string> => {
+    await host.ip(`link set dev ${name} alias seen`);
+    return text;
+  };
+  await expect.poll(() => mark("lo")).toContain(" lo:");
+  await work();
+  await expect.poll(() => mark("up0")).toContain(" up0@");
+  monitor.kill("SIGKILL");
+  return text.split("\n");
+};
+
 const neighbours = async (): Promise<string> => (await host.run("ip", ["neigh", "show", "dev", BRIDGE])).stdout;
 
 describe("a guest may", () => {
@@ -257,12 +301,34 @@ describe("ensure mends", () => {
     expect(await lookUp(a.namespace, "site.example")).toEqual([SERVER]);
   });
 
-  test("nothing when nothing is broken: counters and resolver stay", async () => {
+  test.each([
+    ["that is down", () => host.ip(`link set dev ${nicA.tap} down`)],
+    ["that is on no bridge", () => host.ip(`link set dev ${nicA.tap} nomaster`)],
+    ["without its forwarding entry", () => forwarding("delete", "static")],
+    ["whose forwarding entry grows old", () => forwarding("replace", "dynamic")],
+    ...Object.keys(PORT).map((name) => [
+      `with ${name} set otherwise`,
+      () => host.run("bridge", ["link", "set", "dev", nicA.tap, name, PORT[name] ? "off" : "on"]),
+    ]),
+  ] as [string, () => Promise<unknown>][])("a port %s", async (_what, broken) => {
+    expect(await portOf(nicA)).toEqual(JOINED);
+    await broken();
+    expect(await portOf(nicA)).not.toEqual(JOINED);
+    await network.ensure();
+    expect(await portOf(nicA)).toEqual(JOINED);
+  });
+
+  test("nothing when nothing is broken: counters, resolver and the guests' links stay", async () => {
     const resolver = await resolverPid(directory);
-    const moved = await counted(() => network.ensure());
+    let moved: unknown;
+    const events = await linkEvents(async () => {
+      moved = await counted(() => network.ensure());
+      await network.attach(nicA);
+    });
     expect((await network.counters())?.forwarded).toBeGreaterThan(0);
     expect(moved).toEqual({});
     expect(await resolverPid(directory)).toBe(resolver);
+    expect(events.filter((line) => [nicA, nicB].some(({ tap }) => line.includes(tap)))).toEqual([]);
   });
 });
 

@@ -1,0 +1,142 @@
+/** The few packets without which a guest is of no use, and the hooks of the host where a packet filter meets them. Pure. */
+import { contains } from "./rule-match.ts";
+import type { Packet } from "./rule-match.ts";
+import type { Chain } from "./ruleset.ts";
+import { TAP_PREFIX } from "./tap.ts";
+
+export interface GuestPaths {
+  /** Our own table, which is left out; undefined: it is looked at as well. */
+  table: string | undefined;
+  bridge: string;
+  gateway: string;
+  /** Any address of the guests' range. */
+  guest: string;
+  /** The guest's own; undefined: not known but for its beginning. */
+  tap?: string;
+  /** Interface with the default route; undefined: not known. */
+  uplink: string | undefined;
+}
+
+export interface Journey {
+  /** What is under way, as the subject of a sentence. */
+  what: string;
+  /** The host cannot reach the guest without it. */
+  keepsHostOut: boolean;
+  /** Interface that it comes from the guest by, or goes to it: the bridge or the TAP, which may end in `*`. */
+  side: string;
+  packet: Packet;
+}
+
+/** What passes a base chain, what matters most first. */
+export const journeysAt = (chain: Chain, paths: GuestPaths): Journey[] => {
+  const { family, hook = "" } = chain;
+  const layer = ["ingress", "egress"].includes(hook) ? "device" : family;
+  const all = journeysOf(paths);
+  return sidesOf(layer, chain, paths).flatMap((side) =>
+    (PASSING[layer]?.[hook] ?? [])
+      .map((name) => all[name])
+      // The ingress of `inet` is for IP only.
+      .filter(({ packet }) => family !== "inet" || packet.protocol === "ip")
+      .map(({ what, keepsHostOut, isFromGuest, packet, state }) => {
+        const [near, far] = isFromGuest ? ["iifname", "oifname"] : ["oifname", "iifname"];
+        const more: Record<string, string | undefined> = {
+          [near]: side,
+          ...(hook === "forward" ? { [far]: paths.uplink } : {}),
+          ...(["ip", "inet"].includes(layer) ? { nfproto: "ipv4", "ct state": state } : {}),
+          ...(["bridge", "device"].includes(layer) ? { "ether type": packet.protocol } : {}),
+          ...(layer === "bridge" ? { [isFromGuest ? "ibrname" : "obrname"]: paths.bridge } : {}),
+        };
+        return { what, keepsHostOut, side, packet: { ...packet, ...more } };
+      }),
+  );
+};
+
+type Name = keyof ReturnType<typeof journeysOf>;
+
+const FROM_GUEST: Name[] = ["answers", "arpQueries", "nameQueries", "outgoing"];
+const TO_GUEST: Name[] = ["connections", "arpAnswers", "returning"];
+const AT_IP: Record<string, Name[]> = {
+  prerouting: ["answers"],
+  input: ["answers", "nameQueries"],
+  forward: ["outgoing", "returning"],
+  output: ["connections"],
+};
+
+/** By layer and hook. A guest's frames to another guest are not among them: `forward` of a bridge may drop what it likes. */
+const PASSING: Record<string, Record<string, Name[]>> = {
+  ip: AT_IP,
+  inet: AT_IP,
+  arp: { input: ["arpQueries"], output: ["arpAnswers"] },
+  bridge: { prerouting: FROM_GUEST, input: FROM_GUEST, output: TO_GUEST, postrouting: TO_GUEST },
+  device: { ingress: FROM_GUEST, egress: TO_GUEST },
+};
+
+const sidesOf = (layer: string, { dev = [] }: Chain, { bridge, tap = `${TAP_PREFIX}*` }: GuestPaths): string[] => {
+  if (layer === "bridge") return [tap];
+  if (layer !== "device") return [bridge];
+  return [tap, bridge].filter((side) => contains([dev].flat(), side));
+};
+
+/** The connection's state is known where the kernel tracks it for certain: not of frames. */
+const journeysOf = ({ gateway, guest }: GuestPaths) => {
+  const from = { protocol: "ip", "ip saddr": guest } as const;
+  const to = { protocol: "ip", "ip daddr": guest } as const;
+  const tcp = { l4proto: "tcp", "ip protocol": "tcp" } as const;
+  const udp = { l4proto: "udp", "ip protocol": "udp" } as const;
+  const arp = { protocol: "arp" } as const;
+  return {
+    outgoing: {
+      what: "Guests' connections to the internet",
+      keepsHostOut: false,
+      isFromGuest: true,
+      state: "new",
+      packet: { ...from, ...tcp, dport: 443 },
+    },
+    returning: {
+      what: "The internet's answers to guests",
+      keepsHostOut: false,
+      isFromGuest: false,
+      state: "established",
+      packet: { ...to, ...tcp, sport: 443 },
+    },
+    answers: {
+      what: "Guests' answers to this host",
+      keepsHostOut: true,
+      isFromGuest: true,
+      state: "established",
+      packet: { ...from, ...tcp, "ip daddr": gateway, sport: 8080 },
+    },
+    connections: {
+      what: "This host's connections to guests",
+      keepsHostOut: true,
+      isFromGuest: false,
+      state: "new",
+      packet: { ...to, ...tcp, "ip saddr": gateway, dport: 8080 },
+    },
+    nameQueries: {
+      what: "Guests' name queries to this host",
+      keepsHostOut: false,
+      isFromGuest: true,
+      state: "new",
+      packet: { ...from, ...udp, "ip daddr": gateway, dport: 53 },
+    },
+    // The host itself asks for no guest's MAC: it has them from us.
+    arpQueries: {
+      what: "Guests' ARP queries for their gateway",
+      keepsHostOut: true,
+      isFromGuest: true,
+      state: undefined,
+      packet: { ...arp, "arp operation": "request", "arp saddr ip": guest, "arp daddr ip": gateway },
+    },
+    arpAnswers: {
+      what: "This host's answers to guests' ARP queries",
+      keepsHostOut: true,
+      isFromGuest: false,
+      state: undefined,
+      packet: { ...arp, "arp operation": "reply", "arp saddr ip": gateway, "arp daddr ip": guest },
+    },
+  } satisfies Record<
+    string,
+    { what: string; keepsHostOut: boolean; isFromGuest: boolean; state: string | undefined; packet: Packet }
+  >;
+};
