@@ -92,7 +92,7 @@ const hostFacts = async (
 ): Promise<HostFacts> => {
   const { nic, process, probes, holderOf, vmId } = options;
   const view = options.network.view(nic);
-  const [vmm, tap, bridge, neighbour, firewall, foreignDrops, isForwarding, ...rest] = await Promise.all([
+  const [vmm, tap, bridge, neighbour, firewall, foreignDrops, , isForwarding, ...rest] = await Promise.all([
     learn("VMM", async () => ({
       isAlive: process !== null && (await isAlive(process)),
       isStopped: process !== null && (await isStopped(process)),
@@ -102,6 +102,7 @@ const hostFacts = async (
     learn("neighbour table", view.neighbour),
     learn("firewall", view.firewall),
     learn("other firewall rules", view.foreignDrops),
+    learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
     learn("forwarding", view.isForwarding),
     learn("lease", async () => (await holderOf(nic.address)) === vmId),
     holder,
@@ -159,6 +160,11 @@ const memAvailableMib = async (): Promise<number> =>
 const diskFreeMib = async (folder: string): Promise<number> => {
   const { bavail, bsize } = await statfs(folder);
   return Math.floor((bavail * bsize) / 2 ** 20);
+};
+
+/** What may drop a guest's packets and cannot be looked at is to be among what was not learned. */
+const refuseUnseen = (tables: string[]): void => {
+  if (tables.length > 0) throw new Error(`they can't be seen here; it has the tables ${tables.join(", ")}`);
 };
 
 const readLog = async (file: string): Promise<string> => plainText(await unlessMissing(readFile(file, "utf8"), ""));

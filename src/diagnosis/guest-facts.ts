@@ -19,8 +19,8 @@ export interface GuestOptions {
 }
 
 /**
- * Three questions, the one that needs no program in the guest first: one that is short of processors answers what it can within
- * the time, and the rest is told as missing. Throws when it says nothing at all.
+ * Three questions, one after the other, the one that needs no program in the guest first: a guest that is short of processors
+ * answers what it can within the time, and the rest is told as missing. Throws when it says nothing at all.
  */
 export const askGuest = async ({ channel, process, guestTimeoutMs }: GuestOptions): Promise<GuestFacts> => {
   if (!channel) throw new Error("the channel was not open yet");
@@ -29,18 +29,18 @@ export const askGuest = async ({ channel, process, guestTimeoutMs }: GuestOption
   const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
     channel.call(method, params, { timeoutMs: Math.max(Math.round(deadline - performance.now()), 1) });
 
-  const [machine, units] = await Promise.allSettled([call("facts", {}), call("units", {})]);
-  if (machine.status === "rejected") throw machine.reason;
+  const machine = await call("facts", {});
+  const [units] = await Promise.allSettled([call("units", {})]);
   const [journal] = await Promise.allSettled([
     call("journal", { lines: JOURNAL_LINES, units: units.status === "fulfilled" ? unitsThatMatter(units.value) : [] }),
   ]);
   return {
-    ...tidy(machine.value),
+    ...tidy(machine),
     units: units.status === "fulfilled" ? tidy(units.value.units) : [],
     failedUnits: units.status === "fulfilled" ? tidy(units.value.failedUnits) : [],
     journal: journal.status === "fulfilled" ? journalLines(journal.value.text) : [],
     missing: tidy([
-      ...machine.value.missing,
+      ...machine.missing,
       ...(units.status === "fulfilled" ? units.value.missing : [`units: ${messageOf(units.reason)}`]),
       ...(journal.status === "fulfilled" ? [] : [`journal: ${messageOf(journal.reason)}`]),
     ]),

@@ -20,7 +20,10 @@ const hasOwnAddress = (facts: Facts): boolean =>
 type Look = (facts: Facts) => string | boolean | null | undefined;
 
 const LOOKS: Look[] = [
-  ({ host }) => host.vmm.isAlive && `the VMM runs as process ${host.vmm.pid}`,
+  ({ host }) =>
+    host.vmm.isAlive &&
+    !host.vmm.isStopped &&
+    `the VMM runs as process ${host.vmm.pid}${host.vmm.machine === "running" ? ", and its machine runs by its own word" : ""}`,
   ({ host }) =>
     host.diskFreeMib !== undefined &&
     host.memAvailableMib !== undefined &&

@@ -72,7 +72,7 @@ const passStage = async (rule: StageRule, options: BootOptions): Promise<void> =
     await failWhenStopped(options.consoleFile, rule.stage);
     await boundConsole(options.consoleFile);
     if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
-    if (performance.now() - begin >= rule.slowMs) options.lookout.slow();
+    if (performance.now() - begin >= rule.slowMs) options.lookout.slow(deadline);
     await sleep(ASK_INTERVAL_MS, undefined, { signal: options.signal });
   }
 };

@@ -32,21 +32,21 @@ const setUp = () => {
 
 test("what is slow is looked at once, however often that is said, and its cause is told", async () => {
   const { lookout, looks, warnings, answer } = setUp();
-  lookout.slow();
-  lookout.slow();
+  lookout.slow(Infinity);
+  lookout.slow(Infinity);
   await answer(0, TAP_DOWN);
-  lookout.slow();
+  lookout.slow(Infinity);
   expect(looks.length).toBe(1);
   expect(warnings).toEqual(["tap-down"]);
 });
 
 test("a warning is taken back when all is fine again, and the next slowness is looked at afresh", async () => {
   const { lookout, looks, warnings, answer } = setUp();
-  lookout.slow();
+  lookout.slow(Infinity);
   await answer(0, TAP_DOWN);
   lookout.fine();
   lookout.fine();
-  lookout.slow();
+  lookout.slow(Infinity);
   await answer(1, seen(FAULTY_FACTS["bridge-down"]));
   expect(looks.length).toBe(2);
   expect(warnings).toEqual(["tap-down", null, "bridge-down"]);
@@ -54,9 +54,9 @@ test("a warning is taken back when all is fine again, and the next slowness is l
 
 test("what a look saw that was over meanwhile is not told, and delays no other", async () => {
   const { lookout, looks, warnings, answer } = setUp();
-  lookout.slow();
+  lookout.slow(Infinity);
   lookout.fine();
-  lookout.slow();
+  lookout.slow(Infinity);
   expect(looks.length).toBe(2);
   await answer(0, TAP_DOWN);
   expect(warnings).toEqual([]);
@@ -71,18 +71,26 @@ test.each([
   ["what keeps no guest from going on", FAULTY_FACTS["unit-output-not-on-console"]],
 ])("%s is no warning", async (_what, facts) => {
   const { lookout, warnings, answer } = setUp();
-  lookout.slow();
+  lookout.slow(Infinity);
   await answer(0, seen(facts));
   expect(warnings).toEqual([]);
 });
 
 test("a look that fails is no warning, and keeps nobody from looking again", async () => {
   const { lookout, looks, warnings, answer } = setUp();
-  lookout.slow();
+  lookout.slow(Infinity);
   looks[0]?.reject(new Error("no such table"));
   await new Promise(setImmediate);
   lookout.fine();
-  lookout.slow();
+  lookout.slow(Infinity);
   await answer(1, TAP_DOWN);
   expect(warnings).toEqual(["tap-down"]);
+});
+
+test("just before a deadline nobody looks: the verdict's own look is near", () => {
+  const { lookout, looks } = setUp();
+  lookout.slow(performance.now() + 7000);
+  expect(looks.length).toBe(0);
+  lookout.slow(performance.now() + 20_000);
+  expect(looks.length).toBe(1);
 });

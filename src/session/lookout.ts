@@ -6,8 +6,11 @@ import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 
 export interface Lookout {
-  /** Something takes longer than it should. Called as often as one likes; never waits, never throws. */
-  slow(): void;
+  /**
+   * Something takes longer than it should, and has until `deadline` (of `performance.now()`). Called as often as one likes; never
+   * waits, never throws.
+   */
+  slow(deadline: number): void;
   /** All is as it should be, or nothing is to be looked at any more. */
   fine(): void;
 }
@@ -22,6 +25,8 @@ export interface LookoutOptions {
 
 /** From the end of one look to the next: each costs the guest, which is slow already, some of its time. */
 const INTERVAL_MS = 10_000;
+/** Just before a deadline a look would only be in the way of the one that the verdict is made of. */
+const LAST_LOOK_MS = 8_000;
 
 export const createLookout = ({ look, onWarning, logger }: LookoutOptions): Lookout => {
   /** The slowness that is being looked into; undefined while all is fine. What another one's look sees does not count. */
@@ -49,9 +54,11 @@ export const createLookout = ({ look, onWarning, logger }: LookoutOptions): Look
   };
 
   return {
-    slow: () => {
+    slow: (deadline) => {
       slowness ??= { isLooking: false, nextLookAt: 0 };
-      if (!slowness.isLooking && performance.now() >= slowness.nextLookAt) void lookInto(slowness);
+      const now = performance.now();
+      if (slowness.isLooking || now < slowness.nextLookAt || deadline - now < LAST_LOOK_MS) return;
+      void lookInto(slowness);
     },
     fine: () => {
       slowness = undefined;

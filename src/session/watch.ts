@@ -42,8 +42,9 @@ export const watchGuest = async (options: WatchOptions): Promise<never> => {
       continue;
     }
     unanswered++;
-    if (performance.now() - lastAnswer >= options.unreachableSec * 1000) throw unreachable(options, seen);
-    if (unanswered >= SLOW_AFTER) options.lookout.slow();
+    const deadline = lastAnswer + options.unreachableSec * 1000;
+    if (performance.now() >= deadline) throw unreachable(options, seen);
+    if (unanswered >= SLOW_AFTER) options.lookout.slow(deadline);
   }
 };
 
