@@ -93,18 +93,34 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   };
   // Asked without a key and not for nothing: looked at once for all who ask within a few seconds.
   const leaks = briefly(countLeaks, METRICS_CACHE_MS);
-  const tidy = async (): Promise<void> => {
-    const resumed = await sessions.resume();
+  /** In this order; a step that fails keeps no other from being done. */
+  const chores: Record<string, () => Promise<void>> = {
+    "taking up sessions that nobody looks after": async () => {
+      const resumed = await sessions.resume();
+      if (resumed.length > 0) logger.info({ resumed }, "taken up");
+    },
     // Somebody may have flushed the firewall or ended the resolver under running guests.
-    if ((await ledger.held()).length > 0) await network.ensure();
-    const { removed, failed } = await reap(reapDeps, { dryRun: false });
-    if (resumed.length > 0 || removed.length > 0) logger.info({ resumed, removed }, "reaped");
-    if (failed.length > 0) logger.error({ failed }, "could not be removed");
-    const pruned = await pruneEvidence(paths, config.evidence);
-    if (pruned.length > 0) logger.info({ pruned }, "old evidence removed");
+    "putting the guests' network right": async () => {
+      if ((await ledger.held()).length > 0) await network.ensure();
+    },
+    "removing what belongs to no session": async () => {
+      const { removed, failed } = await reap(reapDeps, { dryRun: false });
+      if (removed.length > 0) logger.info({ removed }, "reaped");
+      if (failed.length > 0) logger.error({ failed }, "could not be removed");
+    },
+    "removing old evidence": async () => {
+      const pruned = await pruneEvidence(paths, config.evidence);
+      if (pruned.length > 0) logger.info({ pruned }, "old evidence removed");
+    },
   };
-  const tidyOrTell = (): Promise<void> =>
-    tidy().catch((error: unknown) => logger.error({ error: messageOf(error) }, "tidying up failed; tried again soon"));
+  const tidy = async (): Promise<void> => {
+    for (const [chore, run] of Object.entries(chores)) {
+      await run().catch((error: unknown) => {
+        const hint = error instanceof AppError ? error.hint : undefined;
+        logger.error({ error: messageOf(error), hint }, `${chore} failed; tried again in a minute`);
+      });
+    }
+  };
 
   const app = await createServer(
     {
@@ -129,7 +145,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger,
   );
   try {
-    await tidyOrTell();
+    await tidy();
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
@@ -138,7 +154,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
     );
     for await (const _ of untilAborted(every(overrides.tidyIntervalMs ?? TIDY_INTERVAL_MS, undefined, { signal }))) {
-      await tidyOrTell();
+      await tidy();
     }
   } finally {
     const cleanup = new Cleanup();

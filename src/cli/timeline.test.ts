@@ -27,6 +27,7 @@ const session = (ends: number[], change: Partial<SessionView> = {}): SessionView
   credential: "awaited",
   warning: null,
   verdict: null,
+  outcome: null,
   hasReceipt: false,
   ...change,
 });

@@ -39,6 +39,7 @@ const view = (state: SessionView["state"]): SessionView => ({
   credential: "awaited",
   warning: null,
   verdict: null,
+  outcome: null,
   hasReceipt: state === "destroyed",
 });
 

@@ -61,6 +61,8 @@ export const sessionView = z.object({
   /** While it lives: what keeps its guest from going on, named before the deadline says so. */
   warning: warning.nullable(),
   verdict: verdict.nullable(),
+  /** How it ended; null while it lives. */
+  outcome: z.enum(["signed-in", "destroyed-by-request", "expired", "failed"]).nullable(),
   /** Everything of its microVM was seen gone; the receipt can be fetched. Nothing changes any more. */
   hasReceipt: z.boolean(),
 });

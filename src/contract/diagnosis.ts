@@ -158,8 +158,8 @@ export const facts = z.object({
   }),
   host: hostFacts,
   console: consoleFacts,
-  /** Null when the channel is silent. */
-  guest: guestFacts.nullable(),
+  /** Null when the channel is silent; absent when the guest was not asked: no channel yet, or a VMM that is gone or stopped. */
+  guest: guestFacts.nullable().optional(),
   /** What could not be learned, and why. */
   missing: z.array(z.string()),
 });

@@ -29,6 +29,7 @@ export const RULE_CODES = [
   "tap-missing",
   "tap-down", // 12
   "tap-not-on-bridge", // 13
+  "tap-not-open", // made anew under a VMM that has the old one open
   "bridge-missing",
   "bridge-down",
   "bridge-without-address", // 14

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -41,4 +41,15 @@ test("what is too much goes, the oldest first and no more than needed", async ()
 
 test("nothing was ever kept", async () => {
   expect(await pruneEvidence(paths, { keepDays: 7, maxMib: 1 })).toEqual([]);
+});
+
+test("what is not ours, a link that leads nowhere and a clock that was wrong keep nothing from being pruned", async () => {
+  keep("ses_future", -365, 600);
+  keep("ses_now", 0, 600);
+  keep("notes", 30, 1);
+  symlinkSync("/nowhere", join(paths.evidence("ses_now"), "link"));
+  symlinkSync("/nowhere", join(root, "evidence", "ses_link"));
+  expect(await pruneEvidence(paths, { keepDays: 7, maxMib: 1 })).toEqual(["ses_future"]);
+  expect(existsSync(paths.evidence("ses_now"))).toBe(true);
+  expect(existsSync(paths.evidence("notes"))).toBe(true);
 });

@@ -1,8 +1,9 @@
 /** Keeps evidence within its age and its size on disk; the oldest goes first. */
-import { readdir, rm, stat } from "node:fs/promises";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 
 export interface EvidenceLimits {
   keepDays: number;
@@ -13,34 +14,58 @@ export interface EvidenceLimits {
 const DAY_MS = 86_400_000;
 const MIB = 1024 * 1024;
 
-/** Returns the ids of the sessions whose evidence was removed, oldest first. */
+/** What `keepEvidence` names; anything else there is somebody else's. */
+const OURS = /^ses_\w+(\.new)?$/;
+
+/**
+ * Returns the names of what was removed, oldest first; what would not go is tried again the next time. One after the other: there may
+ * be thousands, and the controller has other things to do.
+ */
 export const pruneEvidence = async (paths: DataPaths, limits: EvidenceLimits): Promise<string[]> => {
   const root = dirname(paths.evidence("any"));
-  const kept = await Promise.all((await list(root)).map((name) => measure(root, name)));
+  const kept: Kept[] = [];
+  for (const name of await list(root)) if (OURS.test(name)) kept.push(await measure(root, name));
   kept.sort((a, b) => a.writtenMs - b.writtenMs);
   const oldestMs = Date.now() - limits.keepDays * DAY_MS;
   let bytes = kept.reduce((sum, entry) => sum + entry.bytes, 0);
   const removed: string[] = [];
   for (const entry of kept) {
     if (entry.writtenMs >= oldestMs && bytes <= limits.maxMib * MIB) break;
-    await rm(join(root, entry.name), { recursive: true, force: true });
+    if (!(await isRemoved(join(root, entry.name)))) continue;
     bytes -= entry.bytes;
     removed.push(entry.name);
   }
   return removed;
 };
 
-/** When a folder's newest file was written, and what its files take on disk. */
-const measure = async (root: string, name: string): Promise<{ name: string; writtenMs: number; bytes: number }> => {
+interface Kept {
+  name: string;
+  writtenMs: number;
+  bytes: number;
+}
+
+/** When a folder's newest file was written, and what its files take on disk. Written in the future, by a wrong clock: nobody knows, oldest. */
+const measure = async (root: string, name: string): Promise<Kept> => {
   const folder = join(root, name);
   const paths = [folder, ...(await list(folder)).map((file) => join(folder, file))];
-  const files = await Promise.all(paths.map((path) => stat(path)));
-  return {
-    name,
-    writtenMs: Math.max(...files.map(({ mtimeMs }) => mtimeMs)),
+  let [writtenMs, bytes] = [0, 0];
+  for (const path of paths) {
+    const found = await unlessMissing(lstat(path), undefined);
+    writtenMs = Math.max(writtenMs, found?.mtimeMs ?? 0);
     // What the disk gives away; `blocks` are of 512 bytes whatever the file system's are.
-    bytes: files.reduce((sum, { blocks }) => sum + blocks * 512, 0),
-  };
+    bytes += (found?.blocks ?? 0) * 512;
+  }
+  return { name, writtenMs: writtenMs > Date.now() + DAY_MS ? 0 : writtenMs, bytes };
+};
+
+const isRemoved = async (folder: string): Promise<boolean> => {
+  try {
+    await rm(folder, { recursive: true, force: true });
+    return true;
+  } catch {
+    // One that cannot go (an immutable file) must not keep the others; it stays the oldest.
+    return false;
+  }
 };
 
 const list = async (folder: string): Promise<string[]> => {

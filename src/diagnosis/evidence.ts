@@ -1,5 +1,5 @@
 /** What is kept of a microVM: bounded, without secrets, readable long after it and its controller are gone. */
-import { chmod, mkdir, open, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { olderLog } from "../channel/call-log.ts";
 import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
@@ -31,13 +31,14 @@ export interface EvidenceFile {
 
 /** Of a VMM's log: its end, where it says why it stopped. */
 const VMM_LOG_BYTES = 256 * 1024;
+const CONSOLE = "console.log";
 
 /** All files of one session's evidence, every text of them redacted. */
 export const collectEvidence = async (input: EvidenceInput): Promise<EvidenceFile[]> => {
   const { vm } = input;
   await boundConsole(vm.console);
   const logs = {
-    "console.log": await readEnd(vm.console, CONSOLE_LIMIT_BYTES),
+    [CONSOLE]: await readEnd(vm.console, CONSOLE_LIMIT_BYTES),
     "vmm.log": await readEnd(vm.vmmLog, VMM_LOG_BYTES),
     "channel.log": await readAll(olderLog(vm.channelLog), vm.channelLog),
   };
@@ -52,13 +53,27 @@ export const collectEvidence = async (input: EvidenceInput): Promise<EvidenceFil
   ];
 };
 
-/** Writes `<data>/evidence/<session>/`, over what was kept of it before. */
+/**
+ * Writes `<data>/evidence/<session>/`, whole or not at all. What was kept of it before is replaced, but not by less: a session that is
+ * ended for a second time, after a crash, has lost its console.
+ */
 export const keepEvidence = async (paths: DataPaths, sessionId: string, input: EvidenceInput): Promise<void> => {
   const folder = paths.evidence(sessionId);
   const files = await collectEvidence(input);
-  await mkdir(folder, { recursive: true });
-  await chmod(folder, 0o700);
-  for (const { name, content } of files) await writeFile(join(folder, name), content, { mode: 0o600 });
+  const has = (names: string[]): boolean => names.includes(CONSOLE);
+  if (has(await unlessMissing(readdir(folder), [])) && !has(files.map(({ name }) => name))) return;
+  const beside = `${folder}.new`;
+  await rm(beside, { recursive: true, force: true });
+  await mkdir(beside, { recursive: true, mode: 0o700 });
+  try {
+    for (const { name, content } of files) await writeFile(join(beside, name), content, { mode: 0o600, flush: true });
+    await rm(folder, { recursive: true, force: true });
+    await rename(beside, folder);
+  } catch (error) {
+    // Half of it on a full disk is worth less than the space.
+    await rm(beside, { recursive: true, force: true });
+    throw error;
+  }
 };
 
 /** What is kept of a session, or undefined. */
@@ -71,7 +86,7 @@ export const readEvidence = async (paths: DataPaths, sessionId: string): Promise
 
 /** The kept console, or undefined. */
 export const readKeptConsole = async (paths: DataPaths, sessionId: string): Promise<Buffer | undefined> =>
-  unlessMissing(readFile(join(paths.evidence(sessionId), "console.log")), undefined);
+  unlessMissing(readFile(join(paths.evidence(sessionId), CONSOLE)), undefined);
 
 const jsonFile = (name: string, value: unknown): EvidenceFile => ({
   name,

@@ -25,7 +25,7 @@ export interface FactOptions {
   /** Null: it was never started. */
   process: ProcessIdentity | null;
   network: Network;
-  /** Undefined: it was never opened. */
+  /** Undefined: it was never opened, or the guest is not to be asked. */
   channel: GuestChannel | undefined;
   /** Asks the VMM itself what its machine does; within two seconds. */
   machine: () => Promise<HostFacts["vmm"]["machine"]>;
@@ -55,7 +55,13 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
     }
   };
   const { guestTimeoutMs } = options;
-  const guest = learn("the guest's own view", () => askGuest(options), guestTimeoutMs);
+  const { channel } = options;
+  const silence = await whyNotAsked(options);
+  if (silence !== undefined) missing.push(`the guest's own view: ${silence}`);
+  const guest =
+    channel && silence === undefined
+      ? learn("the guest's own view", () => askGuest({ channel, timeoutMs: guestTimeoutMs }), guestTimeoutMs)
+      : Promise.resolve(undefined);
   const addressHolder = guest.then((facts) =>
     learn("holder of the guest's address", () => holderOfAny(facts, options.nic, options.holderOf)),
   );
@@ -78,9 +84,16 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
     },
     host,
     console: console_ ?? noConsole(),
-    guest: guestFacts ?? null,
+    ...(silence === undefined ? { guest: guestFacts ?? null } : {}),
     missing: [...missing, ...(guestFacts?.missing ?? []).map((line) => `in the guest: ${line}`)],
   };
+};
+
+/** Undefined when the guest can be asked. */
+const whyNotAsked = async ({ channel, process }: FactOptions): Promise<string | undefined> => {
+  if (!channel) return "the channel was not open yet";
+  if (!process || !(await isAlive(process))) return "the VMM is gone, and the guest with it";
+  return (await isStopped(process)) ? "the VMM stands still, and the guest with it" : undefined;
 };
 
 type Learn = <T>(name: string, ask: () => Promise<T>, timeoutMs?: number) => Promise<T | undefined>;

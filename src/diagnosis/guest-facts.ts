@@ -3,7 +3,6 @@ import type { GuestChannel } from "../channel/channel.ts";
 import type { GuestFacts, GuestUnits } from "../contract/diagnosis.ts";
 import { MAX_JOURNAL_UNITS, unitName, type GuestParams } from "../contract/guest.ts";
 import { messageOf } from "../lib/errors.ts";
-import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { redactText, redactValue } from "../lib/redact.ts";
 import { plainText } from "../lib/terminal.ts";
 
@@ -13,19 +12,16 @@ const JOURNAL_LINES = 100;
 const JOURNAL_LINE_CHARS = 400;
 
 export interface GuestOptions {
-  channel: GuestChannel | undefined;
-  process: ProcessIdentity | null;
-  guestTimeoutMs: number;
+  channel: GuestChannel;
+  timeoutMs: number;
 }
 
 /**
  * Three questions, one after the other, the one that needs no program in the guest first: a guest that is short of processors
  * answers what it can within the time, and the rest is told as missing. Throws when it says nothing at all.
  */
-export const askGuest = async ({ channel, process, guestTimeoutMs }: GuestOptions): Promise<GuestFacts> => {
-  if (!channel) throw new Error("the channel was not open yet");
-  if (!process || !(await isAlive(process))) throw new Error("the VMM is gone, and the guest with it");
-  const deadline = performance.now() + guestTimeoutMs - TOLERANCE_MS;
+export const askGuest = async ({ channel, timeoutMs }: GuestOptions): Promise<GuestFacts> => {
+  const deadline = performance.now() + timeoutMs - TOLERANCE_MS;
   const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
     channel.call(method, params, { timeoutMs: Math.max(Math.round(deadline - performance.now()), 1) });
 

@@ -65,6 +65,6 @@ const unknown = (facts: Facts): Finding => ({
 });
 
 const notLearned = (facts: Facts): string[] => [
-  ...(facts.guest ? [] : ["the guest's agent is silent: host and console alone speak"]),
+  ...(facts.guest === null ? ["the guest's agent is silent: host and console alone speak"] : []),
   ...facts.missing.map((line) => `not learned: ${line}`),
 ];

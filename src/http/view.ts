@@ -20,6 +20,7 @@ export const viewOf = (
   ...live,
   credential: credentialOf(session),
   verdict: session.verdict,
+  outcome: session.outcome,
   hasReceipt: session.receipt !== null,
 });
 

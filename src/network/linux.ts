@@ -68,11 +68,12 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
     attach: (nic) =>
       exclusive(async () => {
-        await ensureTap(nic);
+        // First: what fails below is tried again by the next `ensure`.
+        attached.set(nic.tap, nic);
+        await ensureTap(nic, owner);
         await pinNeighbour(nic, bridge);
         await admitGuest(table, nic);
         await joinBridge(nic, bridge);
-        attached.set(nic.tap, nic);
       }),
 
     detach: (nic) =>

@@ -9,10 +9,14 @@ import { runTool } from "./tool.ts";
 export const TAP_PREFIX = "sp-";
 const TUN_DEVICE = "/dev/net/tun";
 
-/** The TAP exists with the right owner afterwards. One of another owner is a leftover and is made anew. */
-export const ensureTap = async ({ tap, uid }: GuestNic): Promise<void> => {
+/**
+ * The TAP exists with the right user afterwards. One of another user is a leftover and is made anew. `owner`: the controller, kept
+ * as the TAP's alias like the bridge's.
+ */
+export const ensureTap = async ({ tap, uid }: GuestNic, owner: string): Promise<void> => {
   if ((await findLink(tap)) && (await tapOwner(tap)) !== uid) await removeTap(tap);
   if (!(await findLink(tap))) await ip("tuntap", "add", "dev", tap, "mode", "tap", "user", String(uid));
+  if ((await findLink(tap))?.ifalias !== owner) await ip("link", "set", "dev", tap, "alias", owner);
   await openTunDevice();
 };
 
@@ -69,12 +73,12 @@ const forwardingEntries = async (tap: string): Promise<z.infer<typeof forwarding
 
 export const removeTap = (tap: string): Promise<void> => ipRemove("link", "delete", "dev", tap);
 
-/** TAPs with our prefix on this controller's bridge or on none; where the bridge is another controller's, none. */
+/** TAPs of this controller: with our prefix, and on its bridge or with its alias. Another's may have lost their bridge. */
 export const listTaps = async ({ bridge, owner }: { bridge: string; owner: string }): Promise<string[]> => {
-  const alias = (await findLink(bridge))?.ifalias;
-  if (alias !== undefined && alias !== owner) return [];
+  const isBridgeOurs = (await findLink(bridge))?.ifalias === owner;
   return (await tunLinks())
-    .filter((link) => link.ifname.startsWith(TAP_PREFIX) && (link.master ?? bridge) === bridge)
+    .filter(({ ifname }) => ifname.startsWith(TAP_PREFIX))
+    .filter(({ ifalias, master }) => ifalias === owner || (ifalias === undefined && isBridgeOurs && master === bridge))
     .map((link) => link.ifname);
 };
 

@@ -12,8 +12,8 @@ import { signReceipt } from "../ledger/receipt.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createMutex } from "../lib/mutex.ts";
-import type { CheckedUrl } from "../signin/url-check.ts";
 import { awaitBrowser, SessionFailure } from "./boot.ts";
+import { createBrowserCalls, type BrowserCalls } from "./browser-calls.ts";
 import { collectSealed } from "./collect.ts";
 import { evidenceOf } from "./evidence.ts";
 import { examineMicrovm, type Purpose } from "./examine.ts";
@@ -22,7 +22,6 @@ import { createLookout, type Lookout } from "./lookout.ts";
 import type { MicrovmDeps, Microvms, RunningMicrovm } from "./microvm.ts";
 import { failureVerdict, keepRecord, type Body } from "./post-mortem.ts";
 import { receiptBodyOf } from "./receipt-body.ts";
-import { alreadyOpened, answering, nothingToAnswer, notReady } from "./refusals.ts";
 import { adoptMicrovm, launchMicrovm } from "./run-microvm.ts";
 import { isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm, SessionChange } from "./store.ts";
@@ -56,17 +55,27 @@ export class SessionDriver {
   #channel: GuestChannel | undefined;
   /** Changes wait for one another, so that each sees the generation the last one wrote. */
   readonly #exclusively = createMutex();
+  #ending: SessionChange | undefined;
   readonly #lookout: Lookout;
+  /** What the browser in the guest is told: `open`, `answer`. */
+  readonly browser: BrowserCalls;
   #warning: Warning | null = null;
-  #isOpening = false;
-  #isAnswering = false;
+  #question: Promise<Examination> | undefined;
   #afterTaken: NodeJS.Timeout | undefined;
 
-  constructor(deps: DriverDeps, session: Session, vm: Microvm) {
+  /** `ending`: how a driver before this one ended the session, and could not write it down. */
+  constructor(deps: DriverDeps, session: Session, vm: Microvm, ending?: SessionChange) {
     this.#deps = deps;
+    this.#ending = ending;
     this.#session = session;
     this.#vm = vm;
     this.#logger = deps.logger.child({ sessionId: session.id });
+    this.browser = createBrowserCalls({
+      channel: () => this.#channel,
+      session: () => this.#session,
+      onOpened: (host) => this.#change({ openedAt: new Date().toISOString(), openedHost: host }),
+      signal: this.#stop.signal,
+    });
     this.#lookout = createLookout({
       look: () => this.#examine("warning"),
       onWarning: (warning) => {
@@ -86,6 +95,11 @@ export class SessionDriver {
     return this.#session;
   }
 
+  /** How the session ends, once that is known. */
+  get ending(): SessionChange | undefined {
+    return this.#ending;
+  }
+
   /**
    * Lives the session to its end. `image` boots a new microVM; without one an existing microVM is adopted.
    * Resolves when the session is over and its microVM gone, or after `detach`. Rejects only when something of the
@@ -96,14 +110,14 @@ export class SessionDriver {
     const leftMs = Math.min(Date.parse(this.#session.expiresAt) - Date.now(), this.#deps.config.session.ttlSec * 1000);
     const timer = setTimeout(() => this.end("expired"), leftMs);
     if (this.#session.sealedTakenAt !== null) this.#endAfterTaken();
-    let ending: SessionChange | undefined;
+    const isEnding = this.#ending !== undefined || this.#session.state === "completing" || isOver(this.#session.state);
     try {
-      if (!isOver(this.#session.state) && this.#session.state !== "completing") await this.#live(image);
+      if (!isEnding) await this.#live(image);
     } catch (error) {
       const stop = this.#stop.signal.aborted ? (this.#stop.signal.reason as Stop) : undefined;
       if (stop === "detach") return this.#channel?.close();
       const isTaken = this.#session.sealedTakenAt !== null;
-      ending = stop
+      this.#ending = stop
         ? { state: "completing", outcome: isTaken ? "signed-in" : stop.outcome }
         : await this.#failure(error);
     } finally {
@@ -113,7 +127,7 @@ export class SessionDriver {
     }
     // Ends whatever of #live still runs beside the part that failed.
     this.#stop.abort();
-    await this.#destroy(ending);
+    await this.#destroy();
   }
 
   /** Ends the session; the microVM is destroyed by `run`. */
@@ -130,22 +144,6 @@ export class SessionDriver {
     if (this.#session.state === "ready") await this.#change({ state: "active" });
   }
 
-  /** Sends a checked URL to Firefox, with the loopback catcher listening first. Once per session. */
-  async open({ url, host, callback }: CheckedUrl): Promise<void> {
-    const channel = this.#channel;
-    if (!channel || !["ready", "active"].includes(this.#session.state)) throw notReady(this.#session);
-    if (this.#isOpening || this.#session.openedAt !== null) throw alreadyOpened();
-    this.#isOpening = true;
-    try {
-      const call = { timeoutMs: 30_000, signal: this.#stop.signal };
-      if (callback) await channel.call("listen", callback, call);
-      await channel.call("open", { url }, call);
-      await this.#change({ openedAt: new Date().toISOString(), openedHost: host });
-    } finally {
-      this.#isOpening = false;
-    }
-  }
-
   /** Hands the sealed box out, once; from then on it exists nowhere on this host. */
   async takeSealed(): Promise<Sealed | undefined> {
     return this.#exclusively(async () => {
@@ -158,21 +156,10 @@ export class SessionDriver {
     });
   }
 
-  /** Passes the tool's sealed reply to the browser that waits in the guest. */
-  async answer(sealedAnswer: string): Promise<void> {
-    if (!this.#channel || this.#session.sealedTakenAt === null) throw nothingToAnswer();
-    if (this.#isAnswering) throw answering();
-    this.#isAnswering = true;
-    try {
-      await this.#channel.call("answer", { sealedAnswer }, { timeoutMs: 10_000, signal: this.#stop.signal });
-    } finally {
-      this.#isAnswering = false;
-    }
-  }
-
-  /** What is to be said of the microVM now. */
+  /** What is to be said of the microVM now; one look for all who ask while it lasts. */
   diagnose(): Promise<Examination> {
-    return this.#examine("question");
+    this.#question ??= this.#examine("question").finally(() => (this.#question = undefined));
+    return this.#question;
   }
 
   /** The same evidence that is kept at the end, as it is now. */
@@ -219,7 +206,11 @@ export class SessionDriver {
 
   async #running(image: Image | undefined): Promise<RunningMicrovm> {
     const { microvms, vmm } = this.#deps;
-    if (!image) return adoptMicrovm(microvms, this.#vm);
+    if (!image) {
+      const { stages } = this.#session;
+      const onStages = (passed: StageRecord[]) => this.#recordStages(passed);
+      return adoptMicrovm({ ...this.#deps, vm: this.#vm, stages, onStages, logger: this.#logger });
+    }
     const running = await launchMicrovm({
       microvms,
       vm: this.#vm,
@@ -242,20 +233,22 @@ export class SessionDriver {
   }
 
   /** What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. */
-  async #destroy(ending: SessionChange | undefined): Promise<void> {
+  async #destroy(): Promise<void> {
     if (this.#session.receipt) return;
-    if (ending?.state === "completing") await keepRecord(this.#body(), null, undefined);
-    if (ending) {
-      await this.#change(ending).catch((error: unknown) =>
-        this.#logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
-      );
-    }
+    if (this.#ending?.state === "completing") await keepRecord(this.#body(), null, undefined);
+    await this.#recordEnding().catch((error: unknown) =>
+      this.#logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
+    );
     this.#channel?.close();
     const gone = await this.#deps.microvms.destroy(this.#vm);
-    if (ending && this.#session.state !== ending.state) await this.#change(ending);
+    await this.#recordEnding();
     const receipt = signReceipt(receiptBodyOf(this.#session, this.#vm, gone), this.#deps.receiptKey);
     const end = this.#session.state === "completing" ? { state: "destroyed" as const } : {};
     await this.#change({ ...end, sealed: null, receipt });
+  }
+
+  async #recordEnding(): Promise<void> {
+    if (this.#ending && this.#session.state !== this.#ending.state) await this.#change(this.#ending);
   }
 
   #body(): Body {

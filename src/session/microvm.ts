@@ -73,8 +73,12 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Run
 
 /** A microVM of a former controller: its network is set up again where somebody took it apart. */
 const adopt = async ({ network }: MicrovmDeps, vm: Microvm): Promise<void> => {
-  await network.ensure();
-  await network.attach(vm);
+  try {
+    await network.ensure();
+  } finally {
+    // Also when that failed: from now on each round of `ensure` includes this guest.
+    await network.attach(vm);
+  }
 };
 
 /**

@@ -1,18 +1,53 @@
 /** A session's microVM runs afterwards: launched, or taken over from a former controller. */
+import { stat } from "node:fs/promises";
 import type { StageRecord } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { DataPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import type { VmmBackend } from "../vmm/vmm.ts";
 import { failWhenExited, launchFailure, newVerdict, SessionFailure } from "./boot.ts";
 import type { Microvms, RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
+export interface AdoptOptions {
+  microvms: Microvms;
+  paths: DataPaths;
+  vmm: Pick<VmmBackend, "name">;
+  vm: Microvm;
+  /** Those recorded so far. */
+  stages: StageRecord[];
+  onStages: (stages: StageRecord[]) => Promise<void>;
+  logger: Logger;
+}
+
 /** Throws SessionFailure when the former controller's microVM is gone, or never came to be. */
-export const adoptMicrovm = async (microvms: Microvms, vm: Microvm): Promise<RunningMicrovm> => {
+export const adoptMicrovm = async (options: AdoptOptions): Promise<RunningMicrovm> => {
+  const { microvms, paths, vm } = options;
   if (!vm.process) throw interrupted();
+  if (!(await isThere(paths.vm(vm.id).root))) throw endNotRecorded();
   await failWhenExited(vm.process, null);
-  // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
-  await microvms.adopt(vm);
+  await recordVmmUp(options);
+  try {
+    // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
+    await microvms.adopt(vm);
+  } catch (error) {
+    // The guest lives, and may be reachable: the next round tries again.
+    options.logger.error({ error: messageOf(error) }, "the microVM's network could not be set up again yet");
+  }
   return { ...vm, process: vm.process };
 };
+
+/** The former controller may have ended between the VMM's start and its record. */
+const recordVmmUp = async ({ vmm, vm, stages, onStages }: AdoptOptions): Promise<void> => {
+  if (stages.some(({ stage }) => stage === "vmm-up")) return;
+  const startedAt = stages.at(-1)?.endedAt ?? vm.createdAt;
+  await onStages([...stages, { stage: "vmm-up", startedAt, endedAt: now(), source: vmm.name }]);
+};
+
+const isThere = async (folder: string): Promise<boolean> =>
+  (await unlessMissing(stat(folder), undefined)) !== undefined;
 
 export interface LaunchOptions {
   microvms: Microvms;
@@ -45,6 +80,18 @@ const interrupted = (): SessionFailure =>
       code: "interrupted",
       sentence: "The controller stopped while it was starting this virtual machine.",
       hint: "Start a new sign-in; nothing was signed in yet.",
+      evidence: [],
+    }),
+    { isSymptom: false },
+  );
+
+/** The folder goes last of all that is outside, by our own hand: the VMM was not killed by somebody else. */
+const endNotRecorded = (): SessionFailure =>
+  new SessionFailure(
+    newVerdict(null, {
+      code: "end-not-recorded",
+      sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",
+      hint: "The controller was stopped in the middle, or its disk was full: sallyport doctor. Start a new sign-in.",
       evidence: [],
     }),
     { isSymptom: false },

@@ -15,7 +15,7 @@ import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "./microvm.ts";
 import { over, requireImage, requireRecipient, requireUsable, stopping } from "./refusals.ts";
 import { isOver, type Session } from "./session.ts";
-import type { Microvm } from "./store.ts";
+import type { Microvm, SessionChange } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
 
 export interface ServiceDeps extends MicrovmDeps {
@@ -51,6 +51,8 @@ export const createSessionService = (deps: ServiceDeps) => {
   const lives = new Map<string, Life>();
   const events = new EventEmitter().setMaxListeners(MAX_STREAMS);
   const starting = new Set<string>();
+  /** Of sessions whose driver could not write down how they ended: the next one does. */
+  const unwritten = new Map<string, SessionChange>();
   let isStopping = false;
 
   const driverDeps: DriverDeps = {
@@ -66,7 +68,12 @@ export const createSessionService = (deps: ServiceDeps) => {
   /** Resolves when the session is over and nothing is left, or the controller stops; rejects when something is. */
   const drive = (driver: SessionDriver, image?: Image): Life => {
     const { id } = driver.session;
-    const life = { driver, over: driver.run(image).finally(() => lives.delete(id)) };
+    const over = driver.run(image).finally(() => {
+      lives.delete(id);
+      if (driver.ending && driver.session.receipt === null) unwritten.set(id, driver.ending);
+      else unwritten.delete(id);
+    });
+    const life = { driver, over };
     lives.set(id, life);
     life.over.catch((error: unknown) =>
       deps.logger.error({ sessionId: id, error: messageOf(error) }, "not all could be removed; the reaper tries again"),
@@ -84,7 +91,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     const vm = await deps.store.vmOf(id);
     const life = lives.get(id);
     if (life || starting.has(id) || !session || !vm || session.receipt) return life;
-    return drive(new SessionDriver(driverDeps, session, vm));
+    return drive(new SessionDriver(driverDeps, session, vm, unwritten.get(id)));
   };
 
   const get = async (id: string): Promise<Session> => {
@@ -150,7 +157,7 @@ export const createSessionService = (deps: ServiceDeps) => {
       const recipe = requireUsable(deps.providers.get(driver.session.provider), driver.session.provider);
       const checked = checkAuthorizeUrl(url, recipe, callback);
       requireRecipient(driver.session, checked);
-      await driver.open(checked);
+      await driver.browser.open(checked);
     },
 
     /** The sealed box once; undefined while it is awaited. Throws 409 without a key, 410 when taken or over. */
@@ -174,7 +181,8 @@ export const createSessionService = (deps: ServiceDeps) => {
       return driver.takeSealed();
     },
 
-    answer: async (id: string, sealedAnswer: string): Promise<void> => (await liveDriver(id)).answer(sealedAnswer),
+    answer: async (id: string, sealedAnswer: string): Promise<void> =>
+      (await liveDriver(id)).browser.answer(sealedAnswer),
 
     viewerConnected: async (id: string): Promise<void> => (await liveDriver(id)).viewerConnected(),
 

@@ -1,6 +1,11 @@
 /** Diagnosis through the controller and the command line, on a fake machine; real guests are test/faults. */
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
 import type { SessionView } from "../../src/contract/api.ts";
+import { BOOT_STAGES } from "../../src/contract/session.ts";
+import { AppError } from "../../src/lib/errors.ts";
+import { poll } from "../../src/lib/wait.ts";
 import { runCli } from "../../src/cli/cli.ts";
 import { readEnv } from "../../src/config/env.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
@@ -83,4 +88,38 @@ test("what keeps a guest from going on is named while its deadline still runs, a
     if (state === "ready") break;
   }
   expect(warnings).toEqual(["agent-crashes", null]);
+});
+
+test("a controller that starts again while the network cannot be set up lets a guest that lives go on", async () => {
+  const sessionId = await start({});
+  await until(sessionId, "ready");
+  const { attach } = controller.network;
+  controller.network.attach = () => Promise.reject(new AppError("timeout", "command-timeout", "nft did not finish."));
+  controller = await controller.restart();
+  await poll(async () => /network could not be set up again yet/.test(controller.log()) || undefined, {
+    what: "the log's word of it",
+    timeoutMs: 10_000,
+    intervalMs: 50,
+  });
+  expect(await controller.client.session(sessionId)).toMatchObject({ state: "ready", verdict: null });
+  controller.network.attach = attach;
+});
+
+test("a controller that ended before it recorded the VMM's start leaves no session that waits for it for ever", async () => {
+  const sessionId = await start({ agentDelayMs: 6000 });
+  await until(sessionId, "starting");
+  await poll(async () => (await controller.client.session(sessionId)).stages.length >= 2 || undefined, {
+    what: "the VMM",
+    timeoutMs: 10_000,
+    intervalMs: 50,
+  });
+  const { dataDir, network } = await controller.abandon();
+  const db = new DatabaseSync(join(dataDir, "sallyport.db"));
+  const { stages } = db.prepare("SELECT stages FROM sessions WHERE id = ?").get(sessionId) as { stages: string };
+  const leased = JSON.stringify((JSON.parse(stages) as unknown[]).slice(0, 1));
+  db.prepare("UPDATE sessions SET stages = ? WHERE id = ?").run(leased, sessionId);
+  db.close();
+  controller = await startController({ dataDir, network });
+  const { stages: passed } = await until(sessionId, "ready");
+  expect(passed.map(({ stage }) => stage)).toEqual([...BOOT_STAGES]);
 });

@@ -53,7 +53,8 @@ test("a start is refused with 503 disk-full; a running microVM can be destroyed;
 
   await rm(filler);
   const receipt = outcome instanceof Error ? await controller.client.destroy(sessionId) : outcome;
-  expect(receipt).toMatchObject({ body: { sessionId } });
+  expect(receipt).toMatchObject({ body: { sessionId, outcome: "destroyed-by-request" } });
+  expect(await controller.client.session(sessionId)).toMatchObject({ outcome: "destroyed-by-request", verdict: null });
   expect(await controller.client.vms()).toEqual([]);
   expect((await controller.client.reap({ dryRun: true })).found).toEqual([]);
 });

@@ -450,8 +450,32 @@ test("a second controller on the same bridge is refused and takes none of the fi
   expect(await second.listTaps()).toEqual([]);
   await expect(second.ensure()).rejects.toThrow("bridge-taken");
   expect(await first.listTaps()).toEqual([nicA.tap]);
+  await place.ip(`link delete ${BRIDGE}`);
+  expect(await second.listTaps(), "a TAP whose bridge is gone").toEqual([]);
+  expect(await first.listTaps()).toEqual([nicA.tap]);
+  await first.ensure();
   await first.detach(nicA);
   await first.teardown();
+  await place.remove();
+});
+
+test("an address that somebody gave the bridge besides keeps nothing from being mended", async () => {
+  const place = await createNamespace("besides");
+  const network = await startNetwork(place, {
+    ...options(),
+    resolver: { directory: join(directory, "besides"), upstream: [] },
+  });
+  await network.ensure();
+  await network.attach(nicA);
+  await place.ip(`address delete ${GATEWAY}/24 dev ${BRIDGE}`);
+  await place.ip(`address add 10.77.0.9/24 dev ${BRIDGE}`);
+  await place.run("nft", ["flush ruleset"]);
+  await network.ensure();
+  const { bridge, firewall } = await network.view(nicA);
+  expect(bridge?.addresses).toEqual(expect.arrayContaining([`${GATEWAY}/24`, "10.77.0.9/24"]));
+  expect(firewall).toMatchObject({ isAdmitted: true });
+  await network.detach(nicA);
+  await network.teardown();
   await place.remove();
 });
 

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { SessionView, VmView } from "../../contract/api.ts";
+import { awaitedStage } from "../../contract/session.ts";
 import type { CliContext } from "../context.ts";
 import { duration, table } from "../output.ts";
 
@@ -29,7 +30,8 @@ const sessionTable = (sessions: SessionView[]): string[] =>
           session.provider,
           session.userId,
           [session.state, session.verdict?.code ?? session.warning?.code].filter(Boolean).join(": "),
-          session.stages.findLast(({ endedAt }) => endedAt !== null)?.stage ?? "-",
+          // What is waited for, or was in vain.
+          session.verdict?.stage ?? (session.state === "starting" ? awaitedStage(session.stages) : null) ?? "-",
           session.browserIP ?? "-",
           duration(Date.now() - Date.parse(session.createdAt)),
         ]),

@@ -32,7 +32,7 @@ const describe = (session: SessionView, boot: string[]): string[] => [
     session: session.sessionId,
     provider: session.provider,
     user: session.userId,
-    state: session.state,
+    state: session.outcome === null ? session.state : `${session.state} (${OUTCOMES[session.outcome]})`,
     address: session.browserIP ?? "none",
     microVM: session.vmId ?? "none",
     viewer: session.hasViewer ? "connected" : "not connected",
@@ -43,6 +43,13 @@ const describe = (session: SessionView, boot: string[]): string[] => [
   ...boot,
   ...findingLines(session.warning ?? session.verdict),
 ];
+
+const OUTCOMES = {
+  "signed-in": "signed in",
+  "destroyed-by-request": "ended on request",
+  expired: "its time was up",
+  failed: "see below",
+} as const;
 
 const findingLines = (finding: Warning | null): string[] =>
   finding

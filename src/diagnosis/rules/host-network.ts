@@ -64,6 +64,17 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     hint: `Somebody took it off. ${MENDED}`,
   },
   {
+    code: "tap-not-open",
+    recognisedBy:
+      "the guest's TAP is up and has no carrier, and the guest does not answer: its VMM has another one open",
+    when: (facts) =>
+      isRunning(facts) && !isReachable(facts) && !!facts.host.tap?.isUp && facts.host.tap.hasCarrier === false,
+    sentence: ({ expected }) =>
+      `Nobody has the guest's TAP ${expected.tap} open: it was removed and made anew, and its VMM still holds the old one.`,
+    evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
+    hint: "A running guest cannot be given another: start a new sign-in, and find out who removes TAPs.",
+  },
+  {
     code: "firewall-table-missing",
     recognisedBy: "Sallyport's nftables table does not exist while a microVM runs",
     when: (facts) => isRunning(facts) && facts.host.firewall === null,
