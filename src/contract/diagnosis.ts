@@ -5,26 +5,31 @@
 import { z } from "zod";
 
 const text = z.string().max(512);
+/** Words of the guest's that our sentences quote have a shape that no sentence of its own fits into. */
+const linkName = z.string().regex(/^[\w.@:-]{1,15}$/);
+const address = z.union([z.ipv4(), z.ipv6()]);
+const path = z.string().regex(/^(?:\/[\w.@+-]{1,100}){0,16}$/);
+const unit = z.string().regex(/^[\w:.@\\-]{1,256}$/);
 const lines = z.array(z.string().max(1024)).max(200);
 
 /** Said by the guest through the channel, so it needs no network; hostile, therefore bounded. */
 export const guestFacts = z.object({
   uptimeSec: z.number(),
   cmdline: z.string().max(4096),
-  links: z.array(z.object({ name: text, mac: text, driver: text, state: text, hasCarrier: z.boolean() })).max(32),
+  links: z.array(z.object({ name: linkName, mac: text, driver: text, state: text, hasCarrier: z.boolean() })).max(32),
   /** What hangs on the virtio bus; type 1 is a network card. An empty driver: nothing has taken the device. */
   virtioDevices: z.array(z.object({ name: text, type: z.int(), driver: text })).max(64),
   /** `origin`: the .network file that names the address, `DHCP`, `kernel`, or `unknown`. */
-  addresses: z.array(z.object({ link: text, address: text, prefixLength: z.int(), origin: text })).max(64),
+  addresses: z.array(z.object({ link: linkName, address, prefixLength: z.int(), origin: text })).max(64),
   /** IPv4 only; the destination `default`, or address and prefix length. */
-  routes: z.array(z.object({ destination: text, gateway: text, link: text })).max(64),
+  routes: z.array(z.object({ destination: text, gateway: z.union([z.ipv4(), z.literal("")]), link: linkName })).max(64),
   /** networkd's own view of eth0; null when networkd does not answer. */
-  networkd: z.object({ operational: text, setup: text, networkFile: text }).nullable(),
+  networkd: z.object({ operational: text, setup: text, networkFile: path }).nullable(),
   /** The units that this guest is made of, and every unit file of the image below /etc/systemd/system. */
   units: z
     .array(
       z.object({
-        name: text,
+        name: unit,
         /** Where the unit is defined: an image's own are below /etc/systemd/system. */
         file: text,
         load: text,
@@ -42,7 +47,7 @@ export const guestFacts = z.object({
       }),
     )
     .max(128),
-  failedUnits: z.array(text).max(64),
+  failedUnits: z.array(unit).max(64),
   listening: z.array(z.object({ address: text, port: z.int() })).max(128),
   memory: z.object({ totalMib: z.number(), availableMib: z.number(), oomKills: z.int() }),
   overlayUsedPercent: z.number(),
@@ -65,7 +70,8 @@ export type GuestMachine = z.infer<typeof guestMachine>;
 /** Seen by the host without asking the guest. */
 export const hostFacts = z.object({
   vmm: z.object({
-    isAlive: z.boolean(),
+    /** Absent: could not be learned. */
+    isAlive: z.boolean().optional(),
     pid: z.int().nullable(),
     /** The process is stopped, by SIGSTOP or a debugger. */
     isStopped: z.boolean(),
@@ -103,8 +109,8 @@ export const hostFacts = z.object({
   isForwarding: z.boolean().optional(),
   /** Whether the leases name this microVM as the holder of its address. */
   isLeased: z.boolean().optional(),
-  /** Other microVM that holds the address the guest says it has; null when there is none. */
-  addressHolder: z.string().nullable().optional(),
+  /** Address of another microVM that the guest says it has; null when it has none. Whose it is, is nobody's business. */
+  takenAddress: z.string().nullable().optional(),
   memAvailableMib: z.number().optional(),
   /** Programs that ran or wanted to in the last minute, on average, and the processors there are for them. */
   load: z.object({ average: z.number(), processors: z.int() }).optional(),

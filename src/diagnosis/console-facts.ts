@@ -11,7 +11,7 @@ const STAMP = String.raw`^(?:\[[^\]\n]{0,20}\] )?`;
 
 /** Each begins with the line or with words of its own: a guest may write anything, and must not make the host backtrack. */
 const PATTERNS = {
-  kernelVersion: /Linux version (\S+)/,
+  kernelVersion: /Linux version ([\w.+~-]{1,100})/,
   panic: /Kernel panic - not syncing.*/,
   oops: /(?:BUG: |Oops: |general protection fault|unable to handle kernel|unable to handle page).*/,
   mountFailure: new RegExp(
@@ -22,7 +22,7 @@ const PATTERNS = {
       String.raw`VFS: (?:Unable to mount root fs|Cannot open root device).*`,
       String.raw`mount: mounting \S+ on /root failed.*`,
       String.raw`mount: /(?:root|sysroot|run/initramfs)\S*: .*`,
-      String.raw`ALERT!\s+\S+ does not exist.*`,
+      String.raw`ALERT![ \t]+\S+ does not exist.*`,
       String.raw`Target filesystem doesn't have .*`,
       String.raw`(?:run-init: .*|No (?:working )?init found.*)`,
       String.raw`Failed to mount /.*`,
@@ -37,9 +37,9 @@ const EMERGENCY =
 const OOM_KILL =
   /(?:Out of memory: Killed process|Memory cgroup out of memory: Killed process|System is deadlocked on memory|Initramfs unpacking failed: write error).*/g;
 /** PID 1 shortens names that are too long with `…`; what is left still tells which one. */
-const UNIT_FAILED = /^\[FAILED\] Failed to \w+ (\S+?)(?:…| - |\.{3}|\.?$)/gm;
-const UNIT_STARTED = /^\[  OK  \] Started (\S+?)(?: - |\.?$)/gm;
-const NETWORK_FILE = /\beth0: Configuring with (\/\S+\.network)\b/g;
+const UNIT_FAILED = /^\[FAILED\] Failed to \w+ ([\w:.@\\-]{1,200})(?:…| - |\.{3}|\.?$)/gm;
+const UNIT_STARTED = /^\[  OK  \] Started ([\w:.@\\-]{1,200}?)(?: - |\.?$)/gm;
+const NETWORK_FILE = /\beth0: Configuring with (\/[\w.@+/-]{1,200}\.network)\b/g;
 /** Steps of a healthy boot, in their order, each with the line that it leaves. */
 const MARKS: readonly (readonly [step: string, line: RegExp])[] = [
   ["the kernel started", /Linux version /],
@@ -71,7 +71,7 @@ export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number
     .map((one) => line(one) ?? "");
   return {
     bytes,
-    kernelVersion: PATTERNS.kernelVersion.exec(plain)?.[1]?.slice(0, 100) ?? null,
+    kernelVersion: PATTERNS.kernelVersion.exec(plain)?.[1] ?? null,
     panic: first(PATTERNS.panic),
     oops: first(PATTERNS.oops),
     mountFailure: first(PATTERNS.mountFailure),

@@ -1,10 +1,11 @@
 /** What is kept of a microVM: bounded, without secrets, readable long after it and its controller are gone. */
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { olderLog } from "../channel/call-log.ts";
 import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
 import type { StageRecord, Verdict } from "../contract/session.ts";
 import type { DataPaths, VmPaths } from "../lib/paths.ts";
+import { readEnd } from "../lib/read-end.ts";
 import { redactText, redactValue } from "../lib/redact.ts";
 import { createTerminalFilter } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
@@ -97,20 +98,6 @@ const jsonFile = (name: string, value: unknown): EvidenceFile => ({
 const logFile = (name: string, text: string): EvidenceFile => {
   const filter = createTerminalFilter({ canColour: true });
   return { name, content: Buffer.from(redactText(filter.push(text)) + filter.end()) };
-};
-
-/** The last `limit` bytes of a file as text, or undefined. */
-const readEnd = async (file: string, limit: number): Promise<string | undefined> => {
-  const handle = await unlessMissing(open(file, "r"), undefined);
-  if (!handle) return undefined;
-  try {
-    const { size } = await handle.stat();
-    const length = Math.min(size, limit);
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-    return buffer.toString("utf8", 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
 };
 
 const readAll = async (...files: string[]): Promise<string | undefined> => {

@@ -10,7 +10,7 @@ import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic, Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
-import { unlessMissing } from "../lib/unless-missing.ts";
+import { readEnd } from "../lib/read-end.ts";
 import { exitIn } from "../vmm/process.ts";
 import { noConsole, readConsoleFacts } from "./console-facts.ts";
 import { askGuest } from "./guest-facts.ts";
@@ -56,17 +56,17 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   };
   const { guestTimeoutMs } = options;
   const { channel } = options;
-  const silence = await whyNotAsked(options);
+  const silence = await whyNotAsked(options).catch(messageOf);
   if (silence !== undefined) missing.push(`the guest's own view: ${silence}`);
   const guest =
     channel && silence === undefined
       ? learn("the guest's own view", () => askGuest({ channel, timeoutMs: guestTimeoutMs }), guestTimeoutMs)
       : Promise.resolve(undefined);
-  const addressHolder = guest.then((facts) =>
-    learn("holder of the guest's address", () => holderOfAny(facts, options.nic, options.holderOf)),
+  const takenAddress = guest.then(
+    (facts) => facts && learn("leases of the guest's addresses", () => takenBy(facts, options.nic, options.holderOf)),
   );
   const [host, console_, guestFacts] = await Promise.all([
-    hostFacts(options, learn, addressHolder),
+    hostFacts(options, learn, takenAddress),
     learn("console", () => readConsoleFacts(options.consoleFile)),
     guest,
   ]);
@@ -128,10 +128,10 @@ const hostFacts = async (
     learn("VMM log", () => readLog(options.vmmLog)),
     learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
   ]);
-  const [isLeased, addressHolder, memory, disk, reach, log = "", machine] = rest;
+  const [isLeased, takenAddress, memory, disk, reach, log = "", machine] = rest;
   return {
     vmm: {
-      isAlive: vmm?.isAlive ?? false,
+      ...(vmm ? { isAlive: vmm.isAlive } : {}),
       isStopped: vmm?.isStopped ?? false,
       pid: process?.pid ?? null,
       ...(machine === undefined ? {} : { machine }),
@@ -145,7 +145,7 @@ const hostFacts = async (
     ...(foreignDrops === undefined ? {} : { foreignDrops }),
     ...(isForwarding === undefined ? {} : { isForwarding }),
     ...(isLeased === undefined ? {} : { isLeased }),
-    ...(addressHolder === undefined ? {} : { addressHolder }),
+    ...(takenAddress === undefined ? {} : { takenAddress }),
     ...(memory === undefined ? {} : { memAvailableMib: memory }),
     load: { average: loadavg()[0] ?? 0, processors: availableParallelism() },
     ...(disk === undefined ? {} : { diskFreeMib: disk }),
@@ -153,16 +153,11 @@ const hostFacts = async (
   };
 };
 
-/** Another microVM whose address this guest has given itself. */
-const holderOfAny = async (
-  guest: GuestFacts | undefined,
-  nic: GuestNic,
-  holderOf: FactOptions["holderOf"],
-): Promise<string | null> => {
-  for (const { address, link } of guest?.addresses ?? []) {
+/** Address of another microVM that this guest has given itself. */
+const takenBy = async (guest: GuestFacts, nic: GuestNic, holderOf: FactOptions["holderOf"]): Promise<string | null> => {
+  for (const { address, link } of guest.addresses) {
     if (link === "lo" || address === nic.address || address.includes(":")) continue;
-    const holder = await holderOf(address);
-    if (holder !== undefined) return holder;
+    if ((await holderOf(address)) !== undefined) return address;
   }
   return null;
 };
@@ -180,7 +175,10 @@ const refuseUnseen = (tables: string[]): void => {
   if (tables.length > 0) throw new Error(`they can't be seen here; it has the tables ${tables.join(", ")}`);
 };
 
-const readLog = async (file: string): Promise<string> => plainText(await unlessMissing(readFile(file, "utf8"), ""));
+/** The VMM's own words are few, but nothing keeps it from more. */
+const LOG_BYTES = 64 * 1024;
+
+const readLog = async (file: string): Promise<string> => plainText((await readEnd(file, LOG_BYTES)) ?? "");
 
 const tailOf = (log: string): string[] =>
   log

@@ -28,7 +28,9 @@ export const askGuest = async ({ channel, timeoutMs }: GuestOptions): Promise<Gu
   const machine = await call("facts", {});
   const [units] = await Promise.allSettled([call("units", {})]);
   const [journal] = await Promise.allSettled([
-    call("journal", { lines: JOURNAL_LINES, units: units.status === "fulfilled" ? unitsThatMatter(units.value) : [] }),
+    units.status === "fulfilled"
+      ? call("journal", { lines: JOURNAL_LINES, units: unitsThatMatter(units.value) })
+      : Promise.reject(new Error("not asked: the guest was too slow already")),
   ]);
   return {
     ...tidy(machine),

@@ -1,5 +1,6 @@
 /** What was looked at and found in order, in words: the proof of a healthy guest, and what an unknown cause is not. */
 import type { Facts } from "../contract/diagnosis.ts";
+import { MIN_DISK_FREE_MIB } from "./rules/boot.ts";
 import { guestAddresses, isReachable, nicOf } from "./rules/lines.ts";
 
 /** Each look gives its sentence when that part is in order, else nothing; a part that could not be learned is not. */
@@ -8,7 +9,7 @@ export const foundInOrder = (facts: Facts): string[] =>
 
 /** Everything that a person at the screen needs. */
 export const isHealthy = (facts: Facts): boolean =>
-  facts.host.vmm.isAlive &&
+  facts.host.vmm.isAlive === true &&
   facts.guest?.browser === "painted" &&
   isReachable(facts) &&
   facts.host.reach?.rfb === "ok" &&
@@ -25,7 +26,7 @@ const LOOKS: Look[] = [
     !host.vmm.isStopped &&
     `the VMM runs as process ${host.vmm.pid}${host.vmm.machine === "running" ? ", and its machine runs by its own word" : ""}`,
   ({ host }) =>
-    host.diskFreeMib !== undefined &&
+    (host.diskFreeMib ?? 0) >= MIN_DISK_FREE_MIB &&
     host.memAvailableMib !== undefined &&
     `the host has ${host.diskFreeMib} MiB of disk free and ${host.memAvailableMib} MiB of memory available`,
   ({ console }) =>
@@ -49,7 +50,7 @@ const LOOKS: Look[] = [
     `the host knows ${expected.address} as ${expected.mac} (${host.neighbour.state})`,
   ({ host }) => host.firewall?.isAdmitted && "the firewall lets this guest pass",
   ({ host }) => host.foreignDrops?.length === 0 && "no other firewall rule is certain to drop its packets",
-  ({ host, expected }) => host.isLeased && host.addressHolder === null && `${expected.address} is leased to it alone`,
+  ({ host, expected }) => host.isLeased && host.takenAddress === null && `${expected.address} is leased to it alone`,
   ({ guest }) =>
     guest && `the agent answers on the channel; the guest has been up for ${Math.round(guest.uptimeSec)} s`,
   (facts) => {

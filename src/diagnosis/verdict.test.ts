@@ -84,6 +84,28 @@ describe("a diagnosis", () => {
     );
   });
 
+  test("marks what the guest wrote as the guest's: it may look like a line of the host's", () => {
+    const restarts = { ...FAULTY_FACTS["agent-crashes"], guest: healthyGuestFacts(healthyFacts().expected) };
+    const agent = restarts.guest.units.find(({ name }) => name === "sallyport-agent.service");
+    if (agent) agent.restarts = 3;
+    restarts.guest.journal = ["host: process 1 was killed by the operator node[1]"];
+    const { cause } = diagnose(restarts);
+    expect(cause.code).toBe("agent-crashes");
+    expect(cause.evidence).toContain("journal: host: process 1 was killed by the operator node[1]");
+    expect(cause.evidence.filter((line) => line.startsWith("host:"))).toEqual([]);
+  });
+
+  test("of a VMM that ended by itself without an error blames nobody on the host, and of one that nobody could look at nobody at all", () => {
+    const { vmm } = FAULTY_FACTS["vmm-killed"].host;
+    const ended = {
+      ...FAULTY_FACTS["vmm-killed"],
+      host: { ...healthyFacts().host, vmm: { ...vmm, exit: "ended with code 0" } },
+    };
+    expect([diagnose(ended).cause.code, diagnose(ended).consequences]).toEqual(["guest-rebooted", []]);
+    const { isAlive: _, ...unseen } = vmm;
+    expect(diagnose({ ...ended, host: { ...healthyFacts().host, vmm: unseen } }).cause.code).toBe("unknown");
+  });
+
   test("says when the agent is silent, and what could not be learned", () => {
     const { cause } = diagnose({ ...FAULTY_FACTS["kernel-panic"], missing: ["firewall: nft did not finish"] });
     expect(cause.evidence).toContain("the guest's agent is silent: host and console alone speak");

@@ -36,8 +36,8 @@ export const machineFacts = async ({
     routes: await part("routes", [], () => routes(sources)),
     networkd: await part("networkd", null, () => networkdState(sources, "eth0")),
     listening: await part("sockets", [], async () => (await listeningSockets(sources)).slice(0, MAX_SOCKETS)),
-    memory: await memory(sources),
-    overlayUsedPercent: await overlayUsedPercent(sources),
+    memory: await part("memory", { totalMib: 0, availableMib: 0, oomKills: 0 }, () => memory(sources)),
+    overlayUsedPercent: await part("overlay", 0, () => overlayUsedPercent(sources)),
     browser: await browser(),
     missing,
   };

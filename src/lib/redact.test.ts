@@ -35,3 +35,26 @@ test("every string of a value, at any depth", () => {
     b: { c: "ok" },
   });
 });
+
+test.each([
+  "a.",
+  "a-",
+  "a+",
+  "eyJ-",
+  "eyJaaaaaaaa-",
+  "a://",
+  "a://a@",
+  "?",
+  "?a",
+  "Bearer ",
+  "password=",
+  "password ",
+  "sally_a",
+  ":",
+])("a MiB of %s is read in time", (unit) => {
+  const text = unit.repeat(Math.ceil(2 ** 20 / unit.length));
+  const startedAt = performance.now();
+  redactText(text);
+  // Quadratic, it takes many minutes; this is no measure of how fast it is.
+  expect(performance.now() - startedAt).toBeLessThan(10_000);
+});

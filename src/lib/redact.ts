@@ -4,7 +4,10 @@
  * knows can write it in any other form.
  */
 export const redactText = (text: string): string =>
-  PATTERNS.reduce((shown, [pattern, replacement]) => shown.replace(pattern, replacement), text);
+  PATTERNS.reduce(
+    (shown, [pattern, by]) => (typeof by === "string" ? shown.replace(pattern, by) : shown.replace(pattern, by)),
+    text,
+  );
 
 /** The same for every string in a JSON value; keys stay. */
 export const redactValue = (value: unknown): unknown => {
@@ -14,19 +17,28 @@ export const redactValue = (value: unknown): unknown => {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, redactValue(inner)]));
 };
 
-const PATTERNS: [RegExp, string][] = [
+/** Each is tried at few places and takes what it began to read at once: a guest chooses the text, and must not make the host go back. */
+const PATTERNS: [RegExp, string | ((match: string) => string)][] = [
   // What follows the mark of a cut console may be the second half of anything.
-  [/(\[sallyport: at least \d+ bytes cut out here\]\r?\n)\S+/g, "$1[cut]"],
-  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>@]+@/gi, "$1[cut]@"],
-  [/\b([a-z][a-z0-9+.-]*:\/\/[^\s?#"'<>]*)[?#][^\s"'<>]*/gi, "$1?[cut]"],
+  [/(\[sallyport: at least \d{1,15} bytes cut out here\]\r?\n)\S+/g, "$1[cut]"],
+  [/:\/\/[^\s"'<>]+/g, (rest) => withoutSecrets(rest)],
   // A request's target without its host.
   [/\?[^\s"'<>?=]+=[^\s"'<>]*/g, "?[cut]"],
   [
-    /\b(access_token|id_token|refresh_token|client_secret|code_verifier|password)(["']?\s*[=:]\s*["']?)[^\s"'&;,]+/gi,
+    /\b(access_token|id_token|refresh_token|client_secret|code_verifier|password)(["']?[ \t]{0,8}[=:][ \t]{0,8}["']?)[^\s"'&;,]+/gi,
     "$1$2[cut]",
   ],
-  [/\b(Bearer|Basic)\s+[\w+/=.~-]{8,}/gi, "$1 [cut]"],
+  [/\b(Bearer|Basic)[ \t]{1,8}[\w+/=.~-]{8,}/gi, "$1 [cut]"],
   // JSON Web Tokens, and our own API keys.
-  [/\beyJ[\w-]{8,}\.[\w-]+(\.[\w-]*)*/g, "[cut]"],
+  [/\beyJ[\w-]{8,}(?:\.[\w-]*)*/g, (token) => (token.includes(".") ? "[cut]" : token)],
   [/\bsally_[\w-]{16,}/g, "[cut]"],
 ];
+
+/** The rest of a URL behind its scheme, without who signs in and without query and fragment. */
+const withoutSecrets = (rest: string): string => {
+  const end = rest.search(/[?#]/);
+  const shown = end < 0 ? rest : `${rest.slice(0, end)}?[cut]`;
+  const [authority = ""] = /^:\/\/[^/?]*/.exec(shown) ?? [];
+  const at = authority.lastIndexOf("@");
+  return at < 0 ? shown : `://[cut]${shown.slice(at)}`;
+};

@@ -99,8 +99,8 @@ export const createTerminalFilter = ({ canColour }: { canColour: boolean }): Ter
   };
 };
 
-/** Control characters but tab (line ends are handled before), and what turns the direction of writing. */
-const INVISIBLE = /(?!\t)[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+/** Control characters but tab (line ends are handled before), what is not seen or turns the direction of writing, other line ends. */
+const INVISIBLE = /(?!\t)[\p{Cc}\p{Cf}\u2028\u2029]/u;
 
 /** Colour, weight, underline, inverse. Not blinking, and not what hides text. */
 const isColour = (parameters: string): boolean => {

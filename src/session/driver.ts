@@ -235,7 +235,10 @@ export class SessionDriver {
   /** What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. */
   async #destroy(): Promise<void> {
     if (this.#session.receipt) return;
-    if (this.#ending?.state === "completing") await keepRecord(this.#body(), null, undefined);
+    if (this.#ending?.state === "completing") {
+      const ending = { state: "destroyed", outcome: this.#ending.outcome ?? null } as const;
+      await keepRecord(this.#body(), { verdict: null, examination: undefined, ending });
+    }
     await this.#recordEnding().catch((error: unknown) =>
       this.#logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
     );

@@ -16,6 +16,8 @@ export interface Observed {
   verdict: Verdict | null;
   /** Undefined when nobody looked: the session ends well. */
   examination: Examination | undefined;
+  /** How the session ends, before its record says so; absent while it lives. */
+  ending?: Pick<Session, "state" | "outcome">;
 }
 
 type EvidenceDeps = Pick<MicrovmDeps, "config" | "paths" | "vmm">;
@@ -46,7 +48,8 @@ const inputOf = async (
   about: {
     sessionId: session.id,
     provider: session.provider,
-    state: session.state,
+    state: observed.ending?.state ?? session.state,
+    outcome: observed.ending?.outcome ?? session.outcome,
     createdAt: session.createdAt,
     expiresAt: session.expiresAt,
     openedHost: session.openedHost,

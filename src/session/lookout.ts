@@ -30,38 +30,41 @@ const LAST_LOOK_MS = 8_000;
 
 export const createLookout = ({ look, onWarning, logger }: LookoutOptions): Lookout => {
   /** The slowness that is being looked into; undefined while all is fine. What another one's look sees does not count. */
-  let slowness: { isLooking: boolean; nextLookAt: number } | undefined;
+  let slowness: symbol | undefined;
+  let isLooking = false;
+  let nextLookAt = 0;
   let current: Warning | null = null;
 
   const say = (warning: Warning | null): void => {
     if (warning?.code === current?.code) return;
     current = warning;
-    if (warning) logger.warn({ warning: warning.code, evidence: warning.evidence }, warning.sentence);
+    if (warning) logger.warn({ warning: warning.code }, warning.sentence);
     onWarning(warning);
   };
 
-  const lookInto = async (mine: NonNullable<typeof slowness>): Promise<void> => {
-    mine.isLooking = true;
+  const lookInto = async (mine: symbol): Promise<void> => {
+    isLooking = true;
     try {
       const found = await look();
       if (slowness === mine) say(warningOf(found));
     } catch (error) {
       logger.error({ error: messageOf(error) }, "the microVM could not be examined");
     } finally {
-      mine.isLooking = false;
-      mine.nextLookAt = performance.now() + INTERVAL_MS;
+      isLooking = false;
+      nextLookAt = slowness === mine ? performance.now() + INTERVAL_MS : 0;
     }
   };
 
   return {
     slow: (deadline) => {
-      slowness ??= { isLooking: false, nextLookAt: 0 };
+      slowness ??= Symbol("slowness");
       const now = performance.now();
-      if (slowness.isLooking || now < slowness.nextLookAt || deadline - now < LAST_LOOK_MS) return;
+      if (isLooking || now < nextLookAt || deadline - now < LAST_LOOK_MS) return;
       void lookInto(slowness);
     },
     fine: () => {
       slowness = undefined;
+      nextLookAt = 0;
       say(null);
     },
   };

@@ -5,7 +5,7 @@ import { explain, type Examination } from "../diagnosis/diagnosis.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { SessionFailure, unexpected } from "./boot.ts";
-import { keepEvidenceOf } from "./evidence.ts";
+import { keepEvidenceOf, type Observed } from "./evidence.ts";
 import { examineMicrovm } from "./examine.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 import type { Session } from "./session.ts";
@@ -26,18 +26,14 @@ export const failureVerdict = async (error: unknown, body: Body): Promise<Verdic
   // An error that nobody foresaw is a bug of ours, whatever else may be wrong.
   const isSymptom = error instanceof SessionFailure ? error.isSymptom : error instanceof AppError;
   const verdict = isSymptom && examination ? explain(seen, examination.diagnosis) : seen;
-  await keepRecord(body, verdict, examination);
+  await keepRecord(body, { verdict, examination, ending: { state: "failed", outcome: "failed" } });
   return verdict;
 };
 
-/** Keeps the evidence; `examination` is undefined when nobody looked. */
-export const keepRecord = async (
-  { deps, session, vm, logger }: Body,
-  verdict: Verdict | null,
-  examination: Examination | undefined,
-): Promise<void> => {
+/** Keeps the evidence. */
+export const keepRecord = async ({ deps, session, vm, logger }: Body, observed: Observed): Promise<void> => {
   try {
-    await keepEvidenceOf(deps, session, vm, { verdict, examination });
+    await keepEvidenceOf(deps, session, vm, observed);
   } catch (error) {
     logger.error({ error: messageOf(error) }, "evidence could not be kept");
   }

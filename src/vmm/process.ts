@@ -1,11 +1,14 @@
 /** VMM processes of any kind: start one detached, end one for certain, find all that are ours. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFile, constants, open, readFile } from "node:fs/promises";
+import { appendFile, constants, open } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import { findProcesses, identify, isAlive } from "../lib/process.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
+import { readEnd } from "../lib/read-end.ts";
+import { redactText } from "../lib/redact.ts";
+import { oneLine } from "../lib/terminal.ts";
 import { poll } from "../lib/wait.ts";
 
 /** The marker on a VMM's command line, as the value of its own option for a name. */
@@ -118,8 +121,9 @@ export const exitIn = (log: string): string | null =>
     ?.slice(EXIT_MARK.length) ?? null;
 
 const vmmDied = async (how: string, logFile: string): Promise<AppError> => {
-  const tail = (await readFile(logFile, "utf8")).trim().slice(-2_000);
+  const tail = oneLine(redactText((await readEnd(logFile, 2_000)) ?? "")).trim();
   return new AppError("internal", "vmm-died", `The VMM ${how}: ${tail || "it left no message"}`, {
-    hint: `Its log: ${logFile}`,
+    hint: "Its log is in the session's evidence (vmm.log); on the host look with: sallyport doctor.",
+    context: { logFile },
   });
 };

@@ -372,7 +372,7 @@ describe("failures", () => {
     const { view, console: text } = await failure({
       behaviour: () => ({ endsAfterMs: 4000, console: "the last words\n" }),
     });
-    expect(view).toMatchObject({ state: "failed", verdict: { code: "vmm-killed" } });
+    expect(view).toMatchObject({ state: "failed", verdict: { code: "guest-rebooted" } });
     expect(view?.verdict?.evidence).toContain("console: the last words");
     expect(text).toBe("the last words\n");
   });

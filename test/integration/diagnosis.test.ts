@@ -93,7 +93,7 @@ test("what keeps a guest from going on is named while its deadline still runs, a
 test("a controller that starts again while the network cannot be set up lets a guest that lives go on", async () => {
   const sessionId = await start({});
   await until(sessionId, "ready");
-  const { attach } = controller.network;
+  const attach = controller.network.attach.bind(controller.network);
   controller.network.attach = () => Promise.reject(new AppError("timeout", "command-timeout", "nft did not finish."));
   controller = await controller.restart();
   await poll(async () => /network could not be set up again yet/.test(controller.log()) || undefined, {

@@ -1,7 +1,7 @@
 /** Causes below everything else: disk, VMM, kernel, root file system, memory, the agent itself. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import type { Rule } from "../rules.ts";
-import { consoleTail } from "./lines.ts";
+import { consoleTail, journalLines } from "./lines.ts";
 
 /** A microVM needs less, but a database, a console and evidence have to be written. */
 export const MIN_DISK_FREE_MIB = 16;
@@ -32,7 +32,7 @@ export const BOOT_RULES: readonly Rule[] = [
   {
     code: "root-file-system-damaged",
     recognisedBy: "the console shows a root file system that cannot be mounted, or a kernel that finds no init on it",
-    when: ({ console }) => console.mountFailure !== null || /\binit\b|root fs/i.test(console.panic ?? ""),
+    when: ({ console }) => isRootDamaged(console),
     sentence: () => "The guest's kernel cannot use its root file system: the image is damaged or not complete.",
     evidence: ({ console }) =>
       [console.mountFailure, console.panic].flatMap((line) => (line === null ? [] : [`console: ${line}`])),
@@ -41,7 +41,7 @@ export const BOOT_RULES: readonly Rule[] = [
   {
     code: "kernel-panic",
     recognisedBy: "the console shows a kernel panic for any other reason",
-    when: ({ console }) => console.panic !== null,
+    when: ({ console }) => console.panic !== null && !isRootDamaged(console),
     sentence: () => "The guest's kernel panicked and stopped.",
     evidence: ({ console }) => [
       `console: ${console.panic ?? ""}`,
@@ -60,16 +60,23 @@ export const BOOT_RULES: readonly Rule[] = [
   },
   {
     code: "guest-rebooted",
-    recognisedBy: "the VMM's process is gone, and the guest's kernel said that it restarts or powers off",
-    when: ({ host, console }) => isGone({ host }) && console.shutdown !== null,
+    recognisedBy:
+      "the VMM's process is gone, and the guest's kernel said that it restarts or powers off, or the VMM ended by itself without an error",
+    when: ({ host, console }) => isGone({ host }) && console.panic === null && hasShutDown({ host, console }),
     sentence: () => "The guest shut itself down or restarted, which ends a microVM.",
-    evidence: (facts) => [`console: ${facts.console.shutdown ?? ""}`, ...consoleTail(facts)],
+    evidence: (facts) => [
+      facts.console.shutdown === null
+        ? `host: process ${facts.host.vmm.pid} ${facts.host.vmm.exit}`
+        : `console: ${facts.console.shutdown}`,
+      ...consoleTail(facts),
+    ],
     hint: "Look on the console for what asked for it; a guest of Sallyport never does by itself. Start a new sign-in.",
   },
   {
     code: "vmm-killed",
-    recognisedBy: "the VMM's process is gone, and the console shows neither a panic nor a shutdown",
-    when: ({ host }) => isGone({ host }),
+    recognisedBy:
+      "the VMM's process is gone by a signal or an error, or nobody knows how, and the console shows neither a panic nor a shutdown",
+    when: ({ host, console }) => isGone({ host }) && console.panic === null && !hasShutDown({ host, console }),
     sentence: ({ host }) =>
       `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it ${host.vmm.exit ?? "was killed or crashed"}.`,
     evidence: (facts) => [
@@ -87,7 +94,8 @@ export const BOOT_RULES: readonly Rule[] = [
     code: "vmm-stopped",
     recognisedBy: "the VMM's process was stopped by a signal, or says itself that its machine does not run",
     when: ({ host }) =>
-      host.vmm.isAlive && (host.vmm.isStopped || (host.vmm.machine !== undefined && host.vmm.machine !== "running")),
+      host.vmm.isAlive === true &&
+      (host.vmm.isStopped || (host.vmm.machine !== undefined && host.vmm.machine !== "running")),
     sentence: ({ host }) =>
       host.vmm.isStopped
         ? `The virtual machine's process ${host.vmm.pid} is stopped (SIGSTOP, a debugger): its guest stands still.`
@@ -103,7 +111,7 @@ export const BOOT_RULES: readonly Rule[] = [
   {
     code: "kernel-silent",
     recognisedBy: "the VMM runs, its deadline has passed, and not one byte is on the console",
-    when: ({ host, console, isOverdue }) => isOverdue && host.vmm.isAlive && console.bytes === 0,
+    when: ({ host, console, isOverdue }) => isOverdue && host.vmm.isAlive === true && console.bytes === 0,
     sentence: () =>
       "The virtual machine runs, but its kernel never wrote a byte: it hangs before or in its first steps.",
     evidence: ({ host }) => [
@@ -125,11 +133,18 @@ export const BOOT_RULES: readonly Rule[] = [
     sentence: () => "The guest's agent crashes at its start, again and again, so nobody answers on the channel.",
     evidence: (facts) => [
       `console: ${AGENT} was started ${facts.console.unitStarts[AGENT] ?? 0} times, and died ${facts.console.agentDeaths} times`,
-      ...(facts.guest?.journal ?? []).filter((line) => line.includes("node[")).slice(-5),
+      ...journalLines(facts, ["node["]),
       ...consoleTail(facts),
     ],
     hint: "Its last words are on the console; build the image again with this version: sallyport image build.",
   },
 ];
 
-const isGone = ({ host }: Pick<Facts, "host">): boolean => host.vmm.pid !== null && !host.vmm.isAlive;
+const isRootDamaged = ({ mountFailure, panic }: Facts["console"]): boolean =>
+  mountFailure !== null || /\binit\b|root fs/i.test(panic ?? "");
+
+const isGone = ({ host }: Pick<Facts, "host">): boolean => host.vmm.pid !== null && host.vmm.isAlive === false;
+
+/** With `-no-reboot` QEMU ends without an error when its guest restarts or powers off, whether it said so or not. */
+const hasShutDown = ({ host, console }: Pick<Facts, "host" | "console">): boolean =>
+  console.shutdown !== null || host.vmm.exit === "ended with code 0";

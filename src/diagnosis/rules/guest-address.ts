@@ -1,20 +1,20 @@
 /** Causes in the address that the guest has, once something has given it one. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import type { Rule } from "../rules.ts";
-import { addressLines, guestAddresses, ipParameter, networkdLines } from "./lines.ts";
+import { addressLines, guestAddresses, ipParameter, isLearned, networkdLines } from "./lines.ts";
 
 export const GUEST_ADDRESS_RULES: readonly Rule[] = [
   {
     code: "address-taken",
     recognisedBy: "the guest has an address that is leased to another microVM",
-    when: ({ host }) => typeof host.addressHolder === "string",
+    when: ({ host }) => typeof host.takenAddress === "string",
     sentence: (facts) =>
-      `The guest has given itself ${guestAddresses(facts)[0]?.address}, which belongs to the microVM ${facts.host.addressHolder}; its own is ${facts.expected.address}.`,
+      `The guest has given itself ${facts.host.takenAddress}, which is another microVM's; its own is ${facts.expected.address}.`,
     evidence: (facts) => [
       ...addressLines(facts),
-      `host: that address is leased to ${facts.host.addressHolder}`,
+      `host: ${facts.host.takenAddress} is leased to another microVM`,
       `guest: kernel parameter ${ipParameter(facts)?.text ?? "ip= is not there"}`,
-      `host: ${facts.host.firewall?.counters.spoofed ?? 0} packets dropped as not a guest's own`,
+      `host: ${facts.host.firewall?.counters.spoofed ?? 0} packets of all guests together dropped as not their own`,
     ],
     hint: "Two guests were given one address, or one took it: the firewall has kept it from the other. Start a new sign-in, and look at what sets the address in the image.",
   },
@@ -24,7 +24,7 @@ export const GUEST_ADDRESS_RULES: readonly Rule[] = [
     when: (facts) =>
       guestAddresses(facts).length > 0 &&
       !guestAddresses(facts).some(({ address }) => address === facts.expected.address) &&
-      facts.host.addressHolder === null,
+      facts.host.takenAddress === null,
     sentence: (facts) =>
       `The guest has ${guestAddresses(facts)[0]?.address} instead of ${facts.expected.address}: the firewall drops all it sends.`,
     evidence: (facts) => [
@@ -39,7 +39,7 @@ export const GUEST_ADDRESS_RULES: readonly Rule[] = [
     recognisedBy: "the guest has its address, and its default route is missing or leads to another gateway",
     when: (facts) =>
       guestAddresses(facts).some(({ address }) => address === facts.expected.address) &&
-      isRoutesKnown(facts) &&
+      isLearned(facts, "routes") &&
       defaultGateway(facts) !== facts.expected.gateway,
     sentence: (facts) =>
       `The guest's default route leads to ${defaultGateway(facts) ?? "nowhere"} instead of ${facts.expected.gateway}: it reaches the host, but not the internet.`,
@@ -53,10 +53,6 @@ export const GUEST_ADDRESS_RULES: readonly Rule[] = [
     isMinor: true,
   },
 ];
-
-/** A guest without any route was asked in vain, or has none: only `missing` tells. */
-const isRoutesKnown = ({ guest }: Facts): boolean =>
-  !!guest && !guest.missing.some((line) => line.startsWith("routes"));
 
 const defaultGateway = ({ guest }: Facts): string | undefined =>
   guest?.routes.find(({ destination }) => destination === "default")?.gateway;

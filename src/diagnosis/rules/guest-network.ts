@@ -7,6 +7,7 @@ import {
   journalLines,
   networkdLines,
   nicOf,
+  someOf,
   unitLine,
   unitLines,
   unitOf,
@@ -185,4 +186,4 @@ const notEnabled = ({ guest }: Facts): Unit[] =>
       (isImages(unit) || (unit.name === GENERATOR && !guest?.networkd?.networkFile.startsWith(GENERATED))),
   );
 
-const names = (units: Unit[]): string => units.map(({ name }) => name).join(", ");
+const names = (units: Unit[]): string => someOf(units.map(({ name }) => name));

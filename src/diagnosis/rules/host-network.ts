@@ -90,7 +90,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
       `The host's firewall drops everything from this guest: ${expected.address} with ${expected.mac} is not in the set of guests.`,
     evidence: (facts) => [
       "host: the pair of address and MAC is not in the table's set `guests`",
-      `host: ${facts.host.firewall?.counters.spoofed ?? 0} packets dropped as not a guest's own`,
+      `host: ${facts.host.firewall?.counters.spoofed ?? 0} packets of all guests together dropped as not their own`,
       reachLine(facts),
     ],
     hint: `Somebody changed the table. ${MENDED}`,
@@ -149,7 +149,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
 ];
 
 /** Before a microVM runs, nothing of its network has to be there. */
-const isRunning = ({ host }: Facts): boolean => host.vmm.isAlive;
+const isRunning = ({ host }: Facts): boolean => host.vmm.isAlive === true;
 
 const tapLine = ({ host, expected }: Facts): string =>
   host.tap

@@ -68,8 +68,19 @@ export const ipParameter = ({ guest }: Facts): { text: string; device: string; a
   if (text === undefined) return undefined;
   const fields = text.slice("ip=".length).split(":");
   // `ip=dhcp` and the like have one field.
-  return { text, device: fields[5] ?? "", autoconf: fields.length === 1 ? (fields[0] ?? "") : (fields[6] ?? "") };
+  const field = (index: number): string => (fields[index] ?? "").replace(/[^\w.-]/g, "?").slice(0, 16);
+  return { text, device: field(5), autoconf: field(fields.length === 1 ? 0 : 6) };
 };
+
+/** A part of the guest's view that is empty was asked in vain, or has nothing: only `missing` tells. */
+export const isLearned = ({ guest }: Facts, part: "routes" | "sockets"): boolean =>
+  !!guest && !guest.missing.some((line) => line.startsWith(part));
+
+const NAMES_TOLD = 5;
+
+/** For a sentence; the rest is in the evidence. */
+export const someOf = (names: string[]): string =>
+  [...names.slice(0, NAMES_TOLD), ...(names.length > NAMES_TOLD ? ["…"] : [])].join(", ");
 
 export const isReachable = ({ host }: Facts): boolean => host.reach?.health === "ok";
 

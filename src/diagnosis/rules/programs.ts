@@ -5,10 +5,12 @@ import {
   bootMark,
   bootMarkLine,
   consoleTail,
+  isLearned,
   isReachable,
   journalLines,
   loadLine,
   reachLine,
+  someOf,
   unitLine,
   unitLines,
   unitOf,
@@ -41,7 +43,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     recognisedBy: `nothing listens on port ${RFB_PORT} in the guest, and its screen's unit failed, restarts or is overdue`,
     when: (facts) => {
       const unit = unitOf(facts, DISPLAY);
-      if (!unit || listening(facts, RFB_PORT).length > 0) return false;
+      if (!unit || !isLearned(facts, "sockets") || listening(facts, RFB_PORT).length > 0) return false;
       return hasTrouble(unit) || (facts.isOverdue && facts.stage === "display");
     },
     sentence: (facts) =>
@@ -55,7 +57,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     when: (facts) => {
       const unit = unitOf(facts, BROWSER);
       if (!unit) return false;
-      return (hasTrouble(unit) && facts.guest?.browser !== "painted") || unit.restarts >= 3;
+      return hasTrouble(unit) && facts.guest?.browser !== "painted";
     },
     sentence: (facts) => `Firefox does not stay alive in the guest: ${wordsFor(unitOf(facts, BROWSER))}.`,
     evidence: (facts) => [
@@ -69,7 +71,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     code: "unit-failed",
     recognisedBy: "any other unit of the guest failed",
     when: (facts) => otherFailures(facts).length > 0,
-    sentence: (facts) => `${otherFailures(facts).join(", ")} failed in the guest.`,
+    sentence: (facts) => `${someOf(otherFailures(facts))} failed in the guest.`,
     evidence: (facts) => [
       ...(facts.guest?.units ?? []).filter(({ name }) => otherFailures(facts).includes(name)).map(unitLine),
       ...journalLines(facts, otherFailures(facts)),
@@ -81,7 +83,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     recognisedBy:
       "the VMM runs, nobody answers on the channel although the agent is overdue or had answered before, and neither host nor console show why",
     when: ({ host, guest, isOverdue, stage }) =>
-      guest === null && host.vmm.isAlive && host.reach !== undefined && (isOverdue || stage === null),
+      guest === null && host.vmm.isAlive === true && host.reach !== undefined && (isOverdue || stage === null),
     sentence: (facts) => {
       if (isReachable(facts)) {
         return "The guest's agent does not answer on the channel, though it does over the network: the guest has too much to do, or the agent hangs.";
@@ -99,9 +101,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     recognisedBy: "a unit that the image brings does not write to the console",
     when: (facts) => silentUnits(facts).length > 0,
     sentence: (facts) =>
-      `${silentUnits(facts)
-        .map(({ name }) => name)
-        .join(", ")} writes to the journal only: when it fails, nobody outside the guest can read why.`,
+      `${someOf(silentUnits(facts).map(({ name }) => name))} writes to the journal only: when it fails, nobody outside the guest can read why.`,
     evidence: (facts) =>
       silentUnits(facts).map(({ name, standardOutput }) => `guest: ${name} has StandardOutput=${standardOutput}`),
     hint: "Add StandardOutput=journal+console and StandardError=journal+console to the unit in the image's recipe.",
