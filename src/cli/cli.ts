@@ -16,6 +16,7 @@ import { addReceipt } from "./commands/receipt.ts";
 import { addShow } from "./commands/show.ts";
 import { addUp } from "./commands/up.ts";
 import { createContext, type CliSurroundings } from "./context.ts";
+import { diskFullOf } from "../lib/disk-full.ts";
 import { exitCodeOf, interrupted, INTERRUPTED, printError } from "./failure.ts";
 
 const COMMANDS = [
@@ -48,8 +49,9 @@ export const runCli = async (argv: string[], surroundings: CliSurroundings): Pro
     // Help and usage errors have printed themselves.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const isInterrupted = surroundings.signal.aborted;
-    printError(isInterrupted ? interrupted() : error, context);
-    return isInterrupted ? INTERRUPTED : exitCodeOf(error);
+    const told = isInterrupted ? interrupted() : (diskFullOf(error) ?? error);
+    printError(told, context);
+    return isInterrupted ? INTERRUPTED : exitCodeOf(told);
   } finally {
     await context.close();
   }

@@ -1,9 +1,10 @@
 /** Whether this machine can run microVMs, how many, and what mends the rest. Changes nothing. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { runCheck } from "./check.ts";
 import type { Check, CheckLine } from "./check.ts";
 import { clock } from "./clock.ts";
 import { firewall, otherFirewalls } from "./firewall.ts";
-import { createHost, type HostOptions } from "./host.ts";
+import { createHost, type Host, type HostOptions } from "./host.ts";
 import { checksums, image } from "./image.ts";
 import { firecracker, kvm, qemu } from "./machine.ts";
 import { names, resolver } from "./names.ts";
@@ -38,7 +39,8 @@ export interface DoctorReport {
   /** No line is a problem. */
   ok: boolean;
   checks: CheckLine[];
-  capacity: Capacity;
+  /** Null: could not be found out in time; the lines of memory and disk say why. */
+  capacity: Capacity | null;
   tookMs: number;
 }
 
@@ -46,11 +48,29 @@ export interface DoctorReport {
 export const examine = async (options: HostOptions): Promise<DoctorReport> => {
   const startedAt = performance.now();
   const host = createHost(options);
-  const checks = (await Promise.all(CHECKS.map((check) => runCheck(check, host)))).flat();
+  const [capacity, ...found] = await Promise.all([
+    capacityInTime(host),
+    ...CHECKS.map((check) => runCheck(check, host)),
+  ]);
+  const checks = found.flat();
   return {
     ok: checks.every(({ result }) => result !== "problem"),
     checks,
-    capacity: await capacityOf(host),
+    capacity,
     tookMs: Math.round(performance.now() - startedAt),
   };
+};
+
+const CAPACITY_MS = 5_000;
+
+/** The same questions as those of `memory` and `disk`, which tell what is the matter with an answer that does not come. */
+const capacityInTime = async (host: Host): Promise<Capacity | null> => {
+  const done = new AbortController();
+  const late = sleep(CAPACITY_MS, null, { signal: done.signal });
+  late.catch(() => {});
+  try {
+    return await Promise.race([capacityOf(host).catch(() => null), late]);
+  } finally {
+    done.abort();
+  }
 };

@@ -2,6 +2,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import type { Problem } from "../contract/api.ts";
+import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, kindOfStatus } from "../lib/errors.ts";
 
 export const installErrorHandler = (app: FastifyInstance): void => {
@@ -54,29 +55,12 @@ const asAppError = (error: FastifyError | AppError): AppError => {
       error.message,
     );
   }
-  if (isDiskFull(error)) {
-    return new AppError(
-      "unavailable",
-      "disk-full",
-      "The host's disk is full: Sallyport cannot write down what it does.",
-      {
-        hint: "Free space in the data directory's file system; running microVMs are not affected.",
-        retryAfterSec: 30,
-        cause: error,
-      },
-    );
-  }
+  const full = diskFullOf(error);
+  if (full) return full;
   return new AppError("internal", "internal-error", "Sallyport failed at this; the controller's log says more.", {
     cause: error,
   });
 };
-
-const SQLITE_FULL = 13;
-/** What a write-ahead log reports when the disk fills in the middle of a write. */
-const SQLITE_IOERR_WRITE = 778;
-
-const isDiskFull = (error: Error & { code?: string; errcode?: number }): boolean =>
-  error.code === "ENOSPC" || [SQLITE_FULL, SQLITE_IOERR_WRITE].includes(error.errcode ?? 0);
 
 /** Path without query: queries never reach a log or a message. */
 const pathOf = (url: string): string => url.split("?")[0] ?? url;

@@ -25,8 +25,10 @@ const textOf = ({ checks, capacity, tookMs }: DoctorReport): string[] => [
   ...checks.flatMap(linesOf),
   "",
   `${tally(checks)}; took ${duration(tookMs)}.`,
-  `Room for ${capacity.microvms} microVMs at once (${capacity.running} running), limited by ${capacity.limitedBy}: ` +
-    `memory ${capacity.byMemory}, addresses ${capacity.byAddresses}, disk ${capacity.byDisk}.`,
+  capacity
+    ? `Room for ${capacity.microvms} microVMs at once (${capacity.running} running), limited by ${capacity.limitedBy}: ` +
+      `memory ${capacity.byMemory}, addresses ${capacity.byAddresses}, disk ${capacity.byDisk}.`
+    : "How many microVMs fit could not be found out: see memory and disk.",
 ];
 
 const linesOf = ({ name, result, text, remedy }: CheckLine): string[] => [

@@ -4,7 +4,9 @@ import type { Rule } from "../rules.ts";
 import {
   addressLines,
   ipParameter,
+  isWithoutNic,
   journalLines,
+  networkDevice,
   networkdLines,
   nicOf,
   someOf,
@@ -18,7 +20,6 @@ const NETWORKD = "systemd-networkd.service";
 const GENERATOR = "systemd-network-generator.service";
 /** Where systemd-network-generator puts what it makes of `ip=`, and where the agent puts a clone's. */
 const GENERATED = "/run/systemd/network/";
-const VIRTIO_NETWORK = 1;
 /** systemd's own exit status for a program that could not be started. */
 const EXIT_EXEC = 203;
 
@@ -26,7 +27,7 @@ export const GUEST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "nic-missing",
     recognisedBy: "the guest sees no network device on its bus",
-    when: (facts) => hasLinks(facts) && !nicOf(facts) && !networkDevice(facts),
+    when: isWithoutNic,
     sentence: () => "The guest has no network card: the VMM was started without one.",
     evidence: (facts) => [
       `guest: links ${linkNames(facts)}`,
@@ -148,8 +149,6 @@ const networkFile = ({ guest, console }: Facts): string | null =>
   (guest ? guest.networkd?.networkFile : console.networkFile) || null;
 
 const hasLinks = ({ guest }: Facts): boolean => (guest?.links.length ?? 0) > 0;
-
-const networkDevice = ({ guest }: Facts) => guest?.virtioDevices.find(({ type }) => type === VIRTIO_NETWORK);
 
 const linkNames = ({ guest }: Facts): string => guest?.links.map(({ name }) => name).join(", ") || "none";
 

@@ -1,7 +1,7 @@
 /** Causes on the host's side of the network: TAP, bridge, firewall, neighbour table. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import type { Rule } from "../rules.ts";
-import { isReachable, reachLine } from "./lines.ts";
+import { isReachable, isWithoutNic, reachLine } from "./lines.ts";
 
 /** `ensure` of network/linux.ts, which the controller calls every minute while a microVM runs. */
 const MENDED =
@@ -66,9 +66,14 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "tap-not-open",
     recognisedBy:
-      "the guest's TAP is up and has no carrier, and the guest does not answer: its VMM has another one open",
+      "the guest's TAP is up and has no carrier, and the guest, which does not answer over it, says on the channel that it has a network card",
     when: (facts) =>
-      isRunning(facts) && !isReachable(facts) && !!facts.host.tap?.isUp && facts.host.tap.hasCarrier === false,
+      isRunning(facts) &&
+      !isReachable(facts) &&
+      !!facts.host.tap?.isUp &&
+      facts.host.tap.hasCarrier === false &&
+      !!facts.guest &&
+      !isWithoutNic(facts),
     sentence: ({ expected }) =>
       `Nobody has the guest's TAP ${expected.tap} open: it was removed and made anew, and its VMM still holds the old one.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],

@@ -48,6 +48,16 @@ export const journalLines = ({ guest }: Facts, words: string[], count = 5): stri
 export const nicOf = ({ guest, expected }: Facts): GuestFacts["links"][number] | undefined =>
   guest?.links.find((link) => link.mac.toLowerCase() === expected.mac.toLowerCase());
 
+const VIRTIO_NETWORK = 1;
+
+/** What hangs on the guest's bus as a network card, whether a driver has taken it or not. */
+export const networkDevice = ({ guest }: Facts): GuestFacts["virtioDevices"][number] | undefined =>
+  guest?.virtioDevices.find(({ type }) => type === VIRTIO_NETWORK);
+
+/** By the guest's own word. */
+export const isWithoutNic = (facts: Facts): boolean =>
+  (facts.guest?.links.length ?? 0) > 0 && !nicOf(facts) && !networkDevice(facts);
+
 /** IPv4 addresses of everything but loopback and link-local. */
 export const guestAddresses = ({ guest }: Facts): GuestFacts["addresses"] =>
   (guest?.addresses ?? []).filter(

@@ -1,0 +1,21 @@
+import { AppError } from "./errors.ts";
+
+const SQLITE_FULL = 13;
+/** What a write-ahead log reports when the disk fills in the middle of a write. */
+const SQLITE_IOERR_WRITE = 778;
+
+/** Of an error that says that the disk is full, from a file or the database: the same for people. Undefined for any other. */
+export const diskFullOf = (error: unknown): AppError | undefined => {
+  const { code, errcode = 0 } = error instanceof Error ? (error as { code?: unknown; errcode?: number }) : {};
+  if (code !== "ENOSPC" && ![SQLITE_FULL, SQLITE_IOERR_WRITE].includes(errcode)) return undefined;
+  return new AppError(
+    "unavailable",
+    "disk-full",
+    "The host's disk is full: Sallyport cannot write down what it does.",
+    {
+      hint: "Free space in the data directory's file system; running microVMs are not affected.",
+      retryAfterSec: 30,
+      cause: error,
+    },
+  );
+};
