@@ -54,8 +54,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       return undefined;
     }
   };
-  const { guestTimeoutMs } = options;
-  const { channel } = options;
+  const { channel, guestTimeoutMs } = options;
   const silence = await whyNotAsked(options).catch(messageOf);
   if (silence !== undefined) missing.push(`the guest's own view: ${silence}`);
   const guest =
@@ -101,7 +100,7 @@ type Learn = <T>(name: string, ask: () => Promise<T>, timeoutMs?: number) => Pro
 const hostFacts = async (
   options: FactOptions,
   learn: Learn,
-  holder: Promise<string | null | undefined>,
+  taken: Promise<string | null | undefined>,
 ): Promise<HostFacts> => {
   const { nic, process, probes, holderOf, vmId } = options;
   const view = options.network.view(nic);
@@ -118,7 +117,7 @@ const hostFacts = async (
     learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
     learn("forwarding", view.isForwarding),
     learn("lease", async () => (await holderOf(nic.address)) === vmId),
-    holder,
+    taken,
     learn("memory", memAvailableMib),
     learn("disk", () => diskFreeMib(options.dataDir)),
     learn("way to the guest", async () => {

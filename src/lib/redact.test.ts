@@ -10,6 +10,8 @@ test.each([
   ["https://a/?x=\u001b[31mTOPSECRET", "https://a/?[cut]"],
   ['{"access_token": "TOPSECRET", "x": 1}', '{"access_token": "[cut]", "x": 1}'],
   ["client_secret=TOPSECRET&y=2", "client_secret=[cut]&y=2"],
+  ['"id_token" :\n            "TOPSECRET"', '"id_token" :\n            "[cut]"'],
+  ["authorization: Bearer\n          TOPSECRET", "authorization: Bearer [cut]"],
   ["authorization: Bearer TOPSECRET.x", "authorization: Bearer [cut]"],
   ["got eyJhbGciOiJub25lIn0.eyJzdWIiOiJUT1BTRUNSRVQifQ.abc here", "got [cut] here"],
   [

@@ -25,10 +25,10 @@ const PATTERNS: [RegExp, string | ((match: string) => string)][] = [
   // A request's target without its host.
   [/\?[^\s"'<>?=]+=[^\s"'<>]*/g, "?[cut]"],
   [
-    /\b(access_token|id_token|refresh_token|client_secret|code_verifier|password)(["']?[ \t]{0,8}[=:][ \t]{0,8}["']?)[^\s"'&;,]+/gi,
+    /\b(access_token|id_token|refresh_token|client_secret|code_verifier|password)(["']?\s{0,64}[=:]\s{0,64}["']?)[^\s"'&;,]+/gi,
     "$1$2[cut]",
   ],
-  [/\b(Bearer|Basic)[ \t]{1,8}[\w+/=.~-]{8,}/gi, "$1 [cut]"],
+  [/\b(Bearer|Basic)\s{1,64}[\w+/=.~-]{8,}/gi, "$1 [cut]"],
   // JSON Web Tokens, and our own API keys.
   [/\beyJ[\w-]{8,}(?:\.[\w-]*)*/g, (token) => (token.includes(".") ? "[cut]" : token)],
   [/\bsally_[\w-]{16,}/g, "[cut]"],
