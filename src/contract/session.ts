@@ -98,7 +98,7 @@ export const receiptBody = z.object({
 });
 export type ReceiptBody = z.infer<typeof receiptBody>;
 
-/** Ed25519 over the canonical JSON (keys sorted, no white space) of `body`. */
+/** Ed25519 over the canonical JSON (RFC 8785) of `body`. */
 export const receipt = z.object({
   body: receiptBody,
   /** SPKI, PEM. */

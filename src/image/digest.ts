@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
+import canonicalize from "canonicalize";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { canonicalJson } from "../lib/canonical-json.ts";
 
 /** `sha256:<hex>` of bytes or text. */
 export const digestOf = (content: string | Uint8Array): string =>
   `sha256:${createHash("sha256").update(content).digest("hex")}`;
 
 /** `sha256:<hex>` of any JSON value, whatever the order of its keys. */
-export const digestOfValue = (value: unknown): string => digestOf(canonicalJson(value));
+export const digestOfValue = (value: unknown): string => digestOf(canonicalize(value) ?? "");
 
 export const digestOfFile = async (path: string, signal?: AbortSignal): Promise<string> => {
   const hash = createHash("sha256");

@@ -1,8 +1,8 @@
 /** Proof of destruction: what a microVM owned and when each thing was seen gone, signed with this host's Ed25519 key. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from "node:crypto";
+import canonicalize from "canonicalize";
 import type { Receipt, ReceiptBody } from "../contract/session.ts";
 import { writeFileAtomically } from "../lib/atomic-file.ts";
-import { canonicalJson } from "../lib/canonical-json.ts";
 import { AppError } from "../lib/errors.ts";
 import { readKeyFile } from "../lib/key-file.ts";
 
@@ -27,7 +27,7 @@ export const loadReceiptKey = (file: string): KeyObject => {
 export const signReceipt = (body: ReceiptBody, key: KeyObject): Receipt => ({
   body,
   publicKey: createPublicKey(key).export({ type: "spki", format: "pem" }).toString(),
-  signature: sign(null, Buffer.from(canonicalJson(body)), key).toString("base64"),
+  signature: sign(null, canonicalBytes(body), key).toString("base64"),
 });
 
 /** Whether `publicKey` (PEM; by default the one in the receipt, which proves integrity but not origin) signed the body. */
@@ -35,6 +35,9 @@ export const verifyReceipt = (receipt: Receipt, publicKey = receipt.publicKey): 
   const key = createPublicKey(publicKey);
   return (
     key.asymmetricKeyType === "ed25519" &&
-    verify(null, Buffer.from(canonicalJson(receipt.body)), key, Buffer.from(receipt.signature, "base64"))
+    verify(null, canonicalBytes(receipt.body), key, Buffer.from(receipt.signature, "base64"))
   );
 };
+
+/** RFC 8785: the same bytes for the same body, whoever wrote the JSON. */
+const canonicalBytes = (body: ReceiptBody): Buffer => Buffer.from(canonicalize(body) ?? "");
