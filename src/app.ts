@@ -22,7 +22,7 @@ import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
 import { createSessionService } from "./session/service.ts";
 import { createSessionStore } from "./session/store.ts";
-import { loadProviders } from "./signin/providers.ts";
+import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
 import { createQemuBackend } from "./vmm/qemu/backend.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";

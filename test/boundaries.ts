@@ -13,16 +13,19 @@ const MAY_IMPORT: Record<string, string[]> = {
   image: ["lib"],
   ledger: ["lib", "network", "state", "vmm"],
   client: ["lib"],
-  // Both ends: what the guest seals, and what the requester's command line opens and replays.
-  signin: ["client", "lib"],
+  // Both ends: what the guest seals and the controller checks, and what the requester's command line opens and checks again.
+  handover: ["lib"],
+  providers: ["lib"],
+  // The requester's program of a sign-in.
+  login: ["client", "handover", "lib"],
   diagnosis: ["channel", "lib", "network", "vmm"],
-  session: ["channel", "config", "diagnosis", "image", "ledger", "lib", "network", "signin", "state", "vmm"],
-  http: ["config", "diagnosis", "image", "ledger", "lib", "network", "session", "signin", "state", "vmm"],
+  session: ["channel", "config", "diagnosis", "handover", "image", "ledger", "lib", "network", "state", "vmm"],
+  http: ["config", "diagnosis", "image", "ledger", "lib", "network", "session", "state", "vmm"],
   doctor: ["config", "image", "lib", "network", "vmm"],
-  cli: ["client", "config", "demo", "diagnosis", "doctor", "image", "ledger", "lib", "signin", "vmm"],
-  demo: ["client", "config", "image", "lib", "signin"],
+  cli: ["client", "config", "demo", "diagnosis", "doctor", "image", "ledger", "lib", "login", "providers", "vmm"],
+  demo: ["client", "config", "image", "lib"],
   // Runs inside the microVM: whatever it imports is bundled into the image.
-  guest: ["channel", "lib", "signin"],
+  guest: ["channel", "handover", "lib"],
 };
 
 /** The composition root knows everyone and only these know it. */

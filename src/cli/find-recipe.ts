@@ -7,7 +7,7 @@ import type { Client } from "../client/client.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError } from "../lib/errors.ts";
 import { dataPaths, packageRoot } from "../lib/paths.ts";
-import { loadProviders, readProvider } from "../signin/providers.ts";
+import { loadProviders, readProvider } from "../providers/recipes.ts";
 import type { CliContext } from "./context.ts";
 
 export interface RecipeWish {

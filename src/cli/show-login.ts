@@ -1,6 +1,6 @@
 /** A sign-in as a person sees it, or with --json as one JSON line for each event. */
 import type { ProviderRecipe } from "../contract/provider.ts";
-import type { LoginEvent } from "../signin/login.ts";
+import type { LoginEvent } from "../login/login.ts";
 import type { CliContext } from "./context.ts";
 import { PAIRING_TRIES } from "../contract/session.ts";
 import { duration } from "./output.ts";

@@ -21,7 +21,7 @@ const shortText = z.string().max(256);
 const ipv4 = z.ipv4();
 const base64 = z.base64();
 
-/** What the sealed box is bound to. Serialised by `sealingAad` in signin/sealing.ts, byte for byte the same on both sides. */
+/** What the sealed box is bound to. Serialised by `sealingAad` in handover/sealing.ts, byte for byte the same on both sides. */
 export const sealingContext = z.strictObject({
   sessionId: shortText,
   provider: shortText,

@@ -10,7 +10,7 @@ import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
 import type { run } from "../lib/exec.ts";
-import { createRecipient, keyFingerprint, keyThumbprint } from "../signin/sealing.ts";
+import { createRecipient, keyFingerprint, keyThumbprint } from "../handover/sealing.ts";
 import { startAgent, type Agent } from "./agent.ts";
 
 const FIREFOX_PID = 417;

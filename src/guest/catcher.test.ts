@@ -2,7 +2,7 @@ import { createServer, request as httpRequest, type IncomingMessage } from "node
 import { connect, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { caughtRequest, MAX_CALLBACK_BYTES, type CallbackAnswer, type Sealed } from "../contract/guest.ts";
-import { createRecipient, keyThumbprint, sealTo, type Recipient } from "../signin/sealing.ts";
+import { createRecipient, keyThumbprint, sealTo, type Recipient } from "../handover/sealing.ts";
 import { createCatcher, type Catcher } from "./catcher.ts";
 import { createSessionHolder, type SessionHolder } from "./session.ts";
 

@@ -9,7 +9,7 @@
 import type { Sealed } from "../contract/guest.ts";
 import { callbackAnswer } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
-import { sealTo, type SealedBox } from "../signin/sealing.ts";
+import { sealTo, type SealedBox } from "../handover/sealing.ts";
 import { openListener, type Listener, type WaitingBrowser } from "./catcher-listener.ts";
 import type { SessionHolder } from "./session.ts";
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { GuestSession } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
-import { keyThumbprint } from "../signin/sealing.ts";
+import { keyThumbprint } from "../handover/sealing.ts";
 
 export interface SessionHolder {
   readonly current: GuestSession | undefined;

@@ -1,6 +1,6 @@
 /** Serves Firefox its start page on loopback, and tells it about the session as soon as that is known. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { keyFingerprint } from "../signin/sealing.ts";
+import { keyFingerprint } from "../handover/sealing.ts";
 import { closeServer, listenOn } from "./health-server.ts";
 import type { SessionHolder } from "./session.ts";
 import { WAITING_PAGE, WAITING_PAGE_CSP } from "./waiting-page-html.ts";

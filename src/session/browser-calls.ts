@@ -1,6 +1,6 @@
 /** What the guest's browser is told in the course of a sign-in, each thing once. */
 import type { GuestChannel } from "../channel/channel.ts";
-import type { CheckedUrl } from "../signin/url-check.ts";
+import type { CheckedUrl } from "../handover/url-check.ts";
 import { alreadyOpened, answering, nothingToAnswer, notReady } from "./refusals.ts";
 import type { Session } from "./session.ts";
 

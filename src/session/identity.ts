@@ -1,6 +1,6 @@
 import type { GuestParams } from "../contract/guest.ts";
 import type { Network } from "../network/network.ts";
-import { keyThumbprint } from "../signin/sealing.ts";
+import { keyThumbprint } from "../handover/sealing.ts";
 import type { Session } from "./session.ts";
 import type { Microvm } from "./store.ts";
 

@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Image } from "../image/image.ts";
 import { AppError } from "../lib/errors.ts";
-import type { CheckedUrl } from "../signin/url-check.ts";
+import type { CheckedUrl } from "../handover/url-check.ts";
 import type { Session } from "./session.ts";
 
 export const requireUsable = (recipe: ProviderRecipe | undefined, name: string): ProviderRecipe => {

@@ -1,7 +1,7 @@
 /** What the outside may ask about sessions. Each live session has one driver; this is the register of drivers. */
 import { EventEmitter } from "node:events";
 import type { StartRequest, VmView } from "../contract/api.ts";
-import { checkAuthorizeUrl } from "../signin/url-check.ts";
+import { checkAuthorizeUrl } from "../handover/url-check.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Sealed } from "../contract/guest.ts";
 import type { Receipt, Warning } from "../contract/session.ts";

@@ -5,7 +5,7 @@ import { request, type IncomingMessage } from "node:http";
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createRecipient } from "../../src/signin/sealing.ts";
+import { createRecipient } from "../../src/handover/sealing.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 const challenge = createHash("sha256").update("verifier").digest("base64url");

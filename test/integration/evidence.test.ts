@@ -10,7 +10,7 @@ import { runCli } from "../../src/cli/cli.ts";
 import type { TextSink } from "../../src/cli/output.ts";
 import { run } from "../../src/lib/exec.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { createRecipient } from "../../src/signin/sealing.ts";
+import { createRecipient } from "../../src/handover/sealing.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 /** In the authorization URL, in the caught callback, on the console: it must be in no archive. */

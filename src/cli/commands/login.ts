@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type { ProviderRecipe } from "../../contract/provider.ts";
 import { AppError } from "../../lib/errors.ts";
-import { login, type LoginResult } from "../../signin/login.ts";
-import { checkTokenFile, writeTokenFile } from "../../signin/token-file.ts";
+import { login, type LoginResult } from "../../login/login.ts";
+import { checkTokenFile, writeTokenFile } from "../../login/token-file.ts";
 import type { CliContext } from "../context.ts";
 import { findRecipe } from "../find-recipe.ts";
 import { showLogin } from "../show-login.ts";

@@ -6,7 +6,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { MAX_URL_LENGTH } from "./url-check.ts";
+import { MAX_URL_LENGTH } from "../handover/url-check.ts";
 
 export interface Shim {
   /** What the tool's environment gets. */

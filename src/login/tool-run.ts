@@ -6,7 +6,7 @@ import { poll } from "../lib/wait.ts";
 import type { FlowResult, LoginNews } from "./login.ts";
 import { createShim, type Shim } from "./shim.ts";
 import { startTool, toolMissing, type Tool } from "./tool.ts";
-import { acceptableUrls } from "./url-check.ts";
+import { acceptableUrls } from "../handover/url-check.ts";
 
 export type ToolRecipe = Extract<ProviderRecipe, { command: string[] }>;
 

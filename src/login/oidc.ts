@@ -7,7 +7,7 @@ import { AppError, messageOf } from "../lib/errors.ts";
 import type { Account, Flow } from "./login.ts";
 import { originOf, tryAnswer } from "./relay.ts";
 import { page } from "./replay.ts";
-import { checkAuthorizeUrl } from "./url-check.ts";
+import { checkAuthorizeUrl } from "../handover/url-check.ts";
 
 export type OidcRecipe = Extract<ProviderRecipe, { mode: "oidc" }>;
 

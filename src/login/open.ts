@@ -2,7 +2,7 @@
 import type { Flow } from "./login.ts";
 import { finished, originOf } from "./relay.ts";
 import { requireTool, withTool, type ToolFlowOptions } from "./tool-run.ts";
-import { checkAuthorizeUrl } from "./url-check.ts";
+import { checkAuthorizeUrl } from "../handover/url-check.ts";
 
 export const prepareOpen = async (options: ToolFlowOptions): Promise<Flow> => {
   requireTool(options);

@@ -15,7 +15,7 @@ import { prepareOidc, type Tokens } from "./oidc.ts";
 import { prepareOpen } from "./open.ts";
 import { prepareRelay } from "./relay.ts";
 import { createRemoteSession, type RemoteSession } from "./remote-session.ts";
-import { createRecipient, keyFingerprint, type Recipient } from "./sealing.ts";
+import { createRecipient, keyFingerprint, type Recipient } from "../handover/sealing.ts";
 
 /** What happened, for whoever shows it. `ms` counts from the beginning of `login`. */
 export type LoginEvent = { ms: number } & LoginNews;

@@ -4,7 +4,7 @@ import type { OpenRequest, SessionView, StartResponse } from "../contract/api.ts
 import { caughtRequest, type CallbackAnswer, type CaughtRequest } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 import { poll } from "../lib/wait.ts";
-import { keyThumbprint, type Recipient } from "./sealing.ts";
+import { keyThumbprint, type Recipient } from "../handover/sealing.ts";
 
 export interface CaughtCallback {
   request: CaughtRequest;

@@ -13,7 +13,7 @@ import type { OpenRequest } from "../contract/api.ts";
 import type { CaughtRequest } from "../contract/guest.ts";
 import { providerRecipe, type ProviderRecipe } from "../contract/provider.ts";
 import { login, type LoginEvent, type LoginResult } from "./login.ts";
-import { createRecipient } from "./sealing.ts";
+import { createRecipient } from "../handover/sealing.ts";
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../test/fixtures/tools/${name}`, import.meta.url));
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { packageRoot } from "../lib/paths.ts";
-import { loadProviders } from "./providers.ts";
+import { loadProviders } from "./recipes.ts";
 
 const shipped = join(packageRoot(), "providers");
 

@@ -5,7 +5,7 @@ import type { Flow, FlowResult, LoginNews } from "./login.ts";
 import type { CaughtCallback, RemoteSession } from "./remote-session.ts";
 import { page, replay } from "./replay.ts";
 import { requireTool, toolEnded, withTool, type ToolFlowOptions, type ToolRecipe } from "./tool-run.ts";
-import { checkAuthorizeUrl, type Callback } from "./url-check.ts";
+import { checkAuthorizeUrl, type Callback } from "../handover/url-check.ts";
 
 /** For the exchange of the code, on a slow line. */
 const EXIT_TIMEOUT_MS = 120_000;

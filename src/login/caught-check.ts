@@ -1,7 +1,7 @@
 /** What a guest says its browser sent is the guest's word: only what a redirect to the tool can be is played to the tool. */
 import type { CaughtRequest } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
-import type { Callback } from "./url-check.ts";
+import type { Callback } from "../handover/url-check.ts";
 
 const METHODS = ["GET", "POST"];
 /** They frame or redirect the connection; no browser sends them with a redirect. */
