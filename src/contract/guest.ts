@@ -107,12 +107,19 @@ export const guestMethods = {
     params: z.strictObject({ port: z.int().min(1024).max(65535), path: z.string().startsWith("/").max(1024) }),
     result: empty,
   },
-  /** Waits up to `waitMs` for the caught request. Repeatable: the same box until `answer` or the end of the VM. */
+  /**
+   * Waits up to `waitMs` for the caught request. Repeatable: the same box, to whoever asks and however long the controller was away,
+   * until `answer` or the end of the VM; null before there is one and after `answer`.
+   */
   collect: {
     params: z.strictObject({ waitMs: z.int().min(0).max(30_000) }),
     result: z.object({ caught: sealed.nullable() }),
   },
-  /** The tool's own reply for the waiting browser, sealed by the requester with the box's answer key. */
+  /**
+   * The tool's own reply for the waiting browser, sealed by the requester with the box's answer key, which only who opened the box
+   * has: so it is the acknowledgement as well, and the guest forgets the box. Taken also when the browser waits no longer, and a
+   * second time; refused when it was sealed for another box, and when nothing was caught.
+   */
   answer: { params: z.strictObject({ sealedAnswer: base64.max(MAX_LINE_BYTES - 1024) }), result: empty },
   /** All that the guest knows of itself that can keep it from being reachable: what files tell, at once. */
   facts: { params: empty, result: guestMachine },

@@ -5,6 +5,7 @@ import { AppError, errnoOf } from "../lib/errors.ts";
 import { listenOn } from "./health-server.ts";
 import { plainPage } from "./plain-page.ts";
 
+/** Each does nothing where the browser has been told something already, or has gone. */
 export interface WaitingBrowser {
   /** Passes the tool's reply on, without the headers that belong to its own connection. */
   answer(reply: CallbackAnswer): void;
@@ -89,6 +90,7 @@ const readRequest = async (request: IncomingMessage): Promise<Buffer> => {
 
 const waitingBrowser = (response: ServerResponse): WaitingBrowser => ({
   answer: ({ status, headers, body }) => {
+    if (response.headersSent || response.destroyed) return;
     // A list, and nothing set before: names that come twice (Set-Cookie) stay two only this way.
     const kept = headers.filter(([name]) => !HOP_BY_HOP.test(name));
     response.writeHead(status, [...kept, ["connection", "close"]].flat());

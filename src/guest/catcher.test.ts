@@ -157,14 +157,42 @@ describe("the catcher", () => {
     expect((await reply).status).toBe(200);
   });
 
-  test("sends the person back to the terminal when no answer comes", async () => {
+  test("sends the person back to the terminal when no answer comes for long, and keeps the box for the requester", async () => {
     await catcher.close();
     catcher = createCatcher({ session, holdMs: 50 });
     await catcher.listen(port, "/");
     const { status, body } = await browse("/?n=1");
     expect(status).toBe(200);
     expect(body).toContain("Go back to your terminal");
+    const kept = await catcher.collect(0);
+    const { caught, sealAnswer } = await openBox(kept);
+    expect(caught.target).toBe("/?n=1");
+    expect(await catcher.collect(0)).toEqual(kept);
+    await catcher.answer(await sealAnswer(DONE));
+    expect(await catcher.collect(0)).toBeUndefined();
     await catcher.listen(port, "/again");
+  });
+
+  test("keeps the box when the browser does not wait", async () => {
+    await catcher.listen(port, "/");
+    const impatient = connect(port, "127.0.0.1", () =>
+      impatient.write(`GET /?n=1 HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`),
+    );
+    const kept = await catcher.collect(10_000);
+    impatient.destroy();
+    const { sealAnswer } = await openBox(kept);
+    expect(await catcher.collect(0)).toEqual(kept);
+    await catcher.answer(await sealAnswer(DONE));
+  });
+
+  test("takes an answer again from who did not hear that it had arrived", async () => {
+    await catcher.listen(port, "/");
+    const reply = browse("/?n=1");
+    const { sealAnswer } = await openBox(await catcher.collect(10_000));
+    const answer = await sealAnswer(DONE);
+    await catcher.answer(answer);
+    await catcher.answer(answer);
+    expect((await reply).body).toBe("done");
   });
 
   test("may be asked twice for the same, not for another while one is open", async () => {

@@ -2,9 +2,10 @@
  * The loopback callback: the guest stands where the tool's own listener would be, for one request.
  *
  *     listen ──▶ listening ──request──▶ caught ──answer──▶ (idle)
- *                                         └──── a minute without answer ──▶ (idle)
  *
- * What the browser sent leaves this process sealed; what the browser is told in return comes sealed from the requester.
+ * What the browser sent leaves this process sealed; what the browser is told in return comes sealed from the requester. Only who
+ * has opened the box can make an answer to it, so an answer says that the box has arrived: it is kept until then, however long
+ * controller or requester are away. The browser waits for a bounded time, and is then told to look at the terminal.
  */
 import type { Sealed } from "../contract/guest.ts";
 import { callbackAnswer } from "../contract/guest.ts";
@@ -16,18 +17,24 @@ import type { SessionHolder } from "./session.ts";
 export interface Catcher {
   /** Throws AppError `nobody-to-hand-to`, `already-listening` (another port or path), `port-taken`. */
   listen(port: number, path: string): Promise<Record<string, never>>;
-  /** The box, at once or as soon as there is one within `waitMs`. */
+  /** The box, at once or as soon as there is one within `waitMs`; the same one until it is answered. */
   collect(waitMs: number): Promise<Sealed | undefined>;
-  /** Throws AppError `nothing-caught`, or `answer-refused` (sealed for another box) after which a right one may follow. */
+  /**
+   * Ends the catch, whether the browser still waits or not. The answer that ended it may come again: who sent it may not have heard
+   * that it arrived. Throws AppError `nothing-caught`, or `answer-refused` (sealed for another box) after which a right one may follow.
+   */
   answer(sealedAnswer: string): Promise<Record<string, never>>;
   close(): Promise<void>;
 }
 
 export interface CatcherOptions {
   session: SessionHolder;
-  /** How long the browser is kept waiting for the tool's answer. */
+  /** How long the browser is kept waiting for the tool's answer; default HOLD_MS. */
   holdMs?: number;
 }
+
+/** Below the 300 s after which Firefox itself gives up (network.http.response.timeout), with an error page that says nothing. */
+const HOLD_MS = 240_000;
 
 interface Catch {
   box: SealedBox;
@@ -35,10 +42,11 @@ interface Catch {
   timer: NodeJS.Timeout;
 }
 
-export const createCatcher = ({ session, holdMs = 60_000 }: CatcherOptions): Catcher => {
+export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions): Catcher => {
   let target: { port: number; path: string } | undefined;
   let listener: Listener | undefined;
   let caught: Catch | undefined;
+  let lastAnswer: string | undefined;
   let wakeCollectors: (() => void)[] = [];
 
   const listen: Catcher["listen"] = async (port, path) => {
@@ -56,7 +64,7 @@ export const createCatcher = ({ session, holdMs = 60_000 }: CatcherOptions): Cat
         path,
         onCaught: async (plaintext, browser) => {
           const box = await sealTo(recipientKey, current.sealing, plaintext).catch(startOver);
-          caught = { box, browser, timer: setTimeout(() => void giveUp(), holdMs) };
+          caught = { box, browser, timer: setTimeout(() => browser.tellToGoBack(), holdMs) };
           wakeCollectors.forEach((wake) => wake());
         },
       });
@@ -84,15 +92,17 @@ export const createCatcher = ({ session, holdMs = 60_000 }: CatcherOptions): Cat
     });
 
   const answer: Catcher["answer"] = async (sealedAnswer) => {
+    if (sealedAnswer === lastAnswer) return {};
     if (!caught) throw new AppError("conflict", "nothing-caught", "No request is waiting for an answer.");
     const { box, browser } = caught;
     const plaintext = await box.openAnswer(sealedAnswer);
     browser.answer(callbackAnswer.parse(JSON.parse(Buffer.from(plaintext).toString("utf8"))));
+    lastAnswer = sealedAnswer;
     await finish();
     return {};
   };
 
-  const giveUp = async (): Promise<void> => {
+  const close = async (): Promise<void> => {
     caught?.browser.tellToGoBack();
     await finish();
   };
@@ -110,5 +120,5 @@ export const createCatcher = ({ session, holdMs = 60_000 }: CatcherOptions): Cat
     await closing?.close();
   };
 
-  return { listen, collect, answer, close: giveUp };
+  return { listen, collect, answer, close };
 };
