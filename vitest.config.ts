@@ -26,7 +26,11 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["{src,scripts,web}/**/*.test.ts", "test/*.test.ts", "test/faults/{report,sabotage,slots}.test.ts"],
+          include: [
+            "{src,rig,scripts,web}/**/*.test.ts",
+            "test/*.test.ts",
+            "test/faults/{report,sabotage,slots}.test.ts",
+          ],
           sequence: { groupOrder: 0 },
         },
       },

@@ -25,7 +25,7 @@ const COMMANDS = {
   test: { argv: ["scripts/test.mjs"], asRoot: true, needs: () => [...A_WHOLE_SIGN_IN, "person"], isUnattended: true },
   faults: { argv: ["scripts/faults.mjs"], asRoot: true, needs: () => ["microvm", "image"], isUnattended: true },
   demo: {
-    argv: ["dist/main.js", "demo"],
+    argv: ["rig/main.ts"],
     asRoot: true,
     needs: (args) => (args.includes("--auto") ? [...A_WHOLE_SIGN_IN, "person"] : A_WHOLE_SIGN_IN),
   },

@@ -1,7 +1,6 @@
 /** The command line: options that every command knows, one file per verb below commands/, errors as sentences. */
 import { Command, CommanderError } from "commander";
 import { addConsole } from "./commands/console.ts";
-import { addDemo } from "./commands/demo.ts";
 import { addDestroy } from "./commands/destroy.ts";
 import { addDiagnose } from "./commands/diagnose.ts";
 import { addDoctor } from "./commands/doctor.ts";
@@ -34,13 +33,12 @@ const COMMANDS = [
   addKeys,
   addProviders,
   addReceipt,
-  addDemo,
 ];
 
 /** Runs one command to its end and returns the exit code (docs/CLI.md lists them). Never throws, never exits. */
 export const runCli = async (argv: string[], surroundings: CliSurroundings): Promise<number> => {
   const program = createProgram(surroundings);
-  const context = createContext(program, argv, surroundings);
+  const context = createContext(program, surroundings);
   for (const add of COMMANDS) add(program, context);
   try {
     await program.parseAsync(argv, { from: "user" });

@@ -19,7 +19,6 @@ export interface CliSurroundings {
 }
 
 export interface CliContext extends CliSurroundings {
-  argv: string[];
   out: Output;
   /** The code that a command which ran to its end leaves with; 0 unless it says otherwise. */
   exitCode: number;
@@ -37,14 +36,13 @@ export interface ClientWish {
   outlivesInterrupt: boolean;
 }
 
-export const createContext = (program: Command, argv: string[], surroundings: CliSurroundings): CliContext => {
+export const createContext = (program: Command, surroundings: CliSurroundings): CliContext => {
   const clients: Client[] = [];
   const options = (): GlobalOptions => program.opts();
   const isJson = (): boolean => options().json === true;
   const config = (): Config => loadConfig(surroundings.env, options().config ?? surroundings.env.configFile);
   return {
     ...surroundings,
-    argv,
     out: createOutput({ ...surroundings, isJson }),
     exitCode: 0,
     isJson,

@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createTransport } from "../../src/client/transport.ts";
-import { ISSUER } from "../../src/demo/deployment.ts";
+import { ISSUER } from "../../rig/deployment.ts";
 import { verifyReceipt } from "../../src/ledger/receipt.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { filesWith, linesOf } from "./find-text.ts";

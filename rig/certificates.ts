@@ -1,8 +1,8 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { run } from "../lib/exec.ts";
-import { unlessMissing } from "../lib/unless-missing.ts";
+import { run } from "../src/lib/exec.ts";
+import { unlessMissing } from "../src/lib/unless-missing.ts";
 
 /** Paths of PEM files. */
 export interface Certificates {

@@ -1,12 +1,12 @@
 /** A controller and an identity provider in a world of their own: what the demo and the end-to-end tests sign in with. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createTransport } from "../client/transport.ts";
-import type { ConfigFile } from "../config/config.ts";
-import { Cleanup } from "../lib/cleanup.ts";
-import { AppError } from "../lib/errors.ts";
-import { packageRoot } from "../lib/paths.ts";
-import { poll } from "../lib/wait.ts";
+import { createTransport } from "../src/client/transport.ts";
+import type { ConfigFile } from "../src/config/config.ts";
+import { Cleanup } from "../src/lib/cleanup.ts";
+import { AppError } from "../src/lib/errors.ts";
+import { packageRoot } from "../src/lib/paths.ts";
+import { poll } from "../src/lib/wait.ts";
 import type { Certificates } from "./certificates.ts";
 import { forwardPort } from "./forwarder.ts";
 import type { Account, IdentityEvent, IdentityProviderConfig } from "./identity-provider.ts";
@@ -111,7 +111,7 @@ const startIdentityProvider = async (options: DeploymentOptions, world: World): 
   };
   const file = join(world.directory, "identity-provider.json");
   await writeFile(file, JSON.stringify(config), { mode: 0o600 });
-  const program = join(packageRoot(), "src", "demo", "identity-provider-main.ts");
+  const program = join(packageRoot(), "rig", "identity-provider-main.ts");
   let isListening = false;
   const child = await world.spawn("net", process.execPath, [program, file], {
     logFile: join(options.logDir, "identity-provider.log"),

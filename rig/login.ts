@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { receipt } from "../contract/session.ts";
-import { AppError } from "../lib/errors.ts";
+import { receipt } from "../src/contract/session.ts";
+import { AppError } from "../src/lib/errors.ts";
 import type { Deployment } from "./deployment.ts";
 
 const started = z.object({

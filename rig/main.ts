@@ -1,42 +1,45 @@
-/** `sallyport demo`: one whole sign-in on this machine, with an identity provider of its own. */
-import { AppError, messageOf } from "../lib/errors.ts";
+/** `npm run demo`: one whole sign-in on this machine, with an identity provider of its own. */
+import { AppError, messageOf } from "../src/lib/errors.ts";
 import { AUTO_TIMEOUT_MS, demonstrate, type DemoResult } from "./demonstrate.ts";
 import { parseDemoOptions, USAGE } from "./options.ts";
 
-export interface DemoSurroundings {
-  /** Aborted by Ctrl-C; everything is cleaned up then, too. */
-  signal: AbortSignal;
-  stdout: { write(text: string): unknown };
-  stderr: { write(text: string): unknown };
-}
+const interrupt = new AbortController();
+// Once: the second one ends the program at once, as if nobody listened.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // A reader that has seen enough must not keep the clean-up from happening.
+  if (error.code !== "EPIPE") throw error;
+});
 
 /**
  * Runs the demo to its end and answers the exit code. With --json the last line of standard output is
  * `{"ok":true,"account","timings","receipt"}`, times in milliseconds, or `{"ok":false,"verdict":{code,sentence,hint}}`.
  */
-export const runDemo = async (argv: string[], surroundings: DemoSurroundings): Promise<number> => {
-  const say = (text: string): void => void surroundings.stderr.write(`${text}\n`);
+const runDemo = async (argv: string[], signal: AbortSignal): Promise<number> => {
   let isJson = argv.includes("--json");
   try {
     const options = parseDemoOptions(argv);
     isJson = options.isJson;
     if (options.isHelp) {
-      surroundings.stdout.write(USAGE);
+      process.stdout.write(USAGE);
       return 0;
     }
-    const result = await demonstrate(options, surroundings.signal, say);
+    const result = await demonstrate(options, signal, say);
     const { account, timings, receipt } = result;
-    if (isJson) surroundings.stdout.write(`${JSON.stringify({ ok: true, account, timings, receipt })}\n`);
-    else surroundings.stdout.write(`${closingWords(result)}\n`);
+    if (isJson) process.stdout.write(`${JSON.stringify({ ok: true, account, timings, receipt })}\n`);
+    else process.stdout.write(`${closingWords(result)}\n`);
     return 0;
   } catch (error) {
-    const verdict = verdictOf(error, surroundings.signal);
-    if (isJson) surroundings.stdout.write(`${JSON.stringify({ ok: false, verdict })}\n`);
+    const verdict = verdictOf(error, signal);
+    if (isJson) process.stdout.write(`${JSON.stringify({ ok: false, verdict })}\n`);
     say(`\n${verdict.sentence}`);
     if (verdict.hint) say(`What to do: ${verdict.hint}`);
     return 1;
   }
 };
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 const closingWords = ({ account, receipt, timings }: DemoResult): string =>
   [
@@ -55,3 +58,5 @@ const verdictOf = (error: unknown, signal: AbortSignal): { code: string; sentenc
   const sentence = `Something unforeseen went wrong: ${messageOf(error)}`;
   return { code: "internal", sentence, hint: "This is a bug: please report it with the logs of the run." };
 };
+
+process.exitCode = await runDemo(process.argv.slice(2), interrupt.signal);

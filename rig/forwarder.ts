@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
-import { AppError, errnoOf } from "../lib/errors.ts";
+import { AppError, errnoOf } from "../src/lib/errors.ts";
 
 /**
  * Lets a browser outside the world reach the controller inside: a network namespace has its own 127.0.0.1, but a unix

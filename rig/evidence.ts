@@ -1,7 +1,7 @@
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../lib/errors.ts";
-import { dataPaths } from "../lib/paths.ts";
+import { errnoOf } from "../src/lib/errors.ts";
+import { dataPaths } from "../src/lib/paths.ts";
 
 /** Lays what a controller kept of a session (console, facts) beside the logs of the run, if it kept anything. */
 export const keepEvidence = async (dataDir: string, sessionId: string, logDir: string): Promise<void> => {

@@ -12,11 +12,11 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { AppError, errnoOf } from "../lib/errors.ts";
-import { run } from "../lib/exec.ts";
-import { identify, isAlive } from "../lib/process.ts";
-import { unlessMissing } from "../lib/unless-missing.ts";
-import { poll } from "../lib/wait.ts";
+import { AppError, errnoOf } from "../src/lib/errors.ts";
+import { run } from "../src/lib/exec.ts";
+import { identify, isAlive } from "../src/lib/process.ts";
+import { unlessMissing } from "../src/lib/unless-missing.ts";
+import { poll } from "../src/lib/wait.ts";
 import { spawnIn, type SpawnOptions, type WorldProcess } from "./world-process.ts";
 
 export const GATEWAY_ADDRESS = "198.51.100.1";

@@ -4,7 +4,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AppError, errnoOf } from "../lib/errors.ts";
+import { AppError, errnoOf } from "../src/lib/errors.ts";
 
 export interface SpawnOptions {
   /** Gets both output streams; made if missing, appended to. */

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { AppError, messageOf } from "../lib/errors.ts";
+import { AppError, messageOf } from "../src/lib/errors.ts";
 
 export interface DemoOptions {
   /** A headless Chromium plays the person. */

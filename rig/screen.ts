@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core";
-import { poll } from "../lib/wait.ts";
+import { poll } from "../src/lib/wait.ts";
 import { BANDS, type Box, type PageName } from "./identity-pages.ts";
 
 /** Where a band was seen, in pixels of the remote screen. */

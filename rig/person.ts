@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type Page } from "playwright-core";
-import { AppError } from "../lib/errors.ts";
-import { poll } from "../lib/wait.ts";
+import { AppError } from "../src/lib/errors.ts";
+import { poll } from "../src/lib/wait.ts";
 import { BOXES, type Box, type PageName } from "./identity-pages.ts";
 import { findScreen, type Band, type Screen } from "./screen.ts";
 

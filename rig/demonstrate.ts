@@ -1,9 +1,9 @@
 /** One run of the demo: image, world, sign-in, and nothing left of it but the image. */
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Receipt } from "../contract/session.ts";
-import { buildImage } from "../image/build.ts";
-import { dataPaths } from "../lib/paths.ts";
+import type { Receipt } from "../src/contract/session.ts";
+import { buildImage } from "../src/image/build.ts";
+import { dataPaths } from "../src/lib/paths.ts";
 import { ensureCertificates, type Certificates } from "./certificates.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 import { keepEvidence } from "./evidence.ts";

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
 import type { Provider } from "oidc-provider";
 import { z } from "zod";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf } from "../src/lib/errors.ts";
 import { consentPage, errorPage, loginPage } from "./identity-pages.ts";
 import type { Account, IdentityEvent } from "./identity-provider.ts";
 
