@@ -5,13 +5,15 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { identify } from "../../src/lib/process.ts";
-import { macOf } from "../../src/network/ipv4.ts";
+import { BLOCKED_RANGES } from "../../src/network/firewall-rules.ts";
+import { macOf, overlaps, parseRange } from "../../src/network/ipv4.ts";
 import type { GuestNic } from "../../src/network/network.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture } from "../fixtures/namespace.ts";
 import type { Namespace } from "../fixtures/namespace.ts";
-import { BRIDGE, GATEWAY, HOST_UPLINK, PRIVATE_SERVERS, SERVER, TABLE } from "../fixtures/network-world.ts";
-import { connectGuest, dial, dialAs, lookUp, serve, startInternet, startNetwork } from "../fixtures/network-world.ts";
+import { BRIDGE, GATEWAY, HOST_UPLINK, PRIVATE_SERVERS, SERVER, TABLE, UNROUTABLE } from "../fixtures/network-world.ts";
+import { connectGuest, dial, dialAs, lookUp, rebindingName, serve } from "../fixtures/network-world.ts";
+import { startInternet, startNetwork, withIpv6 } from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
 const CONTROLLER_PORT = 4000;
@@ -220,6 +222,7 @@ describe("a guest may not", () => {
   });
 
   test("speak IPv6", async () => {
+    await withIpv6(a.namespace, "eth0", true);
     await a.namespace.ip("address add fd00:a::2/64 dev eth0 nodad");
     await a.namespace.ip(`neigh replace fd00:a::1 lladdr ${macOf(GATEWAY)} dev eth0 nud permanent`);
     await a.namespace.ip("route add fd00:51::/64 via fd00:a::1");
@@ -227,6 +230,7 @@ describe("a guest may not", () => {
       expect(await dial(a.namespace, "fd00:51::1", CONTROLLER_PORT)).toBe("timeout"),
     );
     expect(moved["ipv6_refused"]).toBeGreaterThanOrEqual(1);
+    await withIpv6(a.namespace, "eth0", false);
   });
 
   test("be reached from outside, unasked", async () => {
@@ -234,9 +238,14 @@ describe("a guest may not", () => {
     expect(moved["inbound_refused"]).toBeGreaterThanOrEqual(1);
   });
 
-  test("be told a private address for a public name", async () => {
-    expect(await lookUp(host, "rebind.example", SERVER)).toEqual(["10.9.9.9"]);
-    expect(await lookUp(a.namespace, "rebind.example")).toBe("ENOTFOUND");
+  test.each([...PRIVATE_SERVERS, ...UNROUTABLE])("be told %s for a public name", async (address) => {
+    expect(await lookUp(host, rebindingName(address), SERVER)).toEqual([address]);
+    expect(await lookUp(a.namespace, rebindingName(address))).toBe("ENOTFOUND");
+  });
+
+  test("meet a blocked range that none of these addresses is in", () => {
+    const tried = [...PRIVATE_SERVERS, ...UNROUTABLE].map(parseRange);
+    expect(BLOCKED_RANGES.filter((range) => !tried.some((one) => overlaps(one, parseRange(range))))).toEqual([]);
   });
 });
 
@@ -368,7 +377,7 @@ describe("a controller that starts again", () => {
     await open.ensure();
     expect(await dial(a.namespace, "10.9.9.9", 80)).toContain("internet");
     expect(await dial(a.namespace, "172.16.9.9", 80)).toBe("timeout");
-    expect(await lookUp(a.namespace, "rebind.example")).toEqual(["10.9.9.9"]);
+    expect(await lookUp(a.namespace, rebindingName("10.9.9.9"))).toEqual(["10.9.9.9"]);
     await open.kill();
     await network.ensure();
     expect(await dial(a.namespace, "10.9.9.9", 80)).toBe("timeout");
