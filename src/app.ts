@@ -7,9 +7,9 @@ import { pruneEvidence } from "./diagnosis/evidence-prune.ts";
 import { createKeyStore } from "./http/keys.ts";
 import { createServer } from "./http/server.ts";
 import { createImageStore, type ImageStore } from "./image/store.ts";
-import { createLedger } from "./ledger/ledger.ts";
-import { reap } from "./ledger/reap.ts";
-import { loadReceiptKey } from "./ledger/receipt.ts";
+import { createLedger } from "./microvm/ledger.ts";
+import { reap } from "./microvm/reap.ts";
+import { loadReceiptKey } from "./handover/receipt.ts";
 import { Cleanup } from "./lib/cleanup.ts";
 import { AppError, errnoOf, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
@@ -20,6 +20,7 @@ import { parseBridgeCidr, vmmUids } from "./network/lease.ts";
 import { createLinuxNetwork } from "./network/linux.ts";
 import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
+import { createMicrovmStore } from "./microvm/store.ts";
 import { createSessionService } from "./session/service.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
@@ -66,6 +67,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
   const ledger = createLedger(db);
   const store = createSessionStore(db);
+  const vms = createMicrovmStore(db);
   const metrics = createMetrics({
     sessions: async () => countBy((await store.list({ isLive: true })).map((session) => session.state)),
     leaks: () => leaks(),
@@ -76,6 +78,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     paths,
     db,
     store,
+    vms,
     ledger,
     network,
     vmm,
@@ -88,7 +91,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   });
   const reapDeps = { paths, db, ledger, network, vmm };
   const countLeaks = async (): Promise<number> => {
-    const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm.sessionId)).flatMap((vm) => vm.holds);
+    const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm)).flatMap((vm) => vm.holds);
     return ofEnded.length + (await reap(reapDeps, { dryRun: true })).found.length;
   };
   // Asked without a key and not for nothing: looked at once for all who ask within a few seconds.

@@ -11,7 +11,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   vmm: ["lib"],
   network: ["lib", "state"],
   image: ["lib"],
-  ledger: ["lib", "network", "state", "vmm"],
+  microvm: ["channel", "config", "diagnosis", "image", "lib", "network", "state", "vmm"],
   client: ["lib"],
   // Both ends: what the guest seals and the controller checks, and what the requester's command line opens and checks again.
   handover: ["lib"],
@@ -19,10 +19,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   // The requester's program of a sign-in.
   login: ["client", "handover", "lib"],
   diagnosis: ["channel", "lib", "network", "vmm"],
-  session: ["channel", "config", "diagnosis", "handover", "image", "ledger", "lib", "network", "state", "vmm"],
-  http: ["config", "diagnosis", "image", "ledger", "lib", "network", "session", "state", "vmm"],
+  session: ["channel", "config", "diagnosis", "handover", "image", "lib", "microvm", "network", "state", "vmm"],
+  http: ["config", "diagnosis", "image", "lib", "microvm", "network", "session", "state", "vmm"],
   doctor: ["config", "image", "lib", "network", "vmm"],
-  cli: ["client", "config", "diagnosis", "doctor", "image", "ledger", "lib", "login", "providers", "vmm"],
+  cli: ["client", "config", "diagnosis", "doctor", "handover", "image", "lib", "login", "providers", "vmm"],
   // Runs inside the microVM: whatever it imports is bundled into the image.
   guest: ["channel", "handover", "lib"],
   // Outside src/: the world that demo and tests sign in with. It uses the product; the product does not know it.

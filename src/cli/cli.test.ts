@@ -13,7 +13,7 @@ import {
 } from "../../test/fixtures/fake-controller.ts";
 import { CLIENT_ID, startIdentityProvider, type IdentityProvider } from "../../test/fixtures/identity-provider.ts";
 import { providerRecipe } from "../contract/provider.ts";
-import { signReceipt } from "../ledger/receipt.ts";
+import { signReceipt } from "../handover/receipt.ts";
 import { packageRoot } from "../lib/paths.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-cli-"));

@@ -114,7 +114,8 @@ export type Problem = z.infer<typeof problem>;
 
 export const vmView = z.object({
   vmId: z.string(),
-  sessionId: z.string(),
+  /** Null: it is booted to make a warm snapshot of. */
+  sessionId: z.string().nullable(),
   backend: z.string(),
   tap: z.string(),
   address: z.string(),

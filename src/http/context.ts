@@ -9,7 +9,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Config } from "../config/config.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { ImageStore } from "../image/store.ts";
-import type { ReapResult } from "../ledger/reap.ts";
+import type { ReapResult } from "../microvm/reap.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { SessionService } from "../session/service.ts";

@@ -1,5 +1,5 @@
 import type { SessionView } from "../contract/api.ts";
-import type { Microvm } from "../session/store.ts";
+import type { Microvm } from "../microvm/store.ts";
 import type { Session } from "../session/session.ts";
 
 /** A session as the API shows it: nothing of its keys, code or sealed box. */

@@ -1,14 +1,15 @@
 /** Letting a session in: its user's limit, its record, its address and its microVM's record, all or nothing. */
 import type { Config } from "../config/config.ts";
 import type { Image } from "../image/image.ts";
-import { createLedger } from "../ledger/ledger.ts";
+import { createLedger } from "../microvm/ledger.ts";
 import { AppError } from "../lib/errors.ts";
 import { newVmId } from "../lib/id.ts";
 import { macOf } from "../network/ipv4.ts";
 import { hostNumber, leaseAddress, parseBridgeCidr } from "../network/lease.ts";
 import type { Db } from "../state/db.ts";
 import type { Session } from "./session.ts";
-import { createSessionStore, type Microvm } from "./store.ts";
+import { createMicrovmStore, type Microvm } from "../microvm/store.ts";
+import { createSessionStore } from "./store.ts";
 
 export interface AdmitOptions {
   session: Session;
@@ -46,7 +47,7 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
       process: null,
       createdAt: session.createdAt,
     };
-    await store.insertVm(vm);
+    await createMicrovmStore(transaction).insert(vm);
     return vm;
   });
 

@@ -1,7 +1,7 @@
 /** A session's boot as one trace: a span for the whole, and one for each stage below it. */
 import type { Span } from "../lib/tracing.ts";
 import type { Session } from "./session.ts";
-import type { Microvm } from "./store.ts";
+import type { Microvm } from "../microvm/store.ts";
 
 const ROOT = "boot";
 

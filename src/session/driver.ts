@@ -8,26 +8,28 @@ import type { StageRecord, Warning } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
 import type { EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
-import { signReceipt } from "../ledger/receipt.ts";
+import { signReceipt } from "../handover/receipt.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createMutex } from "../lib/mutex.ts";
-import { awaitBrowser, SessionFailure } from "./boot.ts";
+import { awaitBrowser, MicrovmFailure } from "../microvm/boot.ts";
 import { createBrowserCalls, type BrowserCalls } from "./browser-calls.ts";
 import { collectSealed } from "./collect.ts";
 import { evidenceOf } from "./evidence.ts";
-import { examineMicrovm, type Purpose } from "./examine.ts";
+import { examineMicrovm, type Purpose } from "../microvm/examine.ts";
 import { guestIdentity } from "./identity.ts";
-import { createLookout, type Lookout } from "./lookout.ts";
-import type { MicrovmDeps, Microvms, RunningMicrovm } from "./microvm.ts";
+import { createLookout, type Lookout } from "../microvm/lookout.ts";
+import type { MicrovmDeps, Microvms, RunningMicrovm } from "../microvm/microvm.ts";
 import { failureVerdict, keepRecord, type Body } from "./post-mortem.ts";
 import { receiptBodyOf } from "./receipt-body.ts";
-import { adoptMicrovm, launchMicrovm } from "./run-microvm.ts";
+import { adoptMicrovm, launchMicrovm } from "../microvm/run.ts";
 import { isOver, type Outcome, type Session } from "./session.ts";
-import type { Microvm, SessionChange } from "./store.ts";
-import { watchGuest } from "./watch.ts";
+import type { Microvm } from "../microvm/store.ts";
+import type { SessionChange, SessionStore } from "./store.ts";
+import { watchGuest } from "../microvm/watch.ts";
 
 export interface DriverDeps extends MicrovmDeps {
+  store: SessionStore;
   microvms: Microvms;
   receiptKey: KeyObject;
   logger: Logger;
@@ -224,11 +226,11 @@ export class SessionDriver {
   }
 
   #examine(purpose: Purpose): Promise<Examination> {
-    return examineMicrovm(this.#deps, this.#session, this.#vm, { channel: this.#channel, purpose });
+    return examineMicrovm(this.#deps, this.#vm, { stages: this.#session.stages, channel: this.#channel, purpose });
   }
 
   async #failure(error: unknown): Promise<SessionChange> {
-    if (!(error instanceof SessionFailure)) this.#logger.error({ err: error }, "session failed unexpectedly");
+    if (!(error instanceof MicrovmFailure)) this.#logger.error({ err: error }, "session failed unexpectedly");
     return { state: "failed", outcome: "failed", verdict: await failureVerdict(error, this.#body()) };
   }
 

@@ -7,9 +7,9 @@ import { collectEvidence, keepEvidence, type EvidenceFile, type EvidenceInput } 
 import { messageOf } from "../lib/errors.ts";
 import { ownVersion } from "../lib/version.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
-import type { MicrovmDeps } from "./microvm.ts";
+import type { MicrovmDeps } from "../microvm/microvm.ts";
 import type { Session } from "./session.ts";
-import type { Microvm } from "./store.ts";
+import type { Microvm } from "../microvm/store.ts";
 
 export interface Observed {
   /** The verdict that is being given, before the session's record has it. */

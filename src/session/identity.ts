@@ -2,7 +2,7 @@ import type { GuestParams } from "../contract/guest.ts";
 import type { Network } from "../network/network.ts";
 import { keyThumbprint } from "../handover/sealing.ts";
 import type { Session } from "./session.ts";
-import type { Microvm } from "./store.ts";
+import type { Microvm } from "../microvm/store.ts";
 
 /** Who a guest is and for whom it works, as `configure` says it; clock and entropy are added when it is sent. */
 export const guestIdentity = (

@@ -4,12 +4,12 @@ import type { Verdict } from "../contract/session.ts";
 import { explain, type Examination } from "../diagnosis/diagnosis.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { SessionFailure, unexpected } from "./boot.ts";
+import { MicrovmFailure, unexpected } from "../microvm/boot.ts";
 import { keepEvidenceOf, type Observed } from "./evidence.ts";
-import { examineMicrovm } from "./examine.ts";
-import type { MicrovmDeps } from "./microvm.ts";
+import { examineMicrovm } from "../microvm/examine.ts";
+import type { MicrovmDeps } from "../microvm/microvm.ts";
 import type { Session } from "./session.ts";
-import type { Microvm } from "./store.ts";
+import type { Microvm } from "../microvm/store.ts";
 
 export interface Body {
   deps: MicrovmDeps;
@@ -21,10 +21,10 @@ export interface Body {
 
 /** Why a session failed: the cause behind what was noticed. Keeps the evidence. */
 export const failureVerdict = async (error: unknown, body: Body): Promise<Verdict> => {
-  const seen = error instanceof SessionFailure ? error.verdict : unexpected(error);
+  const seen = error instanceof MicrovmFailure ? error.verdict : unexpected(error);
   const examination = await examined(body);
   // An error that nobody foresaw is a bug of ours, whatever else may be wrong.
-  const isSymptom = error instanceof SessionFailure ? error.isSymptom : error instanceof AppError;
+  const isSymptom = error instanceof MicrovmFailure ? error.isSymptom : error instanceof AppError;
   const verdict = isSymptom && examination ? explain(seen, examination.diagnosis) : seen;
   await keepRecord(body, { verdict, examination, ending: { state: "failed", outcome: "failed" } });
   return verdict;
@@ -41,7 +41,7 @@ export const keepRecord = async ({ deps, session, vm, logger }: Body, observed: 
 
 const examined = async ({ deps, session, vm, channel, logger }: Body): Promise<Examination | undefined> => {
   try {
-    return await examineMicrovm(deps, session, vm, { channel, purpose: "verdict" });
+    return await examineMicrovm(deps, vm, { stages: session.stages, channel, purpose: "verdict" });
   } catch (error) {
     logger.error({ error: messageOf(error) }, "the microVM could not be examined");
     return undefined;

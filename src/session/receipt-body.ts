@@ -1,6 +1,6 @@
 import type { GoneResource, ReceiptBody } from "../contract/session.ts";
 import type { Session } from "./session.ts";
-import type { Microvm } from "./store.ts";
+import type { Microvm } from "../microvm/store.ts";
 
 /** What a receipt says of a session whose microVM is gone now. */
 export const receiptBodyOf = (session: Session, vm: Microvm, gone: GoneResource[]): ReceiptBody => ({

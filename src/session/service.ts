@@ -12,13 +12,15 @@ import { AppError, messageOf } from "../lib/errors.ts";
 import { newPairingCode, newSessionId } from "../lib/id.ts";
 import { admit } from "./admit.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
-import { createMicrovms, type MicrovmDeps } from "./microvm.ts";
+import { createMicrovms, type MicrovmDeps } from "../microvm/microvm.ts";
 import { over, requireImage, requireRecipient, requireUsable, stopping } from "./refusals.ts";
 import { isOver, type Session } from "./session.ts";
-import type { Microvm, SessionChange } from "./store.ts";
+import type { Microvm } from "../microvm/store.ts";
+import type { SessionChange, SessionStore } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
 
 export interface ServiceDeps extends MicrovmDeps {
+  store: SessionStore;
   providers: Map<string, ProviderRecipe>;
   findImage: () => Promise<Image | undefined>;
   receiptKey: DriverDeps["receiptKey"];
@@ -88,7 +90,7 @@ export const createSessionService = (deps: ServiceDeps) => {
    */
   const lifeOf = async (id: string): Promise<Life | undefined> => {
     const session = await deps.store.get(id);
-    const vm = await deps.store.vmOf(id);
+    const vm = await deps.vms.ofSession(id);
     const life = lives.get(id);
     if (life || starting.has(id) || !session || !vm || session.receipt) return life;
     return drive(new SessionDriver(driverDeps, session, vm, unwritten.get(id)));
@@ -112,7 +114,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     seats,
     get,
     list: deps.store.list,
-    microvmOf: deps.store.vmOf,
+    microvmOf: deps.vms.ofSession,
 
     /** As `seats.pair`; a wrong code is news to whoever follows the session: it may not have been them. */
     pair: (id: string, code: string): Promise<string> =>
@@ -245,14 +247,15 @@ export const createSessionService = (deps: ServiceDeps) => {
       return resumed;
     },
 
-    /** Whether somebody looks after what the session still holds. */
-    isDriven: (id: string): boolean => lives.has(id) || starting.has(id),
+    /** Whether somebody looks after what the microVM's owner still holds. */
+    isDriven: ({ sessionId }: Pick<VmView, "sessionId">): boolean =>
+      sessionId !== null && (lives.has(sessionId) || starting.has(sessionId)),
 
     vms: async (): Promise<VmView[]> => {
       const held = await deps.ledger.held();
-      return (await deps.store.vms()).flatMap((vm) => {
+      return (await deps.vms.held()).map((vm) => {
         const holds = held.filter((entry) => entry.vmId === vm.id).map(({ kind, ref }) => ({ kind, ref }));
-        return holds.length === 0 ? [] : [{ ...vm, vmId: vm.id, pid: vm.process?.pid ?? null, holds }];
+        return { ...vm, vmId: vm.id, pid: vm.process?.pid ?? null, holds };
       });
     },
 

@@ -1,26 +1,11 @@
-/** Sessions and microVMs on disk. Every change is one statement guarded by state and generation. */
+/** Sessions on disk. Every change is one statement guarded by state and generation. */
 import { sql, type Selectable } from "kysely";
 import { sealed as sealedSchema } from "../contract/guest.ts";
 import { receipt as receiptSchema, stageRecord, verdict as verdictSchema } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
-import type { ProcessIdentity } from "../lib/process.ts";
 import type { Db } from "../state/db.ts";
-import type { SessionsTable, VmsTable } from "../state/schema.ts";
+import type { SessionsTable } from "../state/schema.ts";
 import { canTransition, LIVE_STATES, type Outcome, type Session } from "./session.ts";
-
-/** One VMM process that incarnates a session. */
-export interface Microvm {
-  id: string;
-  sessionId: string;
-  backend: string;
-  imageDigest: string;
-  tap: string;
-  mac: string;
-  address: string;
-  uid: number;
-  process: ProcessIdentity | null;
-  createdAt: string;
-}
 
 /** What a change may set; the state's own change is checked against the transition table. */
 export type SessionChange = Partial<
@@ -124,40 +109,6 @@ export const createSessionStore = (db: Db) => ({
       .where("id", "=", id)
       .execute();
   },
-
-  insertVm: async (vm: Microvm): Promise<void> => {
-    await db
-      .insertInto("vms")
-      .values({
-        id: vm.id,
-        session_id: vm.sessionId,
-        backend: vm.backend,
-        image_digest: vm.imageDigest,
-        tap: vm.tap,
-        mac: vm.mac,
-        address: vm.address,
-        uid: vm.uid,
-        pid: null,
-        start_ticks: null,
-        created_at: vm.createdAt,
-      })
-      .execute();
-  },
-
-  setVmProcess: async (vmId: string, process: ProcessIdentity): Promise<void> => {
-    await db
-      .updateTable("vms")
-      .set({ pid: process.pid, start_ticks: process.startTicks })
-      .where("id", "=", vmId)
-      .execute();
-  },
-
-  vmOf: async (sessionId: string): Promise<Microvm | undefined> => {
-    const row = await db.selectFrom("vms").selectAll().where("session_id", "=", sessionId).executeTakeFirst();
-    return row && vmFromRow(row);
-  },
-
-  vms: async (): Promise<Microvm[]> => (await db.selectFrom("vms").selectAll().execute()).map(vmFromRow),
 });
 
 const toRow = (session: Session) => ({
@@ -197,17 +148,4 @@ const fromRow = (row: Selectable<SessionsTable>): Session => ({
   openedHost: row.opened_host,
   outcome: row.outcome as Outcome | null,
   receipt: row.receipt === null ? null : receiptSchema.parse(JSON.parse(row.receipt)),
-});
-
-const vmFromRow = (row: Selectable<VmsTable>): Microvm => ({
-  id: row.id,
-  sessionId: row.session_id,
-  backend: row.backend,
-  imageDigest: row.image_digest,
-  tap: row.tap,
-  mac: row.mac,
-  address: row.address,
-  uid: row.uid,
-  process: row.pid === null || row.start_ticks === null ? null : { pid: row.pid, startTicks: row.start_ticks },
-  createdAt: row.created_at,
 });

@@ -3,6 +3,7 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { Kysely, Migrator, SqliteDialect, type SqliteDatabase } from "kysely";
 import { AppError } from "../lib/errors.ts";
 import { init } from "./migrations/001-init.ts";
+import { owners } from "./migrations/002-owners.ts";
 import type { Database } from "./schema.ts";
 
 export type Db = Kysely<Database>;
@@ -16,7 +17,10 @@ export type Db = Kysely<Database>;
 export const openDatabase = async (file: string): Promise<Db> => {
   const sqlite = openExclusively(file);
   const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }) });
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => ({ "001-init": init }) } });
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => ({ "001-init": init, "002-owners": owners }) },
+  });
   const { error } = await migrator.migrateToLatest();
   if (error) {
     await db.destroy();

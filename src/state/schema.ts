@@ -38,10 +38,11 @@ export interface SessionsTable {
   receipt: string | null;
 }
 
-/** The process: one VMM that incarnates a session. */
+/** The process: one VMM on this host. */
 export interface VmsTable {
   id: string;
-  session_id: string;
+  /** Null: booted to make a warm snapshot of. */
+  session_id: string | null;
   backend: string;
   image_digest: string;
   tap: string;

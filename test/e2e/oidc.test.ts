@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createTransport } from "../../src/client/transport.ts";
 import { ISSUER } from "../../rig/deployment.ts";
-import { verifyReceipt } from "../../src/ledger/receipt.ts";
+import { verifyReceipt } from "../../src/handover/receipt.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { filesWith, linesOf } from "./find-text.ts";
 import { createSignInWorld, type SignInWorld } from "./sign-in.ts";

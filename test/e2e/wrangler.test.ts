@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { ISSUER } from "../../rig/deployment.ts";
 import { IDENTITY_PROVIDER_NAME } from "../../rig/world.ts";
-import { verifyReceipt } from "../../src/ledger/receipt.ts";
+import { verifyReceipt } from "../../src/handover/receipt.ts";
 import { filesWith, linesOf } from "./find-text.ts";
 import { installWrangler } from "./install-wrangler.ts";
 import { createSignInWorld, type SignInWorld } from "./sign-in.ts";

@@ -5,6 +5,7 @@ import type { Stand } from "./stand.ts";
 
 export interface Scene {
   stand: Stand;
+  sessionId: string;
   vm: VmView;
 }
 

@@ -91,7 +91,7 @@ const runOnHealthyGuest = async (bench: Bench): Promise<void> => {
       const scene = await healthyGuest(bench, stand, {}, "the image as it is");
       for (const fault of hostFaults) {
         const mend = await fault.make(scene);
-        record(bench, fault, await ask(stand, scene.vm.sessionId));
+        record(bench, fault, await ask(stand, scene.sessionId));
         await mend();
         await expectHealthy(bench, scene, `after "${fault.title}" was mended`);
       }
@@ -157,7 +157,7 @@ const judgeGuest = async (bench: Bench, stand: Stand, fault: GuestFault): Promis
 const judgeFatal = async (bench: Bench, scene: Scene, fault: HostFault, grantedSec: number): Promise<void> => {
   await fault.make(scene);
   const failure = { at: Date.now() + grantedSec * 1000, what: grantedSec > 0 ? "the watch's deadline" : "the fault" };
-  record(bench, fault, await untilFailed(scene.stand, scene.vm.sessionId, failure));
+  record(bench, fault, await untilFailed(scene.stand, scene.sessionId, failure));
 };
 
 const healthyGuest = async (bench: Bench, stand: Stand, plan: object, title: string): Promise<Scene> => {
@@ -166,11 +166,11 @@ const healthyGuest = async (bench: Bench, stand: Stand, plan: object, title: str
   recordHealthy(bench, title, judgement);
   const vm = (await stand.client.vms()).find((one) => one.sessionId === sessionId);
   if (!vm) throw new Error(`the guest that should be healthy is gone: ${JSON.stringify(judgement)}`);
-  return { stand, vm };
+  return { stand, vm, sessionId };
 };
 
-const expectHealthy = async (bench: Bench, { stand, vm }: Scene, title: string): Promise<void> =>
-  recordHealthy(bench, title, await ask(stand, vm.sessionId));
+const expectHealthy = async (bench: Bench, { stand, sessionId }: Scene, title: string): Promise<void> =>
+  recordHealthy(bench, title, await ask(stand, sessionId));
 
 const isWanted = ({ only }: Bench, { number }: Fault): boolean => only.length === 0 || only.includes(number);
 

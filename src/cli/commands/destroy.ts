@@ -47,7 +47,7 @@ const destroyAll = async (client: Client, { signal }: CliContext): Promise<Destr
   const living = (await client.sessions()).filter(({ state }) => !OVER.includes(state));
   // A session that failed may still be at the removal of its microVM.
   const held = await client.vms();
-  const sessionIds = new Set([...living, ...held].map(({ sessionId }) => sessionId));
+  const sessionIds = new Set([...living, ...held].flatMap(({ sessionId }) => sessionId ?? []));
   const results: Destroyed[] = [];
   for (const sessionId of sessionIds) {
     try {

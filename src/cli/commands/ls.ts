@@ -44,7 +44,7 @@ const vmTable = (vms: VmView[]): string[] =>
         ["VM", "SESSION", "BACKEND", "TAP", "ADDRESS", "PID", "HOLDS"],
         vms.map((vm) => [
           vm.vmId,
-          vm.sessionId,
+          vm.sessionId ?? "(warm snapshot)",
           vm.backend,
           vm.tap,
           vm.address,

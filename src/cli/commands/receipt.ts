@@ -2,7 +2,7 @@ import { createHash, createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { receipt as receiptShape, type Receipt } from "../../contract/session.ts";
-import { verifyReceipt } from "../../ledger/receipt.ts";
+import { verifyReceipt } from "../../handover/receipt.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
 import type { CliContext } from "../context.ts";
 

@@ -9,7 +9,7 @@ import { z } from "zod";
 import { pairRequest, ticketResponse } from "../../contract/api.ts";
 import { awaitedStage, bootStage, sessionState } from "../../contract/session.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
-import { RFB_PORT } from "../../session/probes.ts";
+import { RFB_PORT } from "../../microvm/probes.ts";
 import { isOver, type Session } from "../../session/session.ts";
 import { TICKET_TTL_SEC } from "../../session/viewer.ts";
 import { requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";

@@ -1,7 +1,7 @@
 /** Looks after a running guest: its process, its /health over the network every two seconds, its console's size. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { boundConsole } from "../vmm/console.ts";
-import { failWhenExited, newVerdict, SessionFailure } from "./boot.ts";
+import { failWhenExited, newVerdict, MicrovmFailure } from "./boot.ts";
 import type { Lookout } from "./lookout.ts";
 import { probeHealth } from "./probes.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -23,7 +23,7 @@ const RETRY_MS = 500;
 /** Questions in a row without an answer: one alone may be a busy guest's hiccup. */
 const SLOW_AFTER = 2;
 
-/** Never resolves. Throws SessionFailure when the guest is lost, or the signal's reason. */
+/** Never resolves. Throws MicrovmFailure when the guest is lost, or the signal's reason. */
 export const watchGuest = async (options: WatchOptions): Promise<never> => {
   let lastAnswer = performance.now();
   let lastSeen: string | undefined;
@@ -48,8 +48,8 @@ export const watchGuest = async (options: WatchOptions): Promise<never> => {
   }
 };
 
-const unreachable = ({ unreachableSec }: WatchOptions, seen: string): SessionFailure =>
-  new SessionFailure(
+const unreachable = ({ unreachableSec }: WatchOptions, seen: string): MicrovmFailure =>
+  new MicrovmFailure(
     newVerdict(null, {
       code: "guest-unreachable",
       sentence: `The browser's virtual machine has not answered over its network for ${unreachableSec} s.`,

@@ -3,7 +3,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import { RESOURCE_KINDS, type GoneResource, type ResourceKind } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
@@ -13,13 +13,13 @@ import { isLeased, releaseAddress } from "../network/lease.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
-import type { Microvm, SessionStore } from "./store.ts";
+import type { Microvm, MicrovmStore } from "./store.ts";
 
 export interface MicrovmDeps {
   config: Config;
   paths: DataPaths;
   db: Db;
-  store: SessionStore;
+  vms: MicrovmStore;
   ledger: Ledger;
   network: Network;
   vmm: VmmBackend;
@@ -38,7 +38,7 @@ export const createMicrovms = (deps: MicrovmDeps) => ({
 
 /** Folder, TAP and VMM process. On failure the caller destroys; whatever was made is in the ledger. */
 const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<RunningMicrovm> => {
-  const { ledger, network, vmm, store } = deps;
+  const { ledger, network, vmm, vms } = deps;
   const paths = deps.paths.vm(vm.id);
 
   await ledger.acquire(vm.id, "directory", vm.id);
@@ -65,7 +65,7 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Run
     },
     async (identity) => {
       await ledger.acquire(vm.id, "process", String(identity.pid));
-      await store.setVmProcess(vm.id, identity);
+      await vms.setProcess(vm.id, identity);
     },
   );
   return { ...vm, process };
@@ -125,7 +125,7 @@ const recordGone = async ({ db, ledger, network, vmm, paths }: MicrovmDeps, vm: 
 /** The recorded process and any that names this VM: the controller may have died between spawn and record. */
 const processesOf = async (deps: MicrovmDeps, vm: Microvm) => {
   const named = (await deps.vmm.list(deps.paths.vms)).filter((entry) => entry.vmId === vm.id).map((e) => e.process);
-  const recorded = (await deps.store.vmOf(vm.sessionId))?.process;
+  const recorded = (await deps.vms.get(vm.id))?.process;
   if (recorded && (await isAlive(recorded)) && !named.some((p) => p.pid === recorded.pid)) named.push(recorded);
   return named;
 };

@@ -7,7 +7,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
-import { failWhenExited, launchFailure, newVerdict, SessionFailure } from "./boot.ts";
+import { failWhenExited, launchFailure, newVerdict, MicrovmFailure } from "./boot.ts";
 import type { Microvms, RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
@@ -22,7 +22,7 @@ export interface AdoptOptions {
   logger: Logger;
 }
 
-/** Throws SessionFailure when the former controller's microVM is gone, or never came to be. */
+/** Throws MicrovmFailure when the former controller's microVM is gone, or never came to be. */
 export const adoptMicrovm = async (options: AdoptOptions): Promise<RunningMicrovm> => {
   const { microvms, paths, vm } = options;
   if (!vm.process) throw interrupted();
@@ -61,7 +61,7 @@ export interface LaunchOptions {
   onStages: (stages: StageRecord[]) => Promise<void>;
 }
 
-/** Throws SessionFailure with the backend's own sentence when the VMM does not start. */
+/** Throws MicrovmFailure with the backend's own sentence when the VMM does not start. */
 export const launchMicrovm = async (options: LaunchOptions): Promise<RunningMicrovm> => {
   const { microvms, vm, image, askedAt, backend, onStages } = options;
   const leased: StageRecord = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" };
@@ -74,8 +74,8 @@ export const launchMicrovm = async (options: LaunchOptions): Promise<RunningMicr
 
 const now = (): string => new Date().toISOString();
 
-const interrupted = (): SessionFailure =>
-  new SessionFailure(
+const interrupted = (): MicrovmFailure =>
+  new MicrovmFailure(
     newVerdict("vmm-up", {
       code: "interrupted",
       sentence: "The controller stopped while it was starting this virtual machine.",
@@ -86,8 +86,8 @@ const interrupted = (): SessionFailure =>
   );
 
 /** The folder goes last of all that is outside, by our own hand: the VMM was not killed by somebody else. */
-const endNotRecorded = (): SessionFailure =>
-  new SessionFailure(
+const endNotRecorded = (): MicrovmFailure =>
+  new MicrovmFailure(
     newVerdict(null, {
       code: "end-not-recorded",
       sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",

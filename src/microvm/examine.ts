@@ -1,9 +1,8 @@
 import type { GuestChannel } from "../channel/channel.ts";
-import { awaitedStage } from "../contract/session.ts";
+import { awaitedStage, type StageRecord } from "../contract/session.ts";
 import { examine, type Examination } from "../diagnosis/diagnosis.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
-import type { Session } from "./session.ts";
 import type { Microvm } from "./store.ts";
 
 const PROBE_MS = 2000;
@@ -21,27 +20,28 @@ const GUEST_MS: Record<Purpose, number> = { verdict: 3500, question: 9500, warni
 const UNHEARD_GUEST_MS = 1500;
 
 export interface Look {
+  /** Those passed so far. */
+  stages: StageRecord[];
   /** Undefined: it was never opened. */
   channel: GuestChannel | undefined;
   purpose: Purpose;
 }
 
-/** Looks at a session's microVM, healthy or not, and changes nothing. */
+/** Looks at a microVM, healthy or not, and changes nothing. */
 export const examineMicrovm = (
   { config, paths, db, network, vmm }: MicrovmDeps,
-  session: Session,
   vm: Microvm,
-  { channel, purpose }: Look,
+  { stages, channel, purpose }: Look,
 ): Promise<Examination> => {
   const vmPaths = paths.vm(vm.id);
   const { console: consoleFile, vmmLog } = vmPaths;
-  const isHeard = session.stages.some(({ stage }) => stage === "agent");
+  const isHeard = stages.some(({ stage }) => stage === "agent");
   return examine({
     // Not in passing before its agent has spoken: questions would queue up for its start.
     channel: isHeard || purpose !== "warning" ? channel : undefined,
     isOverdue: purpose === "verdict",
     guestTimeoutMs: isHeard ? GUEST_MS[purpose] : UNHEARD_GUEST_MS,
-    stage: awaitedStage(session.stages),
+    stage: awaitedStage(stages),
     nic: vm,
     process: vm.process,
     network,

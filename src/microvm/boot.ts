@@ -17,8 +17,8 @@ const ASK_INTERVAL_MS = 500;
 const CHECK_MS = 3000;
 
 /** A session cannot go on; the verdict says why in plain words. */
-export class SessionFailure extends Error {
-  override name = "SessionFailure";
+export class MicrovmFailure extends Error {
+  override name = "MicrovmFailure";
   readonly verdict: Verdict;
   /** Only what was noticed: diagnosis looks for the cause behind it. */
   readonly isSymptom: boolean;
@@ -40,7 +40,7 @@ export interface BootOptions extends StageContext {
   signal: AbortSignal;
 }
 
-/** Throws SessionFailure, or the signal's reason. */
+/** Throws MicrovmFailure, or the signal's reason. */
 export const awaitBrowser = async (options: BootOptions): Promise<void> => {
   let records = options.passed;
   for (const rule of STAGE_RULES) {
@@ -82,7 +82,7 @@ const introduce = async ({ channel, configure, signal }: BootOptions): Promise<v
   const call = { timeoutMs: 20_000, signal };
   const hello = await channel.call("hello", { protocol: GUEST_PROTOCOL }, call);
   if (hello.protocol !== GUEST_PROTOCOL) {
-    throw new SessionFailure(
+    throw new MicrovmFailure(
       newVerdict("agent", {
         code: "agent-protocol",
         sentence: `The image's agent speaks protocol ${hello.protocol}, this controller ${GUEST_PROTOCOL}.`,
@@ -99,10 +99,10 @@ const introduce = async ({ channel, configure, signal }: BootOptions): Promise<v
   );
 };
 
-/** Throws SessionFailure `vmm-exited` when the process is gone. */
+/** Throws MicrovmFailure `vmm-exited` when the process is gone. */
 export const failWhenExited = async (process: ProcessIdentity, stage: BootStage | null): Promise<void> => {
   if (await isAlive(process)) return;
-  throw new SessionFailure(
+  throw new MicrovmFailure(
     newVerdict(stage, {
       code: "vmm-exited",
       sentence: "The virtual machine ended by itself: its process is gone.",
@@ -116,12 +116,12 @@ export const failWhenExited = async (process: ProcessIdentity, stage: BootStage 
 /** Lines of the console's end that are looked at while a stage is awaited. */
 const CONSOLE_LINES = 200;
 
-/** A guest that says itself that nothing more will come is not waited for. Throws SessionFailure `guest-stopped`. */
+/** A guest that says itself that nothing more will come is not waited for. Throws MicrovmFailure `guest-stopped`. */
 const failWhenStopped = async (consoleFile: string, stage: BootStage): Promise<void> => {
   const text = (await consoleTail(consoleFile, CONSOLE_LINES)).join("\n");
   const { panic, isEmergencyShell } = parseConsole(text, text.length, 0);
   if (panic === null && !isEmergencyShell) return;
-  throw new SessionFailure(
+  throw new MicrovmFailure(
     newVerdict(stage, {
       code: "guest-stopped",
       sentence: "The guest stopped in the middle of its start.",
@@ -132,8 +132,8 @@ const failWhenStopped = async (consoleFile: string, stage: BootStage): Promise<v
   );
 };
 
-const missedDeadline = (rule: StageRule, options: BootOptions, seen: string): SessionFailure =>
-  new SessionFailure(
+const missedDeadline = (rule: StageRule, options: BootOptions, seen: string): MicrovmFailure =>
+  new MicrovmFailure(
     newVerdict(rule.stage, {
       ...rule.missed,
       evidence: [`waited ${deadlineMsOf(rule, options) / 1000} s; last seen: ${seen}`],
@@ -144,7 +144,7 @@ const missedDeadline = (rule: StageRule, options: BootOptions, seen: string): Se
 /** A microVM that could not be started: the backend's own sentence is the verdict. Rethrows what is no AppError. */
 export const launchFailure = (error: unknown): never => {
   if (!(error instanceof AppError)) throw error;
-  throw new SessionFailure(
+  throw new MicrovmFailure(
     newVerdict("vmm-up", {
       code: error.code,
       sentence: error.message,

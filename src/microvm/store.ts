@@ -1,0 +1,77 @@
+/** MicroVMs on disk: one row each, kept after their end for as long as their owner's record. */
+import type { Selectable } from "kysely";
+import type { ProcessIdentity } from "../lib/process.ts";
+import type { Db } from "../state/db.ts";
+import type { VmsTable } from "../state/schema.ts";
+
+/** One VMM process on this host, and what was set aside for it. */
+export interface Microvm {
+  id: string;
+  /** The session that it incarnates; null: it is booted to make a warm snapshot of, and belongs to nobody. */
+  sessionId: string | null;
+  /** Name of the VMM backend that started it, and alone can talk to it. */
+  backend: string;
+  imageDigest: string;
+  tap: string;
+  mac: string;
+  address: string;
+  uid: number;
+  process: ProcessIdentity | null;
+  createdAt: string;
+}
+
+export type MicrovmStore = ReturnType<typeof createMicrovmStore>;
+
+export const createMicrovmStore = (db: Db) => ({
+  insert: async (vm: Microvm): Promise<void> => {
+    await db.insertInto("vms").values(toRow(vm)).execute();
+  },
+
+  get: async (id: string): Promise<Microvm | undefined> => {
+    const row = await db.selectFrom("vms").selectAll().where("id", "=", id).executeTakeFirst();
+    return row && fromRow(row);
+  },
+
+  setProcess: async (id: string, process: ProcessIdentity): Promise<void> => {
+    const columns = { pid: process.pid, start_ticks: process.startTicks };
+    await db.updateTable("vms").set(columns).where("id", "=", id).execute();
+  },
+
+  ofSession: async (sessionId: string): Promise<Microvm | undefined> => {
+    const row = await db.selectFrom("vms").selectAll().where("session_id", "=", sessionId).executeTakeFirst();
+    return row && fromRow(row);
+  },
+
+  /** Those of which something is still on this host, as the ledger has it. */
+  held: async (): Promise<Microvm[]> => {
+    const held = db.selectFrom("ledger").select("vm_id").where("seen_gone_at", "is", null);
+    return (await db.selectFrom("vms").selectAll().where("id", "in", held).execute()).map(fromRow);
+  },
+});
+
+const toRow = (vm: Microvm) => ({
+  id: vm.id,
+  session_id: vm.sessionId,
+  backend: vm.backend,
+  image_digest: vm.imageDigest,
+  tap: vm.tap,
+  mac: vm.mac,
+  address: vm.address,
+  uid: vm.uid,
+  pid: vm.process?.pid ?? null,
+  start_ticks: vm.process?.startTicks ?? null,
+  created_at: vm.createdAt,
+});
+
+const fromRow = (row: Selectable<VmsTable>): Microvm => ({
+  id: row.id,
+  sessionId: row.session_id,
+  backend: row.backend,
+  imageDigest: row.image_digest,
+  tap: row.tap,
+  mac: row.mac,
+  address: row.address,
+  uid: row.uid,
+  process: row.pid === null || row.start_ticks === null ? null : { pid: row.pid, startTicks: row.start_ticks },
+  createdAt: row.created_at,
+});
