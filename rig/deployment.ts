@@ -9,7 +9,8 @@ import { packageRoot } from "../src/lib/paths.ts";
 import { poll } from "../src/lib/wait.ts";
 import type { Certificates } from "./certificates.ts";
 import { forwardPort } from "./forwarder.ts";
-import type { Account, IdentityEvent, IdentityProviderConfig } from "./identity-provider.ts";
+import type { IdentityProviderConfig } from "./identity-provider.ts";
+import type { Account, IdentityEvent } from "./identity-shapes.ts";
 import {
   createWorld,
   GATEWAY_ADDRESS,

@@ -5,7 +5,7 @@ import type { Provider } from "oidc-provider";
 import { z } from "zod";
 import { messageOf } from "../src/lib/errors.ts";
 import { consentPage, errorPage, loginPage } from "./identity-pages.ts";
-import type { Account, IdentityEvent } from "./identity-provider.ts";
+import type { Account, IdentityEvent } from "./identity-shapes.ts";
 
 interface Options {
   provider: Provider;

@@ -1,6 +1,7 @@
 /** The identity provider as a program of its own: `identity-provider-main.ts CONFIG.json`; events as JSON lines. */
 import { readFile } from "node:fs/promises";
-import { identityProviderConfig, serveIdentities, type IdentityEvent } from "./identity-provider.ts";
+import { identityProviderConfig, serveIdentities } from "./identity-provider.ts";
+import type { IdentityEvent } from "./identity-shapes.ts";
 
 const report = (event: IdentityEvent): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`);

@@ -6,10 +6,8 @@ import { createServer } from "node:https";
 import { Provider, type Configuration, type KoaContextWithOIDC } from "oidc-provider";
 import { z } from "zod";
 import { createInteractions } from "./identity-interactions.ts";
+import { account, type IdentityEvent } from "./identity-shapes.ts";
 import { errorPage } from "./identity-pages.ts";
-
-const account = z.strictObject({ sub: z.string(), userName: z.string(), password: z.string(), name: z.string() });
-export type Account = z.infer<typeof account>;
 
 const client = z.strictObject({
   clientId: z.string(),
@@ -33,15 +31,6 @@ export const identityProviderConfig = z.strictObject({
   secretsFile: z.string().optional(),
 });
 export type IdentityProviderConfig = z.input<typeof identityProviderConfig>;
-
-/** What the provider saw. Tokens only as the SHA-256 of the access token, hex. */
-export type IdentityEvent =
-  | { event: "listening" }
-  | { event: "shown"; page: "login" | "consent" }
-  | { event: "login"; userName: string; ok: boolean }
-  | { event: "consent"; sub: string; clientId: string }
-  | { event: "token"; sub: string; clientId: string; accessTokenSha256: string }
-  | { event: "error"; message: string };
 
 /** Listens until `signal`; resolves once it has stopped. */
 export const serveIdentities = async (

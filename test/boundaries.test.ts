@@ -1,17 +1,27 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { importsOf, violationsOf } from "./boundaries.ts";
+import { circlesIn, importsOf, MAY_IMPORT, targetsOf, unusedPermissions, violationsOf } from "./boundaries.ts";
+
+const files = new Map(
+  ["src", "rig", "web", "scripts", "bin"]
+    .flatMap((folder) => readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`))
+    .filter((path) => /\.(ts|mjs)$/.test(path))
+    .map((path) => [path, readFileSync(path, "utf8")]),
+);
 
 test("no file leaves its room", () => {
-  const files = ["src", "rig"].flatMap(sourcesBelow);
-  expect(files.length).toBeGreaterThan(20);
-  expect(files.flatMap((path) => violationsOf(path, readFileSync(path, "utf8")))).toEqual([]);
+  expect(files.size).toBeGreaterThan(100);
+  expect([...files].flatMap(([path, text]) => violationsOf(path, text))).toEqual([]);
 });
 
-const sourcesBelow = (folder: string): string[] =>
-  readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => `${folder}/${name}`);
+test("the table permits only what is used", () => {
+  expect(unusedPermissions(files)).toEqual([]);
+});
+
+test("no circle, neither of files nor of rooms", () => {
+  expect(circlesIn(new Map([...files].map(([path, text]) => [path, targetsOf(path, text)])))).toEqual([]);
+  expect(circlesIn(new Map(Object.entries(MAY_IMPORT)))).toEqual([]);
+});
 
 describe("the checker", () => {
   test.each([
@@ -19,7 +29,8 @@ describe("the checker", () => {
     ["src/lib/exec.ts", 'export * from "../state/db.ts";', "lib may not import state"],
     ["src/http/server.ts", 'const app = await import("../app.ts");', "imports app.ts"],
     ["src/contract/api.ts", 'import { Buffer } from "node:buffer";', "contract knows only zod"],
-    ["src/lib/paths.ts", 'import x from "../../scripts/run.mjs";', "outside src/ and rig/"],
+    ["src/lib/paths.ts", 'import x from "../../scripts/run.mjs";', "lib may not import scripts"],
+    ["scripts/run.mjs", 'import { deploy } from "../rig/deployment.ts";', "scripts may not import rig"],
     ["src/cli/commands/up.ts", 'await import("../../../rig/main.ts");', "cli may not import rig"],
     ["rig/world.ts", 'import { createService } from "../src/session/service.ts";', "rig may not import session"],
     ["src/nowhere/x.ts", "", "no known room"],
@@ -43,6 +54,18 @@ describe("the checker", () => {
     ["src/vmm/qemu/start.ts", 'import { spawn } from "node:child_process";'],
   ])("%s is fine with %s", (path, text) => {
     expect(violationsOf(path, text)).toEqual([]);
+  });
+
+  test("a permission that nobody uses", () => {
+    expect(unusedPermissions(new Map([["src/main.ts", 'import { runCli } from "./cli/cli.ts";']]))).toContainEqual(
+      expect.stringMatching(/^main\.ts may import config and does not/),
+    );
+  });
+
+  test("circles, each once, by way of everybody in them", () => {
+    const imports = { a: ["b"], b: ["c", "d"], c: ["a"], d: ["d"], e: ["a"] };
+    expect(circlesIn(new Map(Object.entries(imports)))).toEqual(["a → b → c → a", "d → d"]);
+    expect(circlesIn(new Map(Object.entries({ a: ["b", "c"], b: ["c"] })))).toEqual([]);
   });
 
   test("a file, even of tests, has at most 300 lines", () => {

@@ -1,8 +1,8 @@
-/** Reads our own source as text and says where it leaves the rooms of the house. Pure: files come in as strings. */
+/** Reads our own source as text and says where it leaves the rooms of the house. Pure: files come in as strings, by path. */
 import { dirname, join, normalize } from "node:path/posix";
 
 /** Who may import whom: `cli,http → session → vmm,network,image,channel → lib`. Everyone may import `contract`. */
-const MAY_IMPORT: Record<string, string[]> = {
+export const MAY_IMPORT: Record<string, string[]> = {
   contract: [],
   lib: [],
   config: ["lib"],
@@ -20,54 +20,92 @@ const MAY_IMPORT: Record<string, string[]> = {
   login: ["client", "handover", "lib"],
   diagnosis: ["channel", "lib", "network", "vmm"],
   session: ["channel", "config", "diagnosis", "handover", "image", "lib", "microvm", "network", "state", "vmm"],
-  http: ["config", "diagnosis", "image", "lib", "microvm", "network", "session", "state", "vmm"],
+  http: ["config", "diagnosis", "image", "lib", "microvm", "session", "state", "vmm"],
   doctor: ["config", "image", "lib", "network", "vmm"],
-  cli: ["client", "config", "diagnosis", "doctor", "handover", "image", "lib", "login", "providers", "vmm"],
+  cli: ["client", "config", "diagnosis", "doctor", "handover", "image", "lib", "login", "providers"],
   // Runs inside the microVM: whatever it imports is bundled into the image.
   guest: ["channel", "handover", "lib"],
-  // Outside src/: the world that demo and tests sign in with. It uses the product; the product does not know it.
+  // Outside src/. The world that demo and tests sign in with uses the product; the product does not know it.
   rig: ["client", "config", "image", "lib"],
+  web: [],
+  // Run before there are packages; `npm run faults` is a test as a program.
+  scripts: ["test"],
+  bin: ["scripts"],
+  "main.ts": ["cli", "config"],
 };
 
-/** The composition root knows everyone and only these know it. */
-const MAY_IMPORT_APP = ["src/main.ts", "src/cli/commands/up.ts"];
-
-/** Single files at the top of src/ that tie rooms together. */
-const TOP_FILES: Record<string, string[]> = {
-  "app.ts": Object.keys(MAY_IMPORT).filter((room) => room !== "rig"),
-  "main.ts": ["cli", "config", "lib"],
-};
+/** The composition root, src/app.ts, knows everyone and only these know it. */
+const MAY_IMPORT_APP = ["src/cli/commands/up.ts"];
 
 const MAX_LINES = 300;
 
-/** Everything wrong with one file below src/ or rig/, as `path: sentence`. */
+/** Everything wrong with one file, as `path: sentence`. Tests may import whom they like. */
 export const violationsOf = (path: string, text: string): string[] =>
   [
-    ...(path.endsWith(".test.ts") ? [] : [...wrongImports(path, text), ...wrongReach(path, text)]),
+    ...(isTest(path) ? [] : [...wrongImports(path, text), ...wrongReach(path, text)]),
     ...(text.split("\n").length - 1 > MAX_LINES ? [`has more than ${MAX_LINES} lines: one file, one idea`] : []),
   ].map((sentence) => `${path}: ${sentence}`);
 
+/** Rows that allow what none of these files does, as sentences: whoever ends an import ends its permission. */
+export const unusedPermissions = (files: ReadonlyMap<string, string>): string[] => {
+  const imports = [...files]
+    .filter(([path]) => !isTest(path))
+    .map(([path, text]) => ({ path, targets: targetsOf(path, text) }));
+  const used = new Set(
+    imports.flatMap(({ path, targets }) => targets.map((target) => `${roomOf(path)} ${roomOf(target)}`)),
+  );
+  return [
+    ...Object.entries(MAY_IMPORT).flatMap(([room, others]) =>
+      others
+        .filter((other) => !used.has(`${room} ${other}`))
+        .map((other) => `${room} may import ${other} and does not: take it out of its row in test/boundaries.ts`),
+    ),
+    ...MAY_IMPORT_APP.filter(
+      (path) => !imports.some((one) => one.path === path && one.targets.includes("src/app.ts")),
+    ).map((path) => `${path} may import app.ts and does not`),
+  ];
+};
+
+/** Circles as `a → b → a`. Types count: two files that cannot be understood without each other are one. */
+export const circlesIn = (imports: ReadonlyMap<string, readonly string[]>): string[] => {
+  const circles: string[] = [];
+  const seen = new Set<string>();
+  const walk = (at: string, trail: string[]): void => {
+    if (trail.includes(at)) circles.push([...trail.slice(trail.indexOf(at)), at].join(" → "));
+    if (seen.has(at)) return;
+    seen.add(at);
+    for (const next of imports.get(at) ?? []) walk(next, [...trail, at]);
+  };
+  for (const path of imports.keys()) walk(path, []);
+  return circles;
+};
+
+/** Paths that a file imports from this repository. */
+export const targetsOf = (path: string, text: string): string[] =>
+  importsOf(text)
+    .filter((specifier) => specifier.startsWith("."))
+    .map((specifier) => normalize(join(dirname(path), specifier)));
+
 const wrongImports = (path: string, text: string): string[] => {
   const room = roomOf(path);
-  const allowed = MAY_IMPORT[room] ?? TOP_FILES[room];
+  const allowed = room === "app.ts" ? Object.keys(MAY_IMPORT).filter((one) => one !== "rig") : MAY_IMPORT[room];
   if (!allowed) return [`is in no known room: give ${room} a row in test/boundaries.ts`];
-  return importsOf(text).flatMap((specifier) => {
-    if (!specifier.startsWith(".")) {
-      return room === "contract" && specifier !== "zod" ? [`imports ${specifier}; contract knows only zod`] : [];
-    }
-    const target = normalize(join(dirname(path), specifier));
-    if (!/^(src|rig)\//.test(target)) return [`imports ${target}, which is outside src/ and rig/`];
-    const other = roomOf(target);
-    if (other === "app.ts")
-      return MAY_IMPORT_APP.includes(path) ? [] : [`imports app.ts, which only ${MAY_IMPORT_APP.join(" and ")} may`];
-    const isFine = other === room || other === "contract" || allowed.includes(other);
-    return isFine ? [] : [`imports ${target}, and ${room} may not import ${other}`];
-  });
+  const foreign = importsOf(text).filter((specifier) => room === "contract" && !/^(\.|zod$)/.test(specifier));
+  return [
+    ...foreign.map((specifier) => `imports ${specifier}; contract knows only zod`),
+    ...targetsOf(path, text).flatMap((target) => {
+      const other = roomOf(target);
+      if (other === "app.ts")
+        return MAY_IMPORT_APP.includes(path) ? [] : [`imports app.ts, which only ${MAY_IMPORT_APP.join(" and ")} may`];
+      const isFine = other === room || other === "contract" || allowed.includes(other);
+      return isFine ? [] : [`imports ${target}, and ${room} may not import ${other}`];
+    }),
+  ];
 };
 
 /** What only one file may touch. */
 const wrongReach = (path: string, text: string): string[] => [
-  ...(/\bprocess\.env\b/.test(code(text)) && path !== "src/config/env.ts"
+  ...(/\bprocess\.env\b/.test(code(text)) && /^(src|rig)\//.test(path) && path !== "src/config/env.ts"
     ? ["reads process.env; only src/config/env.ts does"]
     : []),
   ...(/\bshell:\s*true\b/.test(code(text)) ? ["starts a shell; give run() a list of arguments"] : []),
@@ -76,7 +114,9 @@ const wrongReach = (path: string, text: string): string[] => [
     : []),
 ];
 
-/** `rig`, or the first folder below src/, or the file itself. */
+const isTest = (path: string): boolean => path.endsWith(".test.ts");
+
+/** The folder below src/, or the file at its top; elsewhere the folder at the top of the repository. */
 const roomOf = (path: string): string => path.split("/")[path.startsWith("src/") ? 1 : 0] ?? "";
 
 /** Specifiers of static, re-exporting, bare and dynamic imports, `import type` included. */

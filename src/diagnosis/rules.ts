@@ -2,29 +2,12 @@
  * What each verdict is recognised by. The table is in the order of causes: a row stands above every row that can follow from
  * it, and the first that fits is the cause. docs/adding-a-rule.md says how to add one.
  */
-import type { Facts } from "../contract/diagnosis.ts";
-import type { RuleCode } from "./codes.ts";
+import type { Rule } from "./rule.ts";
 import { BOOT_RULES } from "./rules/boot.ts";
 import { GUEST_ADDRESS_RULES } from "./rules/guest-address.ts";
 import { GUEST_NETWORK_RULES } from "./rules/guest-network.ts";
 import { HOST_NETWORK_RULES } from "./rules/host-network.ts";
 import { PROGRAM_RULES } from "./rules/programs.ts";
-
-export interface Rule {
-  code: RuleCode;
-  /** For the documentation: what it is recognised by, as the rest of "Given when …". */
-  recognisedBy: string;
-  /** True only when the facts prove it: a fact that could not be learned proves nothing. */
-  when: (facts: Facts) => boolean;
-  /** What happened and what it means, for people. */
-  sentence: (facts: Facts) => string;
-  /** The lines that prove it. */
-  evidence: (facts: Facts) => string[];
-  /** What to do. */
-  hint: string;
-  /** It keeps no guest from becoming ready: never the cause of a failure, named when nothing worse is there. */
-  isMinor?: true;
-}
 
 /** Undefined for a code that no rule has. */
 export const isMinor = (code: string): boolean | undefined => {

@@ -2,7 +2,8 @@
 import type { Diagnosis, Facts, Finding } from "../contract/diagnosis.ts";
 import { NOTHING_WRONG, STILL_BOOTING, UNKNOWN } from "./codes.ts";
 import { foundInOrder, isHealthy } from "./in-order.ts";
-import { RULES, type Rule } from "./rules.ts";
+import type { Rule } from "./rule.ts";
+import { RULES } from "./rules.ts";
 import { bootMarkLine, consoleTail } from "./rules/lines.ts";
 
 /**

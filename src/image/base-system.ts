@@ -7,8 +7,8 @@ import { archiveLines, componentsOf, readHostDistribution, readHostSources } fro
 import { runContained } from "./contain.ts";
 import { digestOfValue } from "./digest.ts";
 import { packGuestFiles } from "./guest-archive.ts";
-import { filesDigest, type GuestFile } from "./guest-files.ts";
-import type { ResolvedRecipe } from "./recipe.ts";
+import { filesDigest } from "./guest-files.ts";
+import type { GuestFile, ResolvedRecipe } from "./recipe.ts";
 
 export interface BaseSystem {
   distribution: ResolvedRecipe["distribution"];

@@ -2,7 +2,7 @@ import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { run } from "../lib/exec.ts";
 import { runContained } from "./contain.ts";
-import type { GuestFile } from "./guest-files.ts";
+import type { GuestFile } from "./recipe.ts";
 
 /** Packs files, owned by root, into a tar archive. Its folders are 0755. */
 export const packGuestFiles = async (files: GuestFile[], archive: string, signal: AbortSignal): Promise<void> => {

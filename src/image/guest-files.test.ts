@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { filesOnTop, mergePolicies, type GuestFile } from "./guest-files.ts";
-import { loadRecipe } from "./recipe.ts";
+import { filesOnTop, mergePolicies } from "./guest-files.ts";
+import { loadRecipe, type GuestFile } from "./recipe.ts";
 
 const file = (path: string, content: string): GuestFile => ({ path, content: Buffer.from(content), mode: 0o644 });
 const agent = file("/usr/lib/sallyport/agent.cjs", "agent");

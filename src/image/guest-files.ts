@@ -4,16 +4,7 @@ import { join, relative } from "node:path";
 import { z } from "zod";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import { digestOf, digestOfValue } from "./digest.ts";
-import type { ResolvedRecipe } from "./recipe.ts";
-
-/** Always owned by root. */
-export interface GuestFile {
-  /** Absolute path in the guest. */
-  path: string;
-  content: Buffer;
-  /** Permission bits. */
-  mode: number;
-}
+import type { GuestFile, ResolvedRecipe } from "./recipe.ts";
 
 const AGENT_PATH = "/usr/lib/sallyport/agent.cjs";
 const POLICIES_PATH = "/etc/firefox/policies/policies.json";

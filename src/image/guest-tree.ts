@@ -5,8 +5,7 @@ import { AppError, messageOf } from "../lib/errors.ts";
 import { run } from "../lib/exec.ts";
 import { runContained } from "./contain.ts";
 import { layGuestFiles } from "./guest-archive.ts";
-import type { GuestFile } from "./guest-files.ts";
-import type { ResolvedRecipe } from "./recipe.ts";
+import type { GuestFile, ResolvedRecipe } from "./recipe.ts";
 
 interface TreeOptions {
   tree: string;

@@ -4,8 +4,8 @@ import type { ImageManifest } from "../contract/image-manifest.ts";
 import { packageRoot } from "../lib/paths.ts";
 import { baseSystemDigest, baseSystemOf, type BaseSystem } from "./base-system.ts";
 import { digestOf, digestOfValue } from "./digest.ts";
-import { filesDigest, filesOnTop, initramfsFiles, readAgent, readGuestFiles, type GuestFile } from "./guest-files.ts";
-import { loadRecipe, recipeDigest, type ResolvedRecipe } from "./recipe.ts";
+import { filesDigest, filesOnTop, initramfsFiles, readAgent, readGuestFiles } from "./guest-files.ts";
+import { loadRecipe, recipeDigest, type GuestFile, type ResolvedRecipe } from "./recipe.ts";
 
 export interface Inputs {
   recipe: ResolvedRecipe;

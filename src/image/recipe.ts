@@ -7,7 +7,15 @@ import type { z } from "zod";
 import { imageRecipe, type ImageRecipe } from "../contract/image-recipe.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { digestOf, digestOfValue } from "./digest.ts";
-import type { GuestFile } from "./guest-files.ts";
+
+/** A file of the guest, always owned by root. */
+export interface GuestFile {
+  /** Absolute path in the guest. */
+  path: string;
+  content: Buffer;
+  /** Permission bits. */
+  mode: number;
+}
 
 export interface ResolvedRecipe {
   distribution: "debian" | "ubuntu";

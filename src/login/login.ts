@@ -11,51 +11,15 @@ import type { StartResponse } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { BootStage, Receipt } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
-import { prepareOidc, type Tokens } from "./oidc.ts";
+import type { Flow, FlowResult, LoginNews } from "./flow.ts";
+import { prepareOidc } from "./oidc.ts";
 import { prepareOpen } from "./open.ts";
 import { prepareRelay } from "./relay.ts";
-import { createRemoteSession, type RemoteSession } from "./remote-session.ts";
+import { createRemoteSession } from "./remote-session.ts";
 import { createRecipient, keyFingerprint, type Recipient } from "../handover/sealing.ts";
 
 /** What happened, for whoever shows it. `ms` counts from the beginning of `login`. */
 export type LoginEvent = { ms: number } & LoginNews;
-export type LoginNews =
-  | ({ event: "started"; keyFingerprint: string } & StartResponse)
-  | { event: "stage"; stage: BootStage; durationMs: number }
-  /** Somebody typed a wrong pairing code at the viewer page; at five it is locked. */
-  | { event: "wrong-code"; count: number }
-  /** Something is in the guest's way, and was named before its deadline; over when it goes on. */
-  | { event: "warning"; code: string; sentence: string; hint: string }
-  | { event: "warning-over"; code: string }
-  /** The browser shows itself; the viewer is waited for. */
-  | { event: "ready" }
-  | { event: "active" }
-  | { event: "tool-started"; command: string[] }
-  /** What the tool itself prints, as it comes. */
-  | { event: "tool-output"; stream: "stdout" | "stderr"; text: string }
-  | { event: "opened"; url: string }
-  | { event: "caught" }
-  | { event: "answer-failed"; code: string; sentence: string }
-  | { event: "signed-in"; account: Account | null; credential: string | null }
-  | { event: "destroyed"; receipt: Receipt }
-  | { event: "destroy-failed"; code: string; sentence: string };
-
-/** Who signed in, where the flow can know it: in mode `oidc`. */
-export interface Account {
-  issuer: string;
-  sub: string;
-  name: string;
-}
-
-/** One mode's part, between the viewer being there and the session being destroyed. */
-export type Flow = (session: RemoteSession, report: (news: LoginNews) => void) => Promise<FlowResult>;
-
-export interface FlowResult {
-  account: Account | null;
-  /** Where the credential is now, in words; null where nobody knows. */
-  credential: string | null;
-  tokens?: Tokens;
-}
 
 export interface LoginOptions {
   client: Client;

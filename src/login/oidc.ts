@@ -4,23 +4,12 @@ import * as oidc from "openid-client";
 import type { CaughtRequest } from "../contract/guest.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
-import type { Account, Flow } from "./login.ts";
+import type { Account, Flow, Tokens } from "./flow.ts";
 import { originOf, tryAnswer } from "./relay.ts";
 import { page } from "./replay.ts";
 import { checkAuthorizeUrl } from "../handover/url-check.ts";
 
 export type OidcRecipe = Extract<ProviderRecipe, { mode: "oidc" }>;
-
-/** What the issuer gave, as RFC 6749 names it, without what is only of the moment. */
-export interface Tokens {
-  access_token: string;
-  token_type: string;
-  scope?: string | undefined;
-  refresh_token?: string | undefined;
-  id_token?: string | undefined;
-  /** ISO 8601; absent where the issuer does not say. */
-  expires_at?: string | undefined;
-}
 
 /** Above Linux's range for outgoing connections (32768-60999): nothing in the guest can hold such a port by chance. */
 const FIRST_PORT = 61_000;

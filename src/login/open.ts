@@ -1,5 +1,5 @@
 /** Mode `open`: a page to type a code into. Nothing comes back through the browser; the tool polls for itself. */
-import type { Flow } from "./login.ts";
+import type { Flow } from "./flow.ts";
 import { finished, originOf } from "./relay.ts";
 import { requireTool, withTool, type ToolFlowOptions } from "./tool-run.ts";
 import { checkAuthorizeUrl } from "../handover/url-check.ts";

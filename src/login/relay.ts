@@ -1,7 +1,7 @@
 /** Mode `relay`: the tool keeps its verifier, its state and its listener; only the sealed callback comes out of the VM. */
 import { AppError, messageOf } from "../lib/errors.ts";
 import { checkCaught } from "./caught-check.ts";
-import type { Flow, FlowResult, LoginNews } from "./login.ts";
+import type { Flow, FlowResult, LoginNews } from "./flow.ts";
 import type { CaughtCallback, RemoteSession } from "./remote-session.ts";
 import { page, replay } from "./replay.ts";
 import { requireTool, toolEnded, withTool, type ToolFlowOptions, type ToolRecipe } from "./tool-run.ts";

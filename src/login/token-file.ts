@@ -5,8 +5,7 @@ import { access, lstat, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
-import type { Account } from "./login.ts";
-import type { Tokens } from "./oidc.ts";
+import type { Account, Tokens } from "./flow.ts";
 
 const storedAccount = z.object({ account: z.object({ issuer: z.string(), sub: z.string() }) });
 

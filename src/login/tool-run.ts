@@ -3,7 +3,7 @@ import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
 import { poll } from "../lib/wait.ts";
-import type { FlowResult, LoginNews } from "./login.ts";
+import type { FlowResult, LoginNews } from "./flow.ts";
 import { createShim, type Shim } from "./shim.ts";
 import { startTool, toolMissing, type Tool } from "./tool.ts";
 import { acceptableUrls } from "../handover/url-check.ts";

@@ -1,6 +1,6 @@
 /** Text of the firewall table: pure, so that it can be read and tested as a whole. */
 import { formatRange, parseRange } from "./ipv4.ts";
-import type { GuestNic } from "./network.ts";
+import type { GuestNic } from "./guest-nic.ts";
 
 export interface FirewallOptions {
   table: string;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { AppError } from "../lib/errors.ts";
 import { FIREWALL_COUNTERS, firewallScript, guestElement } from "./firewall-rules.ts";
 import type { FirewallCounter, FirewallOptions } from "./firewall-rules.ts";
-import type { GuestNic } from "./network.ts";
+import type { GuestNic } from "./guest-nic.ts";
 import { runTool } from "./tool.ts";
 
 /** The whole table as it should be, at once. Counters and guests already let through stay, and `guests` are added. */

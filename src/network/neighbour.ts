@@ -1,6 +1,6 @@
 /** Fixed entries in the host's neighbour table: the host never asks by ARP who a guest is, so no guest can lie about it. */
 import { ip, ipRemove, neighboursOn } from "./ip.ts";
-import type { GuestNic } from "./network.ts";
+import type { GuestNic } from "./guest-nic.ts";
 
 export const pinNeighbour = ({ address, mac }: GuestNic, bridge: string): Promise<void> =>
   ip("neigh", "replace", address, "lladdr", mac, "dev", bridge, "nud", "permanent");

@@ -1,14 +1,5 @@
+import type { GuestNic } from "./guest-nic.ts";
 import type { NicView } from "./view.ts";
-
-/** The host's side of every guest's network. Implemented by linux.ts; a fake for tests keeps a set in memory. */
-export interface GuestNic {
-  /** Interface name, at most 15 characters. */
-  tap: string;
-  mac: string;
-  address: string;
-  /** Owner of the TAP: the VMM's user. */
-  uid: number;
-}
 
 /** What is left of a guest on the host, by ledger kind. */
 export interface NicPresence {
@@ -17,6 +8,7 @@ export interface NicPresence {
   neighbour: boolean;
 }
 
+/** The host's side of every guest's network. Implemented by linux.ts; a fake for tests keeps a set in memory. */
 export interface Network {
   readonly bridge: string;
   /** Gateway address, prefix length and resolver that a guest is told. */

@@ -1,7 +1,7 @@
 /** One guest's TAP: made for the VMM's user, isolated on the bridge, pinned to the guest's MAC. */
 import { chmod, stat } from "node:fs/promises";
 import { z } from "zod";
-import type { GuestNic } from "./network.ts";
+import type { GuestNic } from "./guest-nic.ts";
 import { findLink, ip, ipRemove, tapOwner, tunLinks } from "./ip.ts";
 import { runTool } from "./tool.ts";
 

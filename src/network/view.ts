@@ -5,7 +5,7 @@ import { admittedGuests, readCounters } from "./firewall.ts";
 import { guestDrops } from "./guest-drops.ts";
 import { addressesOf, neighboursOn } from "./ip.ts";
 import { legacyTables } from "./legacy-tables.ts";
-import type { GuestNic } from "./network.ts";
+import type { GuestNic } from "./guest-nic.ts";
 import { runTool } from "./tool.ts";
 
 /** Null: it is not there. */

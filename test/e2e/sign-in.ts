@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { ensureCertificates } from "../../rig/certificates.ts";
 import { deploy, type Deployment, type DeploymentOptions } from "../../rig/deployment.ts";
 import { keepEvidence } from "../../rig/evidence.ts";
-import type { IdentityEvent } from "../../rig/identity-provider.ts";
+import type { IdentityEvent } from "../../rig/identity-shapes.ts";
 import { runLogin, type LoginSuccess, type Started } from "../../rig/login.ts";
 import { playPerson } from "../../rig/person.ts";
 import { IDENTITY_PROVIDER_NAME } from "../../rig/world.ts";

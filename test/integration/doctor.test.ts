@@ -12,7 +12,7 @@ import { Cleanup } from "../../src/lib/cleanup.ts";
 import { errnoOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
 import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
-import type { GuestNic } from "../../src/network/network.ts";
+import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { killVmm, startVmm, vmmName } from "../../src/vmm/process.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";

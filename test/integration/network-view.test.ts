@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
-import type { GuestNic } from "../../src/network/network.ts";
+import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture, type Namespace } from "../fixtures/namespace.ts";
 import { BRIDGE, connectGuest, dial, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";

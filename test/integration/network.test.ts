@@ -7,7 +7,7 @@ import { Cleanup } from "../../src/lib/cleanup.ts";
 import { identify } from "../../src/lib/process.ts";
 import { BLOCKED_RANGES } from "../../src/network/firewall-rules.ts";
 import { macOf, overlaps, parseRange } from "../../src/network/ipv4.ts";
-import type { GuestNic } from "../../src/network/network.ts";
+import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture } from "../fixtures/namespace.ts";
 import type { Namespace } from "../fixtures/namespace.ts";

@@ -1,6 +1,6 @@
 /** Causes below everything else: disk, VMM, kernel, root file system, memory, the agent itself. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rules.ts";
+import type { Rule } from "../rule.ts";
 import { consoleTail, journalLines } from "./lines.ts";
 
 /** A microVM needs less, but a database, a console and evidence have to be written. */

@@ -1,6 +1,6 @@
 /** Causes in the address that the guest has, once something has given it one. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rules.ts";
+import type { Rule } from "../rule.ts";
 import { addressLines, guestAddresses, ipParameter, isLearned, networkdLines } from "./lines.ts";
 
 export const GUEST_ADDRESS_RULES: readonly Rule[] = [

@@ -1,6 +1,6 @@
 /** Causes in the guest's network, from the device upwards, by its own word, which needs no network. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rules.ts";
+import type { Rule } from "../rule.ts";
 import {
   addressLines,
   ipParameter,

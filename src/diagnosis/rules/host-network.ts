@@ -1,6 +1,6 @@
 /** Causes on the host's side of the network: TAP, bridge, firewall, neighbour table. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rules.ts";
+import type { Rule } from "../rule.ts";
 import { isReachable, isWithoutNic, reachLine } from "./lines.ts";
 
 /** `ensure` of network/linux.ts, which the controller calls every minute while a microVM runs. */

@@ -1,6 +1,6 @@
 /** Causes in what runs in the guest: agent, screen, browser, and what the image brings. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rules.ts";
+import type { Rule } from "../rule.ts";
 import {
   bootMark,
   bootMarkLine,
