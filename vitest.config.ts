@@ -26,6 +26,8 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          // Many of them start programs, and npm test's own neighbours may hold the cores.
+          testTimeout: 20_000,
           include: [
             "{src,rig,scripts,web}/**/*.test.ts",
             "test/*.test.ts",
