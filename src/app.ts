@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Config } from "./config/config.ts";
 import { pruneEvidence } from "./diagnosis/evidence-prune.ts";
 import { createKeyStore } from "./http/keys.ts";
+import type { Limits } from "./http/limits.ts";
 import { createServer } from "./http/server.ts";
 import { createImageStore, type ImageStore } from "./image/store.ts";
 import { createLedger } from "./microvm/ledger.ts";
@@ -37,7 +38,13 @@ export interface ControllerOptions {
   /** Aborting it stops the controller; microVMs go on. */
   signal: AbortSignal;
   /** Test seam. */
-  overrides?: { vmm?: VmmBackend; network?: Network; images?: ImageStore; tidyIntervalMs?: number };
+  overrides?: {
+    vmm?: VmmBackend;
+    network?: Network;
+    images?: ImageStore;
+    tidyIntervalMs?: number;
+    limits?: Partial<Limits>;
+  };
   onListening?: (address: string) => void;
 }
 
@@ -135,6 +142,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       images,
       metrics,
       webDirectory: join(packageRoot(), "dist", "web"),
+      limits: overrides.limits ?? {},
       reap: (request) => reap(reapDeps, request),
       tearDownNetwork: async () => {
         if ((await ledger.held()).length > 0) {

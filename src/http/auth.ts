@@ -23,6 +23,16 @@ export const requireKey = async (keys: KeyStore, request: FastifyRequest, ...any
   return holder;
 };
 
+/** Whether the key that a long answer was begun with is still good. */
+export const isStillAllowed = (keys: KeyStore, request: FastifyRequest): Promise<boolean> =>
+  requireKey(keys, request).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof AppError) return false;
+      throw error;
+    },
+  );
+
 /** The user a new session is for. Throws `foreign-user` (403). */
 export const resolveUser = (holder: KeyHolder, asked: string | undefined): string => {
   if (asked === undefined || asked === holder.userId) return holder.userId;

@@ -14,9 +14,11 @@ import type { DataPaths } from "../lib/paths.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { SessionService } from "../session/service.ts";
 import type { KeyStore } from "./keys.ts";
+import type { createLiveStreams } from "./live-stream.ts";
+import type { Limits } from "./limits.ts";
 
-/** What routes may use. */
-export interface HttpContext {
+/** What the server is made of. */
+export interface HttpOptions {
   config: Config;
   paths: DataPaths;
   sessions: SessionService;
@@ -29,6 +31,14 @@ export interface HttpContext {
   reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
   /** Removes bridge, firewall table and resolver when no microVM is left. */
   tearDownNetwork: () => Promise<void>;
+  /** Where they differ from LIMITS. */
+  limits?: Partial<Limits>;
+}
+
+/** What routes may use. */
+export interface HttpContext extends HttpOptions {
+  /** Sends an answer that goes on. */
+  stream: ReturnType<typeof createLiveStreams>;
 }
 
 export type App = FastifyInstance<

@@ -11,8 +11,10 @@ import {
   type ZodTypeProvider,
 } from "fastify-type-provider-zod";
 import type { Logger } from "../lib/logger.ts";
-import type { App, HttpContext } from "./context.ts";
+import type { App, HttpContext, HttpOptions } from "./context.ts";
 import { installErrorHandler } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
+import { createLiveStreams } from "./live-stream.ts";
 import { registerEvidence } from "./routes/evidence.ts";
 import { registerMeta } from "./routes/meta.ts";
 import { registerOperator } from "./routes/operator.ts";
@@ -23,13 +25,18 @@ import { registerViewer } from "./routes/viewer.ts";
 const MAX_BODY_BYTES = 256 * 1024;
 const MAX_RFB_MESSAGE_BYTES = 1024 * 1024;
 
-export const createServer = async (context: HttpContext, logger: Logger): Promise<App> => {
-  const { config } = context;
+export const createServer = async (options: HttpOptions, logger: Logger): Promise<App> => {
+  const { config } = options;
+  const limits = { ...LIMITS, ...options.limits };
+  const context: HttpContext = { ...options, stream: createLiveStreams(limits) };
   const app: App = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     // URLs can carry what must not be logged; state changes are logged where they happen.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
+    connectionTimeout: limits.silentConnectionMs,
+    // A HEAD of a stream would be read by nobody for as long as its session lives.
+    exposeHeadRoutes: false,
     // Only that peer's X-Forwarded-* are believed, for the addresses in the log.
     trustProxy: config.trustedProxy ?? false,
     forceCloseConnections: true,

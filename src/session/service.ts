@@ -1,5 +1,4 @@
 /** What the outside may ask about sessions. Each live session has one driver; this is the register of drivers. */
-import { EventEmitter } from "node:events";
 import type { StartRequest, VmView } from "../contract/api.ts";
 import { checkAuthorizeUrl } from "../handover/url-check.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
@@ -11,6 +10,7 @@ import type { Image } from "../image/image.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { newPairingCode, newSessionId } from "../lib/id.ts";
 import { admit } from "./admit.ts";
+import { createChanges } from "./changes.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "../microvm/microvm.ts";
 import { over, requireImage, requireRecipient, requireUsable, stopping } from "./refusals.ts";
@@ -37,9 +37,6 @@ export interface Started {
   pairingCode: string;
 }
 
-/** Event streams of one session; each costs a socket and memory. */
-const MAX_STREAMS = 32;
-
 interface Life {
   driver: SessionDriver;
   over: Promise<void>;
@@ -51,7 +48,7 @@ export const createSessionService = (deps: ServiceDeps) => {
   const microvms = createMicrovms(deps);
   const seats = createViewerSeats(deps.store);
   const lives = new Map<string, Life>();
-  const events = new EventEmitter().setMaxListeners(MAX_STREAMS);
+  const changes = createChanges();
   const starting = new Set<string>();
   /** Of sessions whose driver could not write down how they ended: the next one does. */
   const unwritten = new Map<string, SessionChange>();
@@ -62,7 +59,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     microvms,
     onChange: (session) => {
       if (isOver(session.state)) seats.clear(session.id);
-      events.emit(session.id, session);
+      changes.tell(session.id);
     },
     providerTitle: (name) => deps.providers.get(name)?.title ?? name,
   };
@@ -118,8 +115,8 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     /** As `seats.pair`; a wrong code is news to whoever follows the session: it may not have been them. */
     pair: (id: string, code: string): Promise<string> =>
-      seats.pair(id, code).catch(async (error: unknown) => {
-        events.emit(id, await get(id));
+      seats.pair(id, code).catch((error: unknown) => {
+        changes.tell(id);
         throw error;
       }),
 
@@ -223,17 +220,7 @@ export const createSessionService = (deps: ServiceDeps) => {
       });
     },
 
-    /** Calls back after each change until the returned function is called. Throws `too-many-streams` (429). */
-    subscribe: (id: string, listener: (session: Session) => void): (() => void) => {
-      if (events.listenerCount(id) >= MAX_STREAMS) {
-        throw new AppError("too-many", "too-many-streams", `${MAX_STREAMS} event streams of this session are open.`, {
-          hint: "Close one; each sends the same.",
-          retryAfterSec: 10,
-        });
-      }
-      events.on(id, listener);
-      return () => events.off(id, listener);
-    },
+    watch: changes.watch,
 
     /**
      * Gives every unfinished session without a driver one: after a restart a living microVM is adopted, the rest is

@@ -7,15 +7,16 @@ import { readKeptConsole } from "../../diagnosis/evidence.ts";
 import { isOver, type Session } from "../../session/session.ts";
 import { followConsole } from "../../vmm/console-follow.ts";
 import { consoleSize } from "../../vmm/console.ts";
-import { requireKey, requireVisible } from "../auth.ts";
-import { streamText } from "../console-stream.ts";
+import { isStillAllowed, requireKey, requireVisible } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
 const params = z.strictObject({ id: z.string().max(64) });
 const querystring = z.strictObject({ follow: z.enum(["true", "false"]).default("false") });
 const tags = ["sessions"];
+/** What terminals have always taken for "wait a little": a byte that shows nothing. */
+const NOTHING = "\u0000";
 
-export const registerEvidence = (app: App, { keys, paths, sessions }: HttpContext): void => {
+export const registerEvidence = (app: App, { keys, paths, sessions, stream }: HttpContext): void => {
   const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
     requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
 
@@ -38,8 +39,13 @@ export const registerEvidence = (app: App, { keys, paths, sessions }: HttpContex
     async (request, reply) => {
       const { id } = await visible(request);
       if (request.query.follow === "true") {
-        await streamText(reply, (signal) => follow(id, signal));
-        return reply;
+        return stream(reply, {
+          sessionId: id,
+          contentType: "text/plain; charset=utf-8",
+          heartbeat: NOTHING,
+          pieces: (signal) => follow(id, signal),
+          isAllowed: () => isStillAllowed(keys, request),
+        });
       }
       reply.type("text/plain; charset=utf-8").header("x-content-type-options", "nosniff");
       const file = await liveConsole(id);
@@ -60,6 +66,8 @@ export const registerEvidence = (app: App, { keys, paths, sessions }: HttpContex
     const vm = await sessions.microvmOf(id);
     let isEmpty = true;
     if (vm) {
+      // The answer's head goes out with its first byte, and a guest may take its time for one.
+      if (!(await isSessionOver()) && (await consoleSize(paths.vm(vm.id).console)) === 0) yield NOTHING;
       for await (const piece of followConsole(paths.vm(vm.id).console, { isOver: isSessionOver, signal })) {
         isEmpty = false;
         yield piece;

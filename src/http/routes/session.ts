@@ -5,9 +5,9 @@ import { answerRequest, credentialsResponse, diagnosisResponse, openRequest, ses
 import { receipt } from "../../contract/session.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Session } from "../../session/session.ts";
-import { requireKey, requireSameOrigin, requireVisible, VIEWER_COOKIE } from "../auth.ts";
+import { isStillAllowed, requireKey, requireSameOrigin, requireVisible, VIEWER_COOKIE } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
-import { streamSession } from "../events.ts";
+import { sessionEvents } from "../events.ts";
 import { viewOf } from "../view.ts";
 
 const params = z.strictObject({ id: z.string().max(64) });
@@ -15,7 +15,7 @@ const tags = ["sessions"];
 const MAX_LISTED = 200;
 
 export const registerSession = (app: App, context: HttpContext): void => {
-  const { config, keys, sessions } = context;
+  const { config, keys, sessions, stream } = context;
 
   const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
     requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
@@ -36,9 +36,14 @@ export const registerSession = (app: App, context: HttpContext): void => {
     "/api/auth/session/:id/events",
     { schema: { params, summary: "The same as server-sent events", tags } },
     async (request, reply) => {
-      const session = await visible(request);
-      await streamSession(reply, { sessions, session, view });
-      return reply;
+      const { id } = await visible(request);
+      return stream(reply, {
+        sessionId: id,
+        contentType: "text/event-stream",
+        heartbeat: ": still here\n\n",
+        pieces: (signal) => sessionEvents(sessions, id, view, signal),
+        isAllowed: () => isStillAllowed(keys, request),
+      });
     },
   );
 
