@@ -11,6 +11,9 @@ export const GUEST_PROTOCOL = 1;
 /** Name of the virtio-serial port; the guest finds it as /dev/virtio-ports/<name>. */
 export const CHANNEL_PORT_NAME = "sallyport.0";
 
+/** TCP ports of every guest: the agent's answer to the host, its own pages (loopback only), and the screen. */
+export const GUEST_PORTS = { health: 8080, page: 8081, rfb: 5901 } as const;
+
 /** Longest line either side accepts, in bytes without the newline. */
 export const MAX_LINE_BYTES = 256 * 1024;
 

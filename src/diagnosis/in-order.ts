@@ -1,5 +1,6 @@
 /** What was looked at and found in order, in words: the proof of a healthy guest, and what an unknown cause is not. */
 import type { Facts } from "../contract/diagnosis.ts";
+import { GUEST_PORTS } from "../contract/guest.ts";
 import { MIN_DISK_FREE_MIB } from "./rules/boot.ts";
 import { guestAddresses, isReachable, nicOf } from "./rules/lines.ts";
 
@@ -73,7 +74,8 @@ const LOOKS: Look[] = [
     guest &&
     guest.memory.oomKills === 0 &&
     `${guest.memory.availableMib} of its ${guest.memory.totalMib} MiB of memory are available, ${guest.overlayUsedPercent} % of its disk is used`,
-  (facts) => isReachable(facts) && `http://${facts.expected.address}:8080/health answers from the host`,
-  ({ host }) => host.reach?.rfb === "ok" && "the screen greets on port 5901",
+  (facts) =>
+    isReachable(facts) && `http://${facts.expected.address}:${GUEST_PORTS.health}/health answers from the host`,
+  ({ host }) => host.reach?.rfb === "ok" && `the screen greets on port ${GUEST_PORTS.rfb}`,
   ({ guest }) => guest?.browser === "painted" && "Firefox has painted its first page",
 ];

@@ -5,6 +5,7 @@ import type { Config } from "../config/config.ts";
 import { createImageStore, type ImageStore } from "../image/store.ts";
 import { errnoOf } from "../lib/errors.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
+import { SYSTEM_PATH } from "../lib/programs.ts";
 import { ownerOf, type BridgeOptions } from "../network/bridge.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
 import { parseBridgeCidr, vmmUids } from "../network/lease.ts";
@@ -45,9 +46,6 @@ export interface HostOptions {
   path: string;
   isDeep: boolean;
 }
-
-/** Where Debian keeps what only root's PATH names. */
-const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export const createHost = ({ config, path, isDeep }: HostOptions): Host => {
   const paths = dataPaths(config.dataDir);

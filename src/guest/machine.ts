@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { networkInterfaces, release } from "node:os";
 import { join } from "node:path";
-import { GUEST_PROTOCOL, type GuestResult } from "../contract/guest.ts";
+import { GUEST_PORTS, GUEST_PROTOCOL, type GuestResult } from "../contract/guest.ts";
 import { listeningSockets, mibOf } from "./kernel-facts.ts";
 
 export const AGENT_VERSION = "0.1.0";
@@ -11,8 +11,6 @@ export interface Machine {
   hello(): Promise<GuestResult<"hello">>;
   health(): Promise<Omit<GuestResult<"health">, "browser">>;
 }
-
-const RFB_PORT = 5901;
 
 export const createMachine = ({ root }: { root: string }): Machine => {
   const proc = async (name: string): Promise<string> => readFile(join(root, "proc", name), "utf8");
@@ -36,7 +34,7 @@ export const createMachine = ({ root }: { root: string }): Machine => {
     health: async () => ({
       uptimeSec: await uptimeSec(),
       address: eth0Address() ?? null,
-      isDisplayUp: await isListening(RFB_PORT),
+      isDisplayUp: await isListening(GUEST_PORTS.rfb),
       memAvailableMib: mibOf(await proc("meminfo"), "MemAvailable"),
     }),
   };

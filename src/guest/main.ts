@@ -1,14 +1,14 @@
 /** The guest agent's entry: bundled into one file for the distribution's Node 20 and started by sallyport-agent.service. */
 import { parseArgs } from "node:util";
-import { CHANNEL_PORT_NAME } from "../contract/guest.ts";
+import { CHANNEL_PORT_NAME, GUEST_PORTS } from "../contract/guest.ts";
 import { startAgent } from "./agent.ts";
 import { openVirtioPort } from "./port.ts";
 
 const { values } = parseArgs({
   options: {
     "port-path": { type: "string", default: `/dev/virtio-ports/${CHANNEL_PORT_NAME}` },
-    "health-port": { type: "string", default: "8080" },
-    "page-port": { type: "string", default: "8081" },
+    "health-port": { type: "string", default: String(GUEST_PORTS.health) },
+    "page-port": { type: "string", default: String(GUEST_PORTS.page) },
   },
 });
 

@@ -1,4 +1,5 @@
 import { run, type RunOptions, type RunResult } from "../lib/exec.ts";
+import { SYSTEM_PATH } from "../lib/programs.ts";
 
 export interface ContainOptions extends RunOptions {
   /** Directory the program sees as `/`; absent: the host's own. */
@@ -7,7 +8,7 @@ export interface ContainOptions extends RunOptions {
 
 // What programs inside an image see. Offline: systemctl must edit links, not ask for a running systemd.
 const GUEST_ENV = {
-  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  PATH: SYSTEM_PATH,
   HOME: "/root",
   LC_ALL: "C.UTF-8",
   DEBIAN_FRONTEND: "noninteractive",

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { GUEST_PORTS } from "../contract/guest.ts";
 import { filesOnTop, mergePolicies } from "./guest-files.ts";
 import { loadRecipe, type GuestFile } from "./recipe.ts";
 
@@ -47,4 +49,10 @@ describe("filesOnTop", () => {
     expect(textOf(files, "/etc/firefox/policies/policies.json")).toContain("sallyport-recipe-2.crt");
     expect(textOf(files, "/etc/initramfs-tools/modules")).toBeUndefined();
   });
+});
+
+test("what the image says about ports is what the host believes", () => {
+  const shipped = (path: string): string => readFileSync(`src/guest/rootfs/${path}`, "utf8");
+  expect(shipped("etc/systemd/system/sallyport-display.service")).toContain(` -rfbport ${GUEST_PORTS.rfb} `);
+  expect(shipped("etc/firefox/policies/policies.json")).toContain(`"http://127.0.0.1:${GUEST_PORTS.page}/"`);
 });

@@ -9,8 +9,14 @@ const randomText = (length: number): string =>
 /** 130 bits of randomness: not guessable, though no id is ever a right by itself. */
 export const newSessionId = (): string => `ses_${randomText(26)}`;
 
-/** 12 characters, so that `sp-<12>` fits the 15 that Linux allows for an interface name (facts: IFNAMSIZ). */
+/** 12 characters, so that its TAP's name fits the 15 that Linux allows for an interface (IFNAMSIZ). */
 export const newVmId = (): string => randomText(12);
+
+/** What the name of every microVM's TAP begins with. */
+export const TAP_PREFIX = "sp-";
+
+/** The microVM's TAP; the guest's own host name is the same. */
+export const tapOf = (vmId: string): string => `${TAP_PREFIX}${vmId}`;
 
 /** Names a key, gives no right. */
 export const newKeyId = (): string => `key_${randomText(12)}`;

@@ -1,6 +1,7 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
 import { messageOf } from "../lib/errors.ts";
+import { TAP_PREFIX } from "../lib/id.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Network } from "../network/network.ts";
@@ -68,7 +69,7 @@ const processes = async ({ vmm, paths }: ReapDeps): Promise<Thing[]> =>
 
 const taps = async ({ network }: ReapDeps): Promise<Thing[]> =>
   (await network.listTaps()).map((tap) => ({
-    vmId: tap.replace(/^sp-/, ""),
+    vmId: tap.slice(TAP_PREFIX.length),
     name: `TAP ${tap}`,
     remove: () => network.removeTap(tap),
   }));

@@ -4,6 +4,7 @@
  * 40 s; a healthy one under KVM passes long before.
  */
 import type { GuestChannel } from "../channel/channel.ts";
+import { GUEST_PORTS } from "../contract/guest.ts";
 import { oneLine } from "../lib/terminal.ts";
 import type { BootStage } from "../contract/session.ts";
 import { consoleSize } from "../vmm/console.ts";
@@ -91,7 +92,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     check: ({ address }, timeoutMs) => probeHealth(address, timeoutMs),
     missed: {
       code: "guest-unreachable",
-      sentence: "The guest has its address, but http://<guest>:8080/health does not answer from the host.",
+      sentence: `The guest has its address, but http://<guest>:${GUEST_PORTS.health}/health does not answer from the host.`,
       hint: "Check the TAP, the bridge and the firewall in the evidence's host facts.",
     },
   },
@@ -103,7 +104,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     check: ({ address }, timeoutMs) => probeRfb(address, timeoutMs),
     missed: {
       code: "display-missing",
-      sentence: "The guest is reachable, but its screen (Xvnc on port 5901) does not answer.",
+      sentence: `The guest is reachable, but its screen (Xvnc on port ${GUEST_PORTS.rfb}) does not answer.`,
       hint: "Read sallyport-display.service's lines on the console.",
     },
   },

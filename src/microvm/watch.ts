@@ -1,5 +1,6 @@
 /** Looks after a running guest: its process, its /health over the network every two seconds, its console's size. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { GUEST_PORTS } from "../contract/guest.ts";
 import { boundConsole } from "../vmm/console.ts";
 import { failWhenExited, newVerdict, MicrovmFailure } from "./boot.ts";
 import type { Lookout } from "./lookout.ts";
@@ -54,7 +55,7 @@ const unreachable = ({ unreachableSec }: WatchOptions, seen: string): MicrovmFai
       code: "guest-unreachable",
       sentence: `The browser's virtual machine has not answered over its network for ${unreachableSec} s.`,
       hint: "Start a new sign-in; if it happens again, read the evidence: sallyport show <session>.",
-      evidence: [`last seen: http://<guest>:8080/health: ${seen}`],
+      evidence: [`last seen: http://<guest>:${GUEST_PORTS.health}/health: ${seen}`],
     }),
     { isSymptom: true },
   );

@@ -1,8 +1,9 @@
 /** The few packets without which a guest is of no use, and the hooks of the host where a packet filter meets them. Pure. */
+import { GUEST_PORTS } from "../contract/guest.ts";
+import { TAP_PREFIX } from "../lib/id.ts";
 import { contains } from "./rule-match.ts";
 import type { Packet } from "./rule-match.ts";
 import type { Chain } from "./ruleset.ts";
-import { TAP_PREFIX } from "./tap.ts";
 
 export interface GuestPaths {
   /** Our own table, which is left out; undefined: it is looked at as well. */
@@ -104,14 +105,14 @@ const journeysOf = ({ gateway, guest }: GuestPaths) => {
       keepsHostOut: true,
       isFromGuest: true,
       state: "established",
-      packet: { ...from, ...tcp, "ip daddr": gateway, sport: 8080 },
+      packet: { ...from, ...tcp, "ip daddr": gateway, sport: GUEST_PORTS.health },
     },
     connections: {
       what: "This host's connections to guests",
       keepsHostOut: true,
       isFromGuest: false,
       state: "new",
-      packet: { ...to, ...tcp, "ip saddr": gateway, dport: 8080 },
+      packet: { ...to, ...tcp, "ip saddr": gateway, dport: GUEST_PORTS.health },
     },
     nameQueries: {
       what: "Guests' name queries to this host",

@@ -7,6 +7,7 @@ import { basename, join } from "node:path";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { findProcesses, identify, isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { SYSTEM_PATH } from "../lib/programs.ts";
 import { poll } from "../lib/wait.ts";
 import { missingTool } from "./tool.ts";
 
@@ -72,7 +73,12 @@ const start = async (options: ResolverOptions, args: string[]): Promise<void> =>
   const logFile = join(options.directory, "dnsmasq.log");
   const log = await open(logFile, "w", 0o600);
   // No pipe to this process, so that nothing breaks for it when this one ends.
-  const child = spawn("dnsmasq", args, { detached: true, cwd: "/", env: { PATH }, stdio: ["ignore", log.fd, log.fd] });
+  const child = spawn("dnsmasq", args, {
+    detached: true,
+    cwd: "/",
+    env: { PATH: SYSTEM_PATH },
+    stdio: ["ignore", log.fd, log.fd],
+  });
   child.unref();
   try {
     await once(child, "spawn");
@@ -98,8 +104,6 @@ const start = async (options: ResolverOptions, args: string[]): Promise<void> =>
   }
   options.logger.info({ pid: child.pid, address: options.address }, "resolver started");
 };
-
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const stop = async (running: ProcessIdentity): Promise<void> => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {

@@ -1,12 +1,11 @@
 /** One guest's TAP: made for the VMM's user, isolated on the bridge, pinned to the guest's MAC. */
 import { chmod, stat } from "node:fs/promises";
 import { z } from "zod";
+import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { findLink, ip, ipRemove, tapOwner, tunLinks } from "./ip.ts";
 import { runTool } from "./tool.ts";
 
-/** Of every guest's TAP, as `sp-<vm id>`. */
-export const TAP_PREFIX = "sp-";
 const TUN_DEVICE = "/dev/net/tun";
 
 /**

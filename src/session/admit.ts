@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Image } from "../image/image.ts";
 import { createLedger } from "../microvm/ledger.ts";
 import { AppError } from "../lib/errors.ts";
-import { newVmId } from "../lib/id.ts";
+import { newVmId, tapOf } from "../lib/id.ts";
 import { macOf } from "../network/ipv4.ts";
 import { hostNumber, leaseAddress, parseBridgeCidr } from "../network/lease.ts";
 import type { Db } from "../state/db.ts";
@@ -40,7 +40,7 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
       sessionId: session.id,
       backend: options.backend,
       imageDigest: options.image.digest,
-      tap: `sp-${id}`,
+      tap: tapOf(id),
       mac: macOf(address),
       address,
       uid: config.vm.uidBase + hostNumber(address, range),

@@ -1,4 +1,5 @@
 import type { GuestParams } from "../contract/guest.ts";
+import { tapOf } from "../lib/id.ts";
 import type { Network } from "../network/network.ts";
 import { keyThumbprint } from "../handover/sealing.ts";
 import type { Session } from "./session.ts";
@@ -10,7 +11,7 @@ export const guestIdentity = (
   vm: Microvm,
   deps: { network: Network; providerTitle: (provider: string) => string },
 ): GuestParams<"configure"> => ({
-  hostname: `sp-${vm.id}`,
+  hostname: tapOf(vm.id),
   nameserver: deps.network.gateway,
   session: {
     providerTitle: deps.providerTitle(provider),

@@ -6,6 +6,7 @@ import { resolve, sep } from "node:path";
 import { AppError, errnoOf } from "../lib/errors.ts";
 import { findProcesses, identify, isAlive } from "../lib/process.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
+import { SYSTEM_PATH } from "../lib/programs.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
@@ -16,7 +17,7 @@ export const vmmName = (vmId: string): string => `${NAME_PREFIX}${vmId}`;
 const NAME_PREFIX = "sallyport-";
 
 /** All that a VMM gets to know of its surroundings. */
-export const VMM_ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+export const VMM_ENVIRONMENT = { PATH: SYSTEM_PATH };
 
 export interface VmmCommand {
   /** Program and arguments. */

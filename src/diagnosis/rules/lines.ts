@@ -1,5 +1,6 @@
 /** Lines of evidence, and looks at facts, that several rules share. */
 import type { Facts, GuestFacts } from "../../contract/diagnosis.ts";
+import { GUEST_PORTS } from "../../contract/guest.ts";
 import { BOOT_MARKS } from "../console-facts.ts";
 
 /** How far the boot got, by the lines it left on the console. */
@@ -95,7 +96,7 @@ export const someOf = (names: string[]): string =>
 export const isReachable = ({ host }: Facts): boolean => host.reach?.health === "ok";
 
 export const reachLine = ({ host, expected }: Facts): string =>
-  `host: http://${expected.address}:8080/health: ${host.reach?.health ?? "not known"}`;
+  `host: http://${expected.address}:${GUEST_PORTS.health}/health: ${host.reach?.health ?? "not known"}`;
 
 /** What networkd makes of eth0. */
 export const networkdLines = ({ guest }: Facts): string[] => [

@@ -1,5 +1,6 @@
 /** Causes in what runs in the guest: agent, screen, browser, and what the image brings. */
 import type { Facts } from "../../contract/diagnosis.ts";
+import { GUEST_PORTS } from "../../contract/guest.ts";
 import type { Rule } from "../rule.ts";
 import {
   bootMark,
@@ -17,37 +18,35 @@ import {
   type Unit,
 } from "./lines.ts";
 
-const AGENT_PORT = 8080;
-const RFB_PORT = 5901;
 const DISPLAY = "sallyport-display.service";
 const BROWSER = "sallyport-browser.service";
 
 export const PROGRAM_RULES: readonly Rule[] = [
   {
     code: "agent-on-loopback",
-    recognisedBy: `port ${AGENT_PORT} is listened on in the guest, but on loopback addresses only`,
+    recognisedBy: `port ${GUEST_PORTS.health} is listened on in the guest, but on loopback addresses only`,
     when: (facts) => {
-      const found = listening(facts, AGENT_PORT);
+      const found = listening(facts, GUEST_PORTS.health);
       return found.length > 0 && found.every(isLoopback);
     },
     sentence: () =>
-      `The guest's agent listens on its loopback only, so http://<guest>:${AGENT_PORT}/health cannot be reached from the host.`,
+      `The guest's agent listens on its loopback only, so http://<guest>:${GUEST_PORTS.health}/health cannot be reached from the host.`,
     evidence: (facts) => [
-      ...listening(facts, AGENT_PORT).map((address) => `guest: listens on ${address}:${AGENT_PORT}`),
+      ...listening(facts, GUEST_PORTS.health).map((address) => `guest: listens on ${address}:${GUEST_PORTS.health}`),
       reachLine(facts),
     ],
     hint: "The image's agent was changed; build it again: sallyport image build.",
   },
   {
     code: "display-not-starting",
-    recognisedBy: `nothing listens on port ${RFB_PORT} in the guest, and its screen's unit failed, restarts or is overdue`,
+    recognisedBy: `nothing listens on port ${GUEST_PORTS.rfb} in the guest, and its screen's unit failed, restarts or is overdue`,
     when: (facts) => {
       const unit = unitOf(facts, DISPLAY);
-      if (!unit || !isLearned(facts, "sockets") || listening(facts, RFB_PORT).length > 0) return false;
+      if (!unit || !isLearned(facts, "sockets") || listening(facts, GUEST_PORTS.rfb).length > 0) return false;
       return hasTrouble(unit) || (facts.isOverdue && facts.stage === "display");
     },
     sentence: (facts) =>
-      `The guest's screen (Xvnc) does not start: ${wordsFor(unitOf(facts, DISPLAY))}, and nothing listens on port ${RFB_PORT}.`,
+      `The guest's screen (Xvnc) does not start: ${wordsFor(unitOf(facts, DISPLAY))}, and nothing listens on port ${GUEST_PORTS.rfb}.`,
     evidence: (facts) => [...unitLines(facts, DISPLAY), ...journalLines(facts, ["Xtigervnc", DISPLAY])],
     hint: "Its own words are in the evidence and on the console; check screen in the image's recipe and build the image again.",
   },

@@ -7,9 +7,9 @@ import type { FastifyRequest } from "fastify";
 import { createWebSocketStream, type WebSocket } from "ws";
 import { z } from "zod";
 import { pairRequest, ticketResponse } from "../../contract/api.ts";
+import { GUEST_PORTS } from "../../contract/guest.ts";
 import { awaitedStage, bootStage, sessionState } from "../../contract/session.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
-import { RFB_PORT } from "../../microvm/probes.ts";
 import { isOver, type Session } from "../../session/session.ts";
 import { TICKET_TTL_SEC } from "../../session/viewer.ts";
 import { requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
@@ -157,7 +157,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
   const bridge = (socket: WebSocket, request: ViewerRequest): void => {
     const { seat } = request;
     if (!seat) return socket.close(1011);
-    const rfb = connect({ host: seat.address, port: RFB_PORT });
+    const rfb = connect({ host: seat.address, port: GUEST_PORTS.rfb });
     const screen = createWebSocketStream(socket);
     seat.disconnect = () => {
       // First the guest's end: who was replaced types no more, however long the goodbye takes.
