@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "./config.ts";
+import { AppError } from "../lib/errors.ts";
 import type { Env } from "./env.ts";
 
 const noEnv: Env = {
@@ -62,11 +63,162 @@ describe("loadConfig", () => {
     expect(() => load(yaml)).toThrow(expect.objectContaining({ code: "config-insecure" }));
   });
 
-  test("a trusted proxy is an address, nothing else", () => {
-    expect(() => load("trustedProxy: everybody")).toThrow(expect.objectContaining({ code: "config-invalid" }));
+  test("it is frozen in depth", () => {
+    const config = load("network: {allow: [10.1.0.0/16]}\nproviders: {oidc: {scopes: [openid]}}");
+    expect(() => config.network.allow.push("0.0.0.0/8")).toThrow(TypeError);
+    expect(() => Object.assign(config.providers.oidc ?? {}, { issuer: "https://evil.test" })).toThrow(TypeError);
+    expect(() => Object.assign(config.listen, { host: "0.0.0.0" })).toThrow(TypeError);
   });
 
-  test.each(["4000", "example.org:4000", "127.0.0.1:99999", "unix:relative"])("listen %s is refused", (listen) => {
-    expect(() => load(`listen: "${listen}"`)).toThrow(expect.objectContaining({ code: "config-invalid" }));
+  test.each([
+    [{ logLevel: "verbose" }, "SALLYPORT_LOG_LEVEL: "],
+    [{ dataDir: "sallyport" }, "SALLYPORT_DATA_DIR: must be an absolute path"],
+    [{ dataDir: "/var/lib/../../etc" }, "SALLYPORT_DATA_DIR: must be an absolute path without . and .."],
+  ])("the environment's %j is refused by the variable's name", (env, sentence) => {
+    expect(problemOf(() => load("", env))).toMatch(sentence);
+  });
+});
+
+const problemOf = (act: () => unknown): string => {
+  try {
+    act();
+  } catch (error) {
+    return error instanceof AppError ? [error.code, ...(error.fields ?? [error.message])].join("\n") : String(error);
+  }
+  return "accepted";
+};
+
+/** Field → what is refused, and a part of the sentence. */
+const REFUSED: [yaml: string, sentence: string][] = [
+  ["[]", "(whole): "],
+  ["tls: {certificate: /c.pem, key: /k.pem, ca: /a.pem}", "tls.ca: not a known field"],
+  ["logLevel: verbose", "logLevel: "],
+  ["image: ../etc", "image: must be 1-63"],
+  ...[
+    "4000",
+    "example.org:4000",
+    "127.0.0.1:0",
+    "127.0.0.1:99999",
+    "unix:relative",
+    "unix:/a/../b",
+    "::1:4000",
+    "127.1:4000",
+    "[127.0.0.1]:4000",
+  ].map((listen): [string, string] => [`listen: "${listen}"`, `listen: "${listen}" is neither address:port`]),
+  ...[
+    "sally.example.org",
+    "ftp://sally.example.org",
+    "https://sally.example.org/viewer",
+    "https://sally.example.org/?a=b",
+    "https://sally.example.org/#a",
+    "https://ann:secret@sally.example.org",
+    "https:sally.example.org",
+  ].map((url): [string, string] => [`publicUrl: "${url}"`, "publicUrl: must be http(s)://host"]),
+  ...["sallyport", "./data", "/", "/data/../etc", "/data/.", "/my data", "/a,b", `/${"a".repeat(70)}`].map(
+    (path): [string, string] => [
+      `dataDir: "${path}"`,
+      path.length > 70 ? "dataDir: may have 70 characters" : "dataDir: must be an absolute path",
+    ],
+  ),
+  ["tls: {certificate: c.pem, key: /k.pem}", "tls.certificate: must be an absolute path"],
+  ["trustedProxy: everybody", "trustedProxy: must be the address of a reverse proxy"],
+  ...["0.0.0.0/0", "0.0.0.0", "::/0", "::", "192.0.2.7/1", "2001:db8::1/16"].map((range): [string, string] => [
+    `trustedProxy: "${range}"`,
+    "trustedProxy: names everybody",
+  ]),
+  ...["a/b", "br 0", "averyveryverylongname", "1br", "br0:1"].map((name): [string, string] => [
+    `network: {bridge: "${name}"}`,
+    "network.bridge: must be an interface's name",
+  ]),
+  ...["lo", "all", "default", "sp-bridge"].map((name): [string, string] => [
+    `network: {bridge: ${name}}`,
+    "network.bridge: is a name that something else has",
+  ]),
+  ["network: {table: Sallyport}", "network.table: must be 1-31"],
+  ...["filter", "nat", "firewalld", "libvirt_network", "docker"].map((name): [string, string] => [
+    `network: {table: ${name}}`,
+    "network.table: is another program's table",
+  ]),
+  ...["192.168.100.0/24", "192.168.100.255/24", "10.1.2.4/30", "10.1.2.7/30"].map((cidr): [string, string] => [
+    `network: {cidr: ${cidr}}`,
+    "network.cidr: must begin with the bridge's own address",
+  ]),
+  ...["192.168.100.1/31", "192.168.100.1/32", "192.168.100.2/30"].map((cidr): [string, string] => [
+    `network: {cidr: ${cidr}}`,
+    "network.cidr: has no room for a guest",
+  ]),
+  ...["192.168.100.1", "192.168.100.1/33", "fd00::1/64", "192.168.100.256/24"].map((cidr): [string, string] => [
+    `network: {cidr: "${cidr}"}`,
+    "network.cidr: must be an IPv4 range",
+  ]),
+  ["network: {cidr: 10.0.0.1/7}", "network.cidr: is larger than /8"],
+  ...["224.0.0.1/24", "0.0.0.1/24", "255.0.0.1/24"].map((cidr): [string, string] => [
+    `network: {cidr: ${cidr}}`,
+    "network.cidr: is no range that machines have addresses of",
+  ]),
+  ["network: {allow: [0.0.0.0/0]}", "network.allow.0: is larger than /8"],
+  ["network: {allow: [10.0.0.1]}", "network.allow.0: must be an IPv4 range"],
+  ["network: {dns: {upstream: [example.org]}}", "network.dns.upstream.0: "],
+  ["vm: {vcpuCount: 0}", "vm.vcpuCount: "],
+  ["vm: {memoryMib: 512}", "vm.memoryMib: "],
+  ["vm: {uidBase: 0}", "vm.uidBase: "],
+  ["vm: {accel: fast}", "vm.accel: "],
+  ["session: {ttlSec: 5}", "session.ttlSec: "],
+  ["session: {ttlSec: 86400}", "session.ttlSec: "],
+  ["session: {maxPerUser: 0}", "session.maxPerUser: "],
+  ["session: {deadlinesSec: {leased: 5}}", "session.deadlinesSec.leased: not a known field"],
+  ["session: {deadlinesSec: {agent: 0}}", "session.deadlinesSec.agent: "],
+  ["providers: {Oidc: {}}", "providers.Oidc: "],
+  ["providers: {oidc: text}", "providers.oidc: "],
+  ["evidence: {keepDays: -1}", "evidence.keepDays: "],
+  ["evidence: {maxMib: 0}", "evidence.maxMib: "],
+  ...["https://key@collector.test", "https://collector.test/?key=1", "collector.test:4318", "ftp://collector.test"].map(
+    (url): [string, string] => [`telemetry: {otlpEndpoint: "${url}"}`, "telemetry.otlpEndpoint: "],
+  ),
+];
+
+describe("a field that cannot be right is refused by its name, in one sentence", () => {
+  test.each(REFUSED)("%s", (yaml, sentence) => {
+    const [code, first, ...more] = problemOf(() => load(yaml)).split("\n");
+    expect(code).toBe("config-invalid");
+    expect(first).toContain(sentence);
+    expect(more).toEqual([]);
+  });
+
+  test.each([
+    "dataDir: /var/lib/sallyport/",
+    "network: {cidr: 10.1.2.1/30}",
+    "network: {cidr: 10.0.0.1/8}",
+    "network: {bridge: vmbr-1.x}",
+    "trustedProxy: 10.0.0.0/8\npublicUrl: https://sally.example.org",
+    "trustedProxy: 2001:db8::/32\npublicUrl: https://sally.example.org",
+    "telemetry: {otlpEndpoint: http://127.0.0.1:4318}",
+    "session: {deadlinesSec: {kernel: 5, browser: 60}}",
+  ])("%s is accepted", (yaml) => {
+    expect(problemOf(() => load(yaml))).toBe("accepted");
+  });
+});
+
+describe("publicUrl", () => {
+  test.each([
+    "http://127.evil.test",
+    "http://127.0.0.1.evil.test",
+    "http://localhost.evil.test",
+    "http://localhost.",
+    "http://[::ffff:127.0.0.1]",
+    "http://0.0.0.0",
+    "http://128.0.0.1",
+  ])("%s is another machine: plain http is refused", (url) => {
+    expect(problemOf(() => load(`publicUrl: "${url}"`))).toMatch(/^config-insecure\n/);
+  });
+
+  test.each([
+    ["http://127.9.9.9:80/", "http://127.9.9.9"],
+    ["HTTP://LOCALHOST:4000", "http://localhost:4000"],
+    ["http://[::1]:4000", "http://[::1]:4000"],
+    ["http://0x7f.1:4000", "http://127.0.0.1:4000"],
+    ["https://Sally.Example.org:443/", "https://sally.example.org"],
+  ])("%s is the origin %s, as browsers say it", (url, origin) => {
+    expect(load(`publicUrl: "${url}"`).publicUrl).toBe(origin);
   });
 });

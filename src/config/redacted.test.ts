@@ -15,7 +15,7 @@ test("says what is set, and of files, endpoints and providers no more than that"
 tls: {certificate: /SECRET/cert.pem, key: /SECRET/key.pem}
 dataDir: /SECRET
 providers: {oidc: {issuer: "https://issuer.test", clientSecret: SECRET}}
-telemetry: {otlpEndpoint: "https://SECRET@collector.test"}
+telemetry: {otlpEndpoint: "https://SECRET.collector.test"}
 `,
   );
   const shown = redactedConfig(loadConfig({ ...readEnv(), dataDir: undefined, logLevel: undefined }, file));

@@ -1,0 +1,113 @@
+/** Single fields of the configuration: what each may be, and the sentence for what it may not. */
+import { isIP } from "node:net";
+import { z } from "zod";
+
+/** Linux allows a socket's path 107 bytes; the longest name that we make below the data directory has 37 (`/vms/…/run/…`). */
+const MAX_DATA_DIR = 70;
+
+/** A schema with one more thing to be judged when all else is right: the fault in words, or undefined. */
+const judged = <Schema extends z.ZodType<string>>(schema: Schema, faultOf: (text: string) => string | undefined) =>
+  schema.transform((text, context) => {
+    const fault = faultOf(text);
+    if (fault !== undefined) context.addIssue(fault);
+    return text;
+  });
+
+/** No comma or space either: the path is part of other programs' arguments. A slash at the end is left out. */
+export const absolutePath = judged(
+  z
+    .string()
+    .max(MAX_DATA_DIR, `may have ${MAX_DATA_DIR} characters at most: the names of sockets are made of it`)
+    .regex(
+      /^(\/[\w.@+-]+)+\/?$/,
+      "must be an absolute path such as /var/lib/sallyport, of letters, digits and . _ @ + -",
+    ),
+  (path) => (/\/\.{1,2}(\/|$)/.test(path) ? "must be an absolute path without . and .." : undefined),
+).transform((path) => path.replace(/\/$/, ""));
+
+/** Of a file that we only read. */
+export const filePath = z
+  .string()
+  .max(4096)
+  .regex(/^\/[^\p{Cc}]+$/u, "must be an absolute path");
+
+export type Listen = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
+
+/** `address:port`, `[IPv6]:port`, `localhost:port` or `unix:/path`. */
+export const listen = z.string().transform((text, context): Listen => {
+  if (text.startsWith("unix:")) {
+    const path = absolutePath.safeParse(text.slice("unix:".length));
+    if (path.success) return { kind: "unix", path: path.data };
+  }
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  const isHost = bracketed === undefined ? isIP(plain ?? "") === 4 || plain === "localhost" : isIP(bracketed) === 6;
+  if (isHost && port >= 1 && port <= 65_535) return { kind: "tcp", host: bracketed ?? plain ?? "", port };
+  context.addIssue(`"${text}" is neither address:port, such as 127.0.0.1:4000 or [::1]:4000, nor unix:/path`);
+  return z.NEVER;
+});
+
+/** `http(s)://host[:port]` as browsers say it in `Origin`; its host may be written in any way that means the same. */
+export const origin = z.string().transform((text, context): string => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isWeb = url !== undefined && /^https?:\/\//i.test(text) && /^https?:$/.test(url.protocol);
+  if (isWeb && url.pathname === "/" && `${url.search}${url.hash}${url.username}${url.password}` === "")
+    return url.origin;
+  context.addIssue(`must be http(s)://host or http(s)://host:port and nothing more: "${text}"`);
+  return z.NEVER;
+});
+
+/** `host` as in `new URL(…).hostname` or in `listen`: an address of this machine that no network leads to. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || host === "[::1]" || (isIP(host) === 4 && host.startsWith("127."));
+
+/** An IPv4 range that may have host bits set; never so large that it stands for the whole internet. */
+export const ipv4Range = judged(z.cidrv4("must be an IPv4 range such as 10.1.2.0/24"), (range) =>
+  placeIn(range).prefix < 8 ? "is larger than /8: that is not a network of yours but the internet" : undefined,
+);
+
+/** The bridge's own address and the range that guests are leased from, which begins with its second address. */
+export const bridgeCidr = judged(ipv4Range, (cidr) => {
+  const { prefix, size, place } = placeIn(cidr);
+  if (prefix > 30 || (prefix === 30 && place === 2)) return "has no room for a guest: /24 has 253, /30 has one";
+  if (place === 0 || place === size - 1) {
+    return "must begin with the bridge's own address, such as 192.168.100.1/24: the first and the last of a range are nobody's";
+  }
+  return /^(0|22[4-9]|2[3-5]\d)\./.test(cidr) ? "is no range that machines have addresses of" : undefined;
+});
+
+/** Of `a.b.c.d/prefix`: how many addresses the range has, and which of them this one is, from 0. */
+const placeIn = (cidr: string): { prefix: number; size: number; place: number } => {
+  const [address = "", prefix] = cidr.split("/");
+  const size = 2 ** (32 - Number(prefix));
+  const number = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  return { prefix: Number(prefix), size, place: number % size };
+};
+
+/** Who may say in X-Forwarded-* for whom it asks: an address or a range of few, never everybody. */
+export const proxy = judged(
+  z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], "must be the address of a reverse proxy, or a range of them"),
+  (text) => {
+    const [address = "", prefix = "128"] = text.split("/");
+    const isAll = /^[0.:]+$/.test(address) || Number(prefix) < (isIP(address) === 4 ? 8 : 32);
+    return isAll ? "names everybody: give the address of the reverse proxy" : undefined;
+  },
+);
+
+/** Name of a bridge: of Linux, and neither one of our TAPs nor a word that sysctl has for all. */
+export const bridgeName = judged(
+  z.string().regex(/^[a-zA-Z][\w.-]{0,14}$/, "must be an interface's name: 1-15 of a-z A-Z 0-9 . _ -"),
+  (name) => (/^(sp-.*|lo|all|default)$/.test(name) ? "is a name that something else has" : undefined),
+);
+
+/** Tables that distributions and other programs call their own; ours is emptied and removed. */
+const FOREIGN_TABLES = /^(filter|nat|mangle|raw|security|firewalld|libvirt.*|docker.*|fail2ban|f2b.*|ufw.*)$/;
+
+export const tableName = judged(z.string().regex(/^[a-z][a-z0-9_]{0,30}$/, "must be 1-31 of a-z 0-9 _"), (name) =>
+  FOREIGN_TABLES.test(name) ? "is another program's table, and ours is emptied and removed" : undefined,
+);
+
+/** Base address of a collector; what is secret in it would be in the configuration. */
+export const endpoint = judged(z.url({ protocol: /^https?$/, error: "must be an http(s) address" }).max(1024), (text) =>
+  /[?#@]/.test(text) ? "may hold neither user, password nor query" : undefined,
+);
