@@ -122,7 +122,7 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     seatOf: async (id: string) => ({
       hasViewer: seats.hasViewer(id),
-      wrongPairingCodes: (await deps.store.pairing(id))?.failures ?? 0,
+      wrongPairingCodes: await deps.store.pairingFailures(id),
     }),
 
     /** What is in its guest's way now; null when nothing is, or nobody looks any more. */

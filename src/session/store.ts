@@ -93,19 +93,30 @@ export const createSessionStore = (db: Db) => ({
     await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(db);
   },
 
-  pairing: async (id: string): Promise<{ hash: string; failures: number } | undefined> => {
-    const row = await db
-      .selectFrom("sessions")
-      .select(["pairing_hash", "pairing_failures"])
-      .where("id", "=", id)
-      .executeTakeFirst();
-    return row && { hash: row.pairing_hash, failures: row.pairing_failures };
+  /** How many wrong pairing codes were typed; 0 for a session that does not exist. */
+  pairingFailures: async (id: string): Promise<number> => {
+    const row = await db.selectFrom("sessions").select("pairing_failures").where("id", "=", id).executeTakeFirst();
+    return row?.pairing_failures ?? 0;
   },
 
-  countPairingFailure: async (id: string): Promise<void> => {
-    await db
+  /**
+   * Counts a try as wrong before anybody knows whether it is, in one statement: no number of tries at once, and no crash between
+   * look and count, gives one more than `max`. Undefined when there is none left, or no session.
+   */
+  takePairingTry: (id: string, max: number): Promise<{ pairing_hash: string; pairing_failures: number } | undefined> =>
+    db
       .updateTable("sessions")
       .set((eb) => ({ pairing_failures: eb("pairing_failures", "+", 1) }))
+      .where("id", "=", id)
+      .where("pairing_failures", "<", max)
+      .returning(["pairing_hash", "pairing_failures"])
+      .executeTakeFirst(),
+
+  /** The try was right. */
+  returnPairingTry: async (id: string): Promise<void> => {
+    await db
+      .updateTable("sessions")
+      .set((eb) => ({ pairing_failures: eb("pairing_failures", "-", 1) }))
       .where("id", "=", id)
       .execute();
   },

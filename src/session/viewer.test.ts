@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import type { AppError } from "../lib/errors.ts";
 import { openDatabase } from "../state/db.ts";
 import type { Session } from "./session.ts";
 import { createSessionStore, type SessionStore } from "./store.ts";
@@ -48,6 +49,40 @@ describe("viewer seats", () => {
     }
     await expect(seats.pair("ses_1", "XXXX-XXXX")).rejects.toMatchObject({ status: 429, code: "pairing-locked" });
     await expect(seats.pair("ses_1", "ABCD-2345")).rejects.toMatchObject({ status: 429, code: "pairing-locked" });
+  });
+
+  test("tries that come all at once are five all the same", async () => {
+    const seats = createViewerSeats(store);
+    const tries = await Promise.allSettled(
+      Array.from({ length: 40 }, (_, i) => seats.pair("ses_1", `XXXX-${1000 + i}`)),
+    );
+    const codes = tries.map((one) => (one.status === "rejected" ? (one.reason as AppError).code : "passed"));
+    expect(codes.filter((code) => code === "wrong-pairing-code")).toHaveLength(4);
+    expect(codes.filter((code) => code === "pairing-locked")).toHaveLength(36);
+    expect(await store.pairingFailures("ses_1")).toBe(5);
+  });
+
+  test("a right code takes none of the five tries", async () => {
+    const seats = createViewerSeats(store);
+    for (let i = 0; i < 7; i++) await seats.pair("ses_1", "ABCD-2345");
+    expect(await store.pairingFailures("ses_1")).toBe(0);
+  });
+
+  test("a ticket is good for 30 seconds, and eight may wait", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const seats = createViewerSeats(store);
+      const cookie = await seats.pair("ses_1", "ABCD-2345");
+      const [late = "", inTime = ""] = Array.from({ length: 8 }, () => seats.newTicket("ses_1", cookie));
+      expect(() => seats.newTicket("ses_1", cookie)).toThrow(expect.objectContaining({ code: "too-many-tickets" }));
+      vi.advanceTimersByTime(30_000);
+      seats.sitDown("ses_1", inTime, () => {});
+      vi.advanceTimersByTime(1);
+      expect(() => seats.sitDown("ses_1", late, () => {})).toThrow(expect.objectContaining({ code: "bad-ticket" }));
+      seats.newTicket("ses_1", cookie);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("a second viewer is refused while the first is connected, and welcome after", async () => {

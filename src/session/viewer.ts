@@ -49,12 +49,10 @@ export const createViewerSeats = (store: SessionStore) => {
   return {
     /** Returns the cookie's value. Throws `wrong-pairing-code` 403, `pairing-locked` 429, `viewer-present` 409. */
     pair: async (sessionId: string, code: string): Promise<string> => {
-      const pairing = await store.pairing(sessionId);
-      if (!pairing) throw new AppError("not-found", "no-session", "There is no such session.");
-      if (pairing.failures >= PAIRING_TRIES) throw locked();
-      if (!equal(pairing.hash, hashPairingCode(sessionId, code))) {
-        await store.countPairingFailure(sessionId);
-        const left = PAIRING_TRIES - pairing.failures - 1;
+      const attempt = await store.takePairingTry(sessionId, PAIRING_TRIES);
+      if (!attempt) throw locked();
+      if (!equal(attempt.pairing_hash, hashPairingCode(sessionId, code))) {
+        const left = PAIRING_TRIES - attempt.pairing_failures;
         if (left <= 0) throw locked();
         throw new AppError(
           "forbidden",
@@ -65,6 +63,7 @@ export const createViewerSeats = (store: SessionStore) => {
           },
         );
       }
+      await store.returnPairingTry(sessionId);
       if (seats.get(sessionId)?.disconnect) {
         throw new AppError("conflict", "viewer-present", "Somebody is at this screen already; one viewer is allowed.", {
           hint: "Close the other page. If it is not yours, destroy the session in the terminal with Ctrl-C.",
