@@ -1,14 +1,88 @@
-/** Who is calling. API calls carry a bearer key; the viewer page carries the cookie of its pairing. */
+/**
+ * Who may make a call. Each route declares it as `config.access`; it is looked at before a byte of the body is read, and a route that
+ * does not declare it is refused at start. API calls carry a bearer key, the viewer page the cookie of its pairing.
+ */
 import type { FastifyRequest } from "fastify";
 import type { Scope } from "../contract/api.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Session } from "../session/session.ts";
+import type { App, HttpContext } from "./context.ts";
 import type { KeyHolder, KeyStore } from "./keys.ts";
+
+const ACCESS = {
+  /** No key, no pairing. */
+  anyone: {},
+  /** Any key. */
+  key: { isKeyed: true },
+  /** A key with one of the scopes. */
+  login: { isKeyed: true, anyOf: ["login", "act-as"] },
+  operate: { isKeyed: true, anyOf: ["operate"] },
+  /** A key that may see the session `:id`. */
+  session: { isKeyed: true, hasSession: true },
+  /** The browser that is paired with the session `:id`. */
+  paired: { isPaired: true },
+  /** Either; without an `Authorization` header it is the browser that asks. */
+  "session-or-paired": { isKeyed: true, hasSession: true, isPaired: true },
+  /** A one-time ticket, which the route itself uses up. */
+  ticket: {},
+} satisfies Record<string, Rule>;
+
+interface Rule {
+  isKeyed?: true;
+  anyOf?: Scope[];
+  hasSession?: true;
+  isPaired?: true;
+}
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    access?: keyof typeof ACCESS;
+  }
+  interface FastifyRequest {
+    /** Read by callerOf, sessionOf. */
+    caller: KeyHolder | null;
+    session: Session | null;
+  }
+}
 
 export const VIEWER_COOKIE = "sallyport_viewer";
 
+export const installAccess = (app: App, { config, keys, sessions }: HttpContext): void => {
+  app.decorateRequest("caller", null);
+  app.decorateRequest("session", null);
+  app.addHook("onRoute", ({ method, url, config: declared }) => {
+    if (declared?.access === undefined) throw new Error(`${String(method)} ${url} does not say who may call it.`);
+  });
+  app.addHook("onRequest", async (request) => {
+    const { access } = request.routeOptions.config;
+    // A call that does not exist.
+    if (access === undefined) return;
+    const rule: Rule = ACCESS[access];
+    const { id = "" } = request.params as { id?: string };
+    if (rule.isPaired && !(rule.isKeyed && request.headers.authorization !== undefined)) {
+      sessions.seats.requirePaired(id, request.cookies[VIEWER_COOKIE]);
+      // Only a form of another site could send a POST without an origin; for a DELETE a browser always names it.
+      requireSameOrigin(request, config.publicUrl, request.method === "DELETE");
+    } else if (rule.isKeyed) {
+      const caller = await requireKey(keys, request, rule.anyOf);
+      request.caller = caller;
+      if (rule.hasSession) request.session = requireVisible(caller, await sessions.get(id));
+    }
+  });
+};
+
+/** The key's holder, for a route whose access says that there is one. */
+export const callerOf = ({ caller }: FastifyRequest): KeyHolder => caller ?? undeclared();
+
+/** The session `:id`, for a route whose access says that the caller may see it. */
+export const sessionOf = ({ session }: FastifyRequest): Session => session ?? undeclared();
+
+const undeclared = (): never => {
+  throw new Error("The route's access does not say what its handler asks for.");
+};
+
 /** The holder of the request's key. Throws `no-key` or `wrong-key` (401), `missing-scope` (403). */
-export const requireKey = async (keys: KeyStore, request: FastifyRequest, ...anyOf: Scope[]): Promise<KeyHolder> => {
+const requireKey = async (keys: KeyStore, request: FastifyRequest, anyOf: Scope[] = []): Promise<KeyHolder> => {
   const [, key] = /^Bearer ([\x21-\x7e]{1,200})$/i.exec(request.headers.authorization ?? "") ?? [];
   if (key === undefined) {
     throw new AppError("unauthenticated", "no-key", "This call needs an API key.", {
@@ -48,7 +122,7 @@ export const resolveUser = (holder: KeyHolder, asked: string | undefined): strin
 };
 
 /** A session that is not the caller's does not exist for them. */
-export const requireVisible = (holder: KeyHolder, session: Session): Session => {
+const requireVisible = (holder: KeyHolder, session: Session): Session => {
   const isTheirs = session.userId === holder.userId || session.startedBy === holder.keyId;
   if (isTheirs || holder.scopes.includes("operate")) return session;
   throw new AppError("not-found", "no-session", "There is no such session.", { hint: "sallyport ls shows yours." });

@@ -1,5 +1,5 @@
 /** Anything thrown → problem document (RFC 9457). The one place where errors meet HTTP. */
-import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import type { Problem } from "../contract/api.ts";
 import { diskFullOf } from "../lib/disk-full.ts";
@@ -9,6 +9,7 @@ export const installErrorHandler = (app: FastifyInstance): void => {
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = asAppError(error);
     if (known.status >= 500) request.log.error({ err: error, context: known.context }, "request failed");
+    if (isBodyAwaited(request)) reply.header("connection", "close");
     return sendProblem(reply, known);
   });
   app.setNotFoundHandler((request, reply) =>
@@ -36,6 +37,10 @@ const sendProblem = (reply: FastifyReply, error: AppError): FastifyReply => {
   if (error.status === 401) reply.header("www-authenticate", "Bearer");
   return reply.status(error.status).type("application/problem+json").send(problemOf(error));
 };
+
+/** A refusal may come before the body; what is still to come of it is read by nobody. */
+const isBodyAwaited = ({ raw, headers }: FastifyRequest): boolean =>
+  !raw.complete && (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0);
 
 const asAppError = (error: FastifyError | AppError): AppError => {
   if (error instanceof AppError) return error;

@@ -11,6 +11,7 @@ import {
   type ZodTypeProvider,
 } from "fastify-type-provider-zod";
 import type { Logger } from "../lib/logger.ts";
+import { installAccess } from "./auth.ts";
 import type { App, HttpContext, HttpOptions } from "./context.ts";
 import { installErrorHandler } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
@@ -47,6 +48,7 @@ export const createServer = async (options: HttpOptions, logger: Logger): Promis
   installErrorHandler(app);
 
   await app.register(cookie);
+  installAccess(app, context);
   await app.register(websocket, {
     options: {
       maxPayload: MAX_RFB_MESSAGE_BYTES,

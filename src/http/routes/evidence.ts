@@ -1,13 +1,12 @@
 /** What a session leaves to be read: the guest's console, and everything else in one archive. */
 import { createReadStream } from "node:fs";
-import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { packEvidence } from "../../diagnosis/evidence-archive.ts";
 import { readKeptConsole } from "../../diagnosis/evidence.ts";
-import { isOver, type Session } from "../../session/session.ts";
+import { isOver } from "../../session/session.ts";
 import { followConsole } from "../../vmm/console-follow.ts";
 import { consoleSize } from "../../vmm/console.ts";
-import { isStillAllowed, requireKey, requireVisible } from "../auth.ts";
+import { isStillAllowed, sessionOf } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
 const params = z.strictObject({ id: z.string().max(64) });
@@ -17,14 +16,14 @@ const tags = ["sessions"];
 const NOTHING = "\u0000";
 
 export const registerEvidence = (app: App, { keys, paths, sessions, stream }: HttpContext): void => {
-  const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
-    requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
-
   app.get(
     "/api/auth/session/:id/evidence",
-    { schema: { params, summary: "Everything known of a session, alive or over: a tar, compressed with zstd", tags } },
+    {
+      config: { access: "session" },
+      schema: { params, summary: "Everything known of a session, alive or over: a tar, compressed with zstd", tags },
+    },
     async (request, reply) => {
-      const { id } = await visible(request);
+      const { id } = sessionOf(request);
       const archive = await packEvidence(id, await sessions.evidence(id));
       return reply
         .headers({ "content-disposition": `attachment; filename="${id}.tar.zst"`, "cache-control": "no-store" })
@@ -35,9 +34,12 @@ export const registerEvidence = (app: App, { keys, paths, sessions, stream }: Ht
 
   app.get(
     "/api/auth/session/:id/console",
-    { schema: { params, querystring, summary: "The guest's console; with follow until the session is over", tags } },
+    {
+      config: { access: "session" },
+      schema: { params, querystring, summary: "The guest's console; with follow until the session is over", tags },
+    },
     async (request, reply) => {
-      const { id } = await visible(request);
+      const { id } = sessionOf(request);
       if (request.query.follow === "true") {
         return stream(reply, {
           sessionId: id,

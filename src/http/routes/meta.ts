@@ -6,20 +6,28 @@ const tags = ["meta"];
 const ok = z.object({ status: z.literal("ok") });
 
 export const registerMeta = (app: App, { config, images, metrics }: HttpContext): void => {
-  app.get("/health", { schema: { response: { 200: ok }, summary: "The process answers", tags } }, async () => ({
-    status: "ok" as const,
-  }));
-
-  app.get("/ready", { schema: { response: { 200: ok }, summary: "A sign-in could start", tags } }, async () => {
-    if (await images.find(config.image)) return { status: "ok" as const };
-    throw new AppError("unavailable", "no-image", `There is no image named "${config.image}" on this host.`, {
-      hint: `Build it: sallyport image build --name ${config.image}`,
-    });
-  });
-
-  app.get("/metrics", { schema: { summary: "Prometheus", tags } }, async (_request, reply) =>
-    reply.type(metrics.contentType).send(await metrics.text()),
+  app.get(
+    "/health",
+    { config: { access: "anyone" }, schema: { response: { 200: ok }, summary: "The process answers", tags } },
+    async () => ({ status: "ok" as const }),
   );
 
-  app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+  app.get(
+    "/ready",
+    { config: { access: "anyone" }, schema: { response: { 200: ok }, summary: "A sign-in could start", tags } },
+    async () => {
+      if (await images.find(config.image)) return { status: "ok" as const };
+      throw new AppError("unavailable", "no-image", `There is no image named "${config.image}" on this host.`, {
+        hint: `Build it: sallyport image build --name ${config.image}`,
+      });
+    },
+  );
+
+  app.get(
+    "/metrics",
+    { config: { access: "anyone" }, schema: { summary: "Prometheus", tags } },
+    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
+  );
+
+  app.get("/openapi.json", { config: { access: "anyone" }, schema: { hide: true } }, async () => app.swagger());
 };

@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { imageView, keyCreated, keyRequest, keyView, reapRequest, reapResponse, vmView } from "../../contract/api.ts";
 import { providerRecipe } from "../../contract/provider.ts";
-import { requireKey } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
 const tags = ["operator"];
@@ -13,45 +12,47 @@ export const registerOperator = (
 ): void => {
   app.get(
     "/api/providers",
-    { schema: { response: { 200: z.array(providerRecipe) }, summary: "Provider recipes", tags: ["sessions"] } },
-    async (request) => {
-      await requireKey(keys, request);
-      return [...providers.values()];
+    {
+      config: { access: "key" },
+      schema: { response: { 200: z.array(providerRecipe) }, summary: "Provider recipes", tags: ["sessions"] },
     },
+    async () => [...providers.values()],
   );
 
   app.get(
     "/api/images",
-    { schema: { response: { 200: z.array(imageView) }, summary: "Images on this host", tags } },
-    async (request) => {
-      await requireKey(keys, request, "operate");
-      return images.list();
+    {
+      config: { access: "operate" },
+      schema: { response: { 200: z.array(imageView) }, summary: "Images on this host", tags },
     },
+    async () => images.list(),
   );
 
   app.get(
     "/api/vms",
-    { schema: { response: { 200: z.array(vmView) }, summary: "MicroVMs and what they hold", tags } },
-    async (request) => {
-      await requireKey(keys, request, "operate");
-      return sessions.vms();
+    {
+      config: { access: "operate" },
+      schema: { response: { 200: z.array(vmView) }, summary: "MicroVMs and what they hold", tags },
     },
+    async () => sessions.vms(),
   );
 
   app.post(
     "/api/reap",
-    { schema: { body: reapRequest, response: { 200: reapResponse }, summary: "Remove what belongs to nobody", tags } },
-    async (request) => {
-      await requireKey(keys, request, "operate");
-      return reap(request.body);
+    {
+      config: { access: "operate" },
+      schema: { body: reapRequest, response: { 200: reapResponse }, summary: "Remove what belongs to nobody", tags },
     },
+    async (request) => reap(request.body),
   );
 
   app.delete(
     "/api/network",
-    { schema: { summary: "Remove bridge, firewall and resolver when no microVM is left", tags } },
-    async (request, reply) => {
-      await requireKey(keys, request, "operate");
+    {
+      config: { access: "operate" },
+      schema: { summary: "Remove bridge, firewall and resolver when no microVM is left", tags },
+    },
+    async (_request, reply) => {
       await tearDownNetwork();
       return reply.status(204).send();
     },
@@ -59,18 +60,20 @@ export const registerOperator = (
 
   app.get(
     "/api/keys",
-    { schema: { response: { 200: z.array(keyView) }, summary: "API keys, without their secrets", tags } },
-    async (request) => {
-      await requireKey(keys, request, "operate");
-      return keys.list();
+    {
+      config: { access: "operate" },
+      schema: { response: { 200: z.array(keyView) }, summary: "API keys, without their secrets", tags },
     },
+    async () => keys.list(),
   );
 
   app.post(
     "/api/keys",
-    { schema: { body: keyRequest, response: { 201: keyCreated }, summary: "Make an API key", tags } },
+    {
+      config: { access: "operate" },
+      schema: { body: keyRequest, response: { 201: keyCreated }, summary: "Make an API key", tags },
+    },
     async (request, reply) => {
-      await requireKey(keys, request, "operate");
       const created = await keys.create({ ...request.body, label: request.body.label ?? "" });
       return reply.status(201).send(created);
     },
@@ -78,9 +81,11 @@ export const registerOperator = (
 
   app.delete(
     "/api/keys/:id",
-    { schema: { params: z.strictObject({ id: z.string().max(64) }), summary: "Revoke an API key", tags } },
+    {
+      config: { access: "operate" },
+      schema: { params: z.strictObject({ id: z.string().max(64) }), summary: "Revoke an API key", tags },
+    },
     async (request, reply) => {
-      await requireKey(keys, request, "operate");
       await keys.revoke(request.params.id);
       return reply.status(204).send();
     },

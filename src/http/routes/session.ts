@@ -1,11 +1,10 @@
 /** Everything about one session that a key holder may ask. */
-import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { answerRequest, credentialsResponse, diagnosisResponse, openRequest, sessionView } from "../../contract/api.ts";
 import { receipt } from "../../contract/session.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Session } from "../../session/session.ts";
-import { isStillAllowed, requireKey, requireSameOrigin, requireVisible, VIEWER_COOKIE } from "../auth.ts";
+import { callerOf, isStillAllowed, sessionOf } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 import { sessionEvents } from "../events.ts";
 import { viewOf } from "../view.ts";
@@ -14,12 +13,7 @@ const params = z.strictObject({ id: z.string().max(64) });
 const tags = ["sessions"];
 const MAX_LISTED = 200;
 
-export const registerSession = (app: App, context: HttpContext): void => {
-  const { config, keys, sessions, stream } = context;
-
-  const visible = async (request: FastifyRequest<{ Params: { id: string } }>): Promise<Session> =>
-    requireVisible(await requireKey(keys, request), await sessions.get(request.params.id));
-
+export const registerSession = (app: App, { keys, sessions, stream }: HttpContext): void => {
   const view = async (session: Session) =>
     viewOf(session, await sessions.microvmOf(session.id), {
       ...(await sessions.seatOf(session.id)),
@@ -28,15 +22,18 @@ export const registerSession = (app: App, context: HttpContext): void => {
 
   app.get(
     "/api/auth/session/:id",
-    { schema: { params, response: { 200: sessionView }, summary: "State, stages, verdict", tags } },
-    async (request) => view(await visible(request)),
+    {
+      config: { access: "session" },
+      schema: { params, response: { 200: sessionView }, summary: "State, stages, verdict", tags },
+    },
+    async (request) => view(sessionOf(request)),
   );
 
   app.get(
     "/api/auth/session/:id/events",
-    { schema: { params, summary: "The same as server-sent events", tags } },
+    { config: { access: "session" }, schema: { params, summary: "The same as server-sent events", tags } },
     async (request, reply) => {
-      const { id } = await visible(request);
+      const { id } = sessionOf(request);
       return stream(reply, {
         sessionId: id,
         contentType: "text/event-stream",
@@ -49,9 +46,12 @@ export const registerSession = (app: App, context: HttpContext): void => {
 
   app.post(
     "/api/auth/session/:id/open",
-    { schema: { params, body: openRequest, summary: "Open the tool's URL in the browser", tags } },
+    {
+      config: { access: "session" },
+      schema: { params, body: openRequest, summary: "Open the tool's URL in the browser", tags },
+    },
     async (request, reply) => {
-      const { id } = await visible(request);
+      const { id } = sessionOf(request);
       await sessions.open(id, request.body.url, request.body.callback);
       return reply.status(204).send();
     },
@@ -60,6 +60,7 @@ export const registerSession = (app: App, context: HttpContext): void => {
   app.get(
     "/api/auth/session/:id/credentials",
     {
+      config: { access: "session" },
       schema: {
         params,
         response: { 200: credentialsResponse, 202: z.object({ state: z.string() }) },
@@ -68,7 +69,7 @@ export const registerSession = (app: App, context: HttpContext): void => {
       },
     },
     async (request, reply) => {
-      const session = await visible(request);
+      const session = sessionOf(request);
       const sealed = await sessions.credentials(session.id);
       reply.header("cache-control", "no-store");
       return sealed ? { sealed } : reply.status(202).send({ state: session.state });
@@ -77,9 +78,12 @@ export const registerSession = (app: App, context: HttpContext): void => {
 
   app.post(
     "/api/auth/session/:id/answer",
-    { schema: { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags } },
+    {
+      config: { access: "session" },
+      schema: { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags },
+    },
     async (request, reply) => {
-      const { id } = await visible(request);
+      const { id } = sessionOf(request);
       await sessions.answer(id, request.body.sealedAnswer);
       return reply.status(204).send();
     },
@@ -87,22 +91,23 @@ export const registerSession = (app: App, context: HttpContext): void => {
 
   app.delete(
     "/api/auth/session/:id",
-    { schema: { params, response: { 200: receipt }, summary: "Destroy now; answers the receipt", tags } },
+    {
+      config: { access: "session-or-paired" },
+      schema: { params, response: { 200: receipt }, summary: "Destroy now; answers the receipt", tags },
+    },
     async (request) => {
-      if (request.headers.authorization === undefined) {
-        requireSameOrigin(request, config.publicUrl, true);
-        sessions.seats.requirePaired(request.params.id, request.cookies[VIEWER_COOKIE]);
-        return sessions.destroy(request.params.id);
-      }
-      return sessions.destroy((await visible(request)).id);
+      return sessions.destroy(request.params.id);
     },
   );
 
   app.get(
     "/api/auth/session/:id/receipt",
-    { schema: { params, response: { 200: receipt }, summary: "Proof of destruction", tags } },
+    {
+      config: { access: "session" },
+      schema: { params, response: { 200: receipt }, summary: "Proof of destruction", tags },
+    },
     async (request) => {
-      const session = await visible(request);
+      const session = sessionOf(request);
       if (session.receipt) return session.receipt;
       throw new AppError(
         "conflict",
@@ -118,6 +123,7 @@ export const registerSession = (app: App, context: HttpContext): void => {
   app.get(
     "/api/auth/session/:id/diagnosis",
     {
+      config: { access: "session" },
       schema: {
         params,
         response: { 200: diagnosisResponse },
@@ -126,7 +132,7 @@ export const registerSession = (app: App, context: HttpContext): void => {
       },
     },
     async (request) => {
-      const session = await visible(request);
+      const session = sessionOf(request);
       const { diagnosis = null, facts = null } = (await sessions.diagnose(session.id)) ?? {};
       return { diagnosis, facts, verdict: session.verdict, stages: session.stages };
     },
@@ -134,9 +140,12 @@ export const registerSession = (app: App, context: HttpContext): void => {
 
   app.get(
     "/api/sessions",
-    { schema: { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags } },
+    {
+      config: { access: "key" },
+      schema: { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags },
+    },
     async (request) => {
-      const holder = await requireKey(keys, request);
+      const holder = callerOf(request);
       const filter = holder.scopes.includes("operate") ? {} : { visibleTo: holder };
       return Promise.all((await sessions.list({ ...filter, limit: MAX_LISTED })).map(view));
     },

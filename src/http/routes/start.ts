@@ -1,17 +1,18 @@
 import { startRequest, startResponse, type StartResponse } from "../../contract/api.ts";
 import type { Started } from "../../session/service.ts";
-import { requireKey, resolveUser } from "../auth.ts";
+import { callerOf, resolveUser } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
 /** The documents' call: answers at once, the boot goes on. */
-export const registerStart = (app: App, { config, keys, sessions }: HttpContext): void => {
+export const registerStart = (app: App, { config, sessions }: HttpContext): void => {
   app.post(
     "/api/auth/start",
     {
+      config: { access: "login" },
       schema: { body: startRequest, response: { 200: startResponse }, summary: "Start a sign-in", tags: ["sessions"] },
     },
     async (request) => {
-      const holder = await requireKey(keys, request, "login", "act-as");
+      const holder = callerOf(request);
       const userId = resolveUser(holder, request.body.userId);
       return answer(config.publicUrl, await sessions.start(request.body, userId, holder.keyId));
     },

@@ -36,7 +36,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.get(
     "/api/auth/session/:id/novnc",
-    { schema: { params, summary: "The viewer page", tags } },
+    { config: { access: "anyone" }, schema: { params, summary: "The viewer page", tags } },
     async (_request, reply) =>
       reply
         .headers({
@@ -49,7 +49,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
   );
 
   for (const [name, type] of Object.entries(ASSETS)) {
-    app.get(`/assets/${name}`, { schema: { hide: true } }, async (_request, reply) =>
+    app.get(`/assets/${name}`, { config: { access: "anyone" }, schema: { hide: true } }, async (_request, reply) =>
       reply
         .headers({ "cache-control": "no-cache", "x-content-type-options": "nosniff" })
         .type(`${type}; charset=utf-8`)
@@ -59,7 +59,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.post(
     "/api/auth/session/:id/pair",
-    { schema: { params, body: pairRequest, summary: "Type the pairing code", tags } },
+    { config: { access: "anyone" }, schema: { params, body: pairRequest, summary: "Type the pairing code", tags } },
     async (request, reply) => {
       requireSameOrigin(request, config.publicUrl, false);
       await requireLive(request.params.id);
@@ -78,19 +78,21 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.post(
     "/api/auth/session/:id/ticket",
-    { schema: { params, response: { 200: ticketResponse }, summary: "One WebSocket, within 30 s", tags } },
-    async (request) => {
-      requireSameOrigin(request, config.publicUrl, false);
-      return {
-        ticket: sessions.seats.newTicket(request.params.id, request.cookies[VIEWER_COOKIE]),
-        expiresInSec: TICKET_TTL_SEC,
-      };
+    {
+      config: { access: "paired" },
+      schema: { params, response: { 200: ticketResponse }, summary: "One WebSocket, within 30 s", tags },
     },
+    async (request) => ({
+      ticket: sessions.seats.newTicket(request.params.id, request.cookies[VIEWER_COOKIE]),
+      expiresInSec: TICKET_TTL_SEC,
+    }),
   );
 
   app.get(
     "/api/auth/session/:id/viewer",
     {
+      // What became of a session is said to a page whose pairing ended with it, too.
+      config: { access: "anyone" },
       schema: {
         params,
         response: {
@@ -131,7 +133,12 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.get(
     "/api/auth/session/:id/vnc",
-    { websocket: true, schema: { params, hide: true }, preValidation: (request) => takeSeat(request as ViewerRequest) },
+    {
+      config: { access: "ticket" },
+      websocket: true,
+      schema: { params, hide: true },
+      preValidation: (request) => takeSeat(request as ViewerRequest),
+    },
     (socket, request) => bridge(socket, request as ViewerRequest),
   );
 
