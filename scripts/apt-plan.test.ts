@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { parseAptSources, parseOsRelease, planInstallation } from "./apt-plan.mjs";
-import { REQUIREMENTS, type Requirement } from "./system-requirements.mjs";
+import { parseAptSources } from "../src/lib/apt-sources.mjs";
+import { REQUIREMENTS, type Requirement } from "../src/lib/host-packages.mjs";
+import { planInstallation } from "./apt-plan.mjs";
 
 const named = (...names: string[]): Requirement[] => REQUIREMENTS.filter((one) => names.includes(one.package));
 
@@ -75,42 +76,5 @@ describe("planInstallation", () => {
         hint: expect.stringContaining("qemu-system-x86 8.2 or newer"),
       }),
     );
-  });
-});
-
-describe("parseAptSources", () => {
-  test("reads deb822 stanzas", () => {
-    expect(sources.map((source) => source.suites)).toEqual(["bookworm bookworm-updates", "bookworm-security"]);
-  });
-
-  test("keeps a key that is embedded over several lines", () => {
-    const [source] = parseAptSources(
-      "a.sources",
-      "Types: deb\nSigned-By:\n -----BEGIN\n .\n mQ:IN\n -----END\nSuites: bookworm",
-    );
-    expect(source).toMatchObject({ signedBy: "-----BEGIN\n .\n mQ:IN\n -----END", suites: "bookworm" });
-  });
-
-  test("reads one-line sources with options, and not what is commented out", () => {
-    const text =
-      "# deb http://a.invalid x main\ndeb [arch=amd64 signed-by=/k.gpg] http://b.invalid bookworm main contrib\n";
-    expect(parseAptSources("a.list", text)).toEqual([
-      {
-        types: "deb",
-        uris: "http://b.invalid",
-        suites: "bookworm",
-        components: "main contrib",
-        signedBy: "/k.gpg",
-        isEnabled: true,
-      },
-    ]);
-  });
-});
-
-test("parseOsRelease takes quotes off", () => {
-  expect(parseOsRelease('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n')).toEqual({
-    PRETTY_NAME: "Debian GNU/Linux 12 (bookworm)",
-    ID: "debian",
-    VERSION_ID: "12",
   });
 });

@@ -10,12 +10,15 @@ import { ensureSystemPackages } from "./system-packages.mjs";
  * @typedef {object} Command
  * @property {string[]} argv script below the package's root, with its first arguments
  * @property {boolean} [asRoot] whether it makes bridges and TAPs
- * @property {(args: string[]) => import("./system-requirements.mjs").Purpose[]} [needs] what the machine must have for it
+ * @property {(args: string[]) => import("../src/lib/host-packages.mjs").Purpose[]} [needs] what the machine must have for it
  * @property {boolean} [isUnattended] whether nobody is there to be asked, when there is no terminal
  */
 
-/** @type {import("./system-requirements.mjs").Purpose[]} */
-const A_WHOLE_SIGN_IN = ["microvm", "image", "provider"];
+/** @type {import("../src/lib/host-packages.mjs").Purpose[]} */
+const MICROVMS = ["vmm", "microvm", "image", "debian"];
+
+/** @type {import("../src/lib/host-packages.mjs").Purpose[]} */
+const A_WHOLE_SIGN_IN = [...MICROVMS, "provider"];
 
 /** @type {Record<string, Command>} */
 const COMMANDS = {
@@ -23,7 +26,7 @@ const COMMANDS = {
   check: { argv: ["scripts/check.mjs"] },
   "test:unit": { argv: ["scripts/test.mjs", "unit"] },
   test: { argv: ["scripts/test.mjs"], asRoot: true, needs: () => [...A_WHOLE_SIGN_IN, "person"], isUnattended: true },
-  faults: { argv: ["scripts/faults.mjs"], asRoot: true, needs: () => ["microvm", "image"], isUnattended: true },
+  faults: { argv: ["scripts/faults.mjs"], asRoot: true, needs: () => MICROVMS, isUnattended: true },
   demo: {
     argv: ["rig/main.ts"],
     asRoot: true,

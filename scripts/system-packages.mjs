@@ -1,25 +1,27 @@
 /** Programs from the distribution: says what is missing and why, asks, installs. Does nothing when nothing is missing. */
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { parseAptSources, parseOsRelease, planInstallation } from "./apt-plan.mjs";
+import { readAptSources, readOsRelease } from "../src/lib/apt-sources.mjs";
+import { missingRequirements } from "../src/lib/host-packages.mjs";
+import { planInstallation } from "./apt-plan.mjs";
 import { Refusal } from "./refusal.mjs";
 import { mustRun, say } from "./run.mjs";
-import { missingRequirements } from "./system-requirements.mjs";
 
 // A fresh server is often busy with its own upgrades: wait for apt's lock instead of failing.
 const APT_OPTIONS = ["--quiet", "--option", "DPkg::Lock::Timeout=180", "--option", "Dpkg::Use-Pty=0"];
 
 /**
  * Throws Refusal when something is missing and may not or cannot be installed.
- * @param {{ purposes: import("./system-requirements.mjs").Purpose[], isAnswered: boolean }} options `isAnswered`: yes was said already
+ * @param {{ purposes: import("../src/lib/host-packages.mjs").Purpose[], isAnswered: boolean }} options `isAnswered`: yes was said already
  */
 export const ensureSystemPackages = async ({ purposes, isAnswered }) => {
-  const missing = missingRequirements(purposes);
+  const missing = missingRequirements(purposes, thisMachine);
   if (missing.length === 0) return;
 
-  const plan = planInstallation(missing, parseOsRelease(readFileSync("/etc/os-release", "utf8")), configuredSources());
+  const plan = planInstallation(missing, readOsRelease(), readAptSources());
   const commands = plan.calls.map((call) => asRoot(["apt-get", ...call]).join(" "));
   say("Sallyport needs from this machine's distribution:");
   for (const one of missing) say(`  ${one.package.padEnd(24)}${one.why}`);
@@ -31,7 +33,7 @@ export const ensureSystemPackages = async ({ purposes, isAnswered }) => {
   if (!isAnswered) await askOrRefuse();
 
   await install(plan);
-  const stillMissing = missingRequirements(purposes);
+  const stillMissing = missingRequirements(purposes, thisMachine);
   if (stillMissing.length > 0) {
     throw new Refusal(
       `Installed, and still not there or still too old: ${stillMissing.map((one) => one.package).join(", ")}.`,
@@ -79,20 +81,15 @@ const mustRunAsRoot = (command, hint) => {
 /** @param {string[]} command */
 const asRoot = (command) => (process.getuid?.() === 0 ? command : ["sudo", "--", ...command]);
 
-const configuredSources = () => {
-  const folder = "/etc/apt/sources.list.d";
-  const files = readdirSync(folder).map((name) => join(folder, name));
-  return ["/etc/apt/sources.list", ...files]
-    .filter((path) => /\.(list|sources)$/.test(path))
-    .flatMap((path) => {
-      try {
-        return parseAptSources(path, readFileSync(path, "utf8"));
-      } catch (error) {
-        // Newer installations have no sources.list.
-        if (/** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT") return [];
-        throw error;
-      }
-    });
+/** @type {import("../src/lib/host-packages.mjs").Probe} */
+const thisMachine = {
+  // A user's PATH on Debian leaves out the sbin folders, where half of these live.
+  find: (program) =>
+    [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+      .map((folder) => join(folder, program))
+      .find((path) => existsSync(path)),
+  exists: existsSync,
+  version: (program) => spawnSync(program, ["--version"], { encoding: "utf8", timeout: 10_000 }).stdout ?? "",
 };
 
 /** @param {string} text */

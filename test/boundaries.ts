@@ -29,7 +29,7 @@ export const MAY_IMPORT: Record<string, string[]> = {
   rig: ["client", "config", "image", "lib"],
   web: [],
   // Run before there are packages; `npm run faults` is a test as a program.
-  scripts: ["test"],
+  scripts: ["lib", "test"],
   bin: ["scripts"],
   "main.ts": ["cli", "config"],
 };

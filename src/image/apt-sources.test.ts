@@ -2,66 +2,19 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { archiveLines, parseDeb822, parseOneLine, readHostDistribution, readHostSources } from "./apt-sources.ts";
+import { parseAptSources } from "../lib/apt-sources.mjs";
+import { archiveLines, hostDistribution, usableSources } from "./apt-sources.ts";
 
 const bookworm = { id: "debian", codename: "bookworm" };
 const trixie = { id: "debian", codename: "trixie" };
 
-describe("parseDeb822", () => {
-  test("gives every URI with every suite, past comments and disabled stanzas", () => {
-    const text = `Types: deb deb-src
-# http://snapshot.test/debian
-URIs: http://a.test/debian
-  http://b.test/debian
-Suites: bookworm bookworm-updates
-Components: main
-Signed-By: /usr/share/keyrings/k.gpg
-
-Types: deb
-URIs: http://off.test/debian
-Suites: bookworm
-Enabled: no
-
-Types: deb-src
-URIs: http://src.test/debian
-Suites: bookworm
-`;
-    expect(parseDeb822(text)).toEqual([
-      { uri: "http://a.test/debian", suite: "bookworm", keyring: "/usr/share/keyrings/k.gpg" },
-      { uri: "http://a.test/debian", suite: "bookworm-updates", keyring: "/usr/share/keyrings/k.gpg" },
-      { uri: "http://b.test/debian", suite: "bookworm", keyring: "/usr/share/keyrings/k.gpg" },
-      { uri: "http://b.test/debian", suite: "bookworm-updates", keyring: "/usr/share/keyrings/k.gpg" },
-    ]);
-  });
-
-  test("takes a key inside the stanza for no keyring", () => {
-    const text =
-      "Types: deb\nURIs: http://a.test/\nSuites: x\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQ==\n";
-    expect(parseDeb822(text)).toEqual([{ uri: "http://a.test/", suite: "x" }]);
-  });
-});
-
-describe("parseOneLine", () => {
-  test("reads options and leaves comments and sources out", () => {
-    const text = `# deb http://no.test/ x main
-deb [arch=amd64 signed-by=/k.gpg] http://a.test/debian bookworm main contrib # tail
-deb-src http://a.test/debian bookworm main
-  deb http://b.test/debian bookworm/updates main`;
-    expect(parseOneLine(text)).toEqual([
-      { uri: "http://a.test/debian", suite: "bookworm", keyring: "/k.gpg" },
-      { uri: "http://b.test/debian", suite: "bookworm/updates" },
-    ]);
-  });
-});
-
 describe("archiveLines", () => {
-  const sources = [
-    { uri: "http://other.test/tool", suite: "nodistro" },
-    { uri: "http://a.test/debian", suite: "bookworm-backports" },
-    { uri: "http://a.test/debian", suite: "bookworm", keyring: "/k.gpg" },
-    { uri: "http://a.test/debian", suite: "bookworm-updates", keyring: "/k.gpg" },
-    { uri: "http://s.test/debian-security", suite: "bookworm-security" },
-  ];
+  const from = (text: string) => parseAptSources("a.list", text);
+  const sources = from(`deb http://other.test/tool nodistro main
+deb http://a.test/debian bookworm-backports main
+deb [signed-by=/k.gpg] http://a.test/debian bookworm main
+deb [signed-by=/k.gpg] http://a.test/debian bookworm-updates main
+deb http://s.test/debian-security bookworm-security main`);
 
   test("puts the recipe's suite in place of the host's, with updates and security", () => {
     expect(archiveLines(trixie, bookworm, sources)).toEqual([
@@ -72,15 +25,23 @@ describe("archiveLines", () => {
   });
 
   test("knows a host by its alias", () => {
-    expect(archiveLines(trixie, bookworm, [{ uri: "http://a.test/", suite: "oldstable" }])).toEqual([
+    expect(archiveLines(trixie, bookworm, from("deb http://a.test/ oldstable main"))).toEqual([
+      "deb http://a.test/ trixie main",
+    ]);
+  });
+
+  test("takes a key inside the source for no keyring", () => {
+    const text =
+      "Types: deb\nURIs: http://a.test/\nSuites: bookworm\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQ==\n";
+    expect(archiveLines(trixie, bookworm, parseAptSources("a.sources", text))).toEqual([
       "deb http://a.test/ trixie main",
     ]);
   });
 
   test("derives nothing from another distribution", () => {
-    expect(
-      archiveLines(trixie, { id: "ubuntu", codename: "noble" }, [{ uri: "http://u.test/", suite: "noble" }]),
-    ).toEqual([]);
+    expect(archiveLines(trixie, { id: "ubuntu", codename: "noble" }, from("deb http://u.test/ noble main"))).toEqual(
+      [],
+    );
   });
 });
 
@@ -105,10 +66,10 @@ describe("the host's files", () => {
     );
     await write("apt/sources.list.d/c.list.disabled", "deb http://c.test/debian bookworm main\n");
 
-    expect(await readHostSources(root)).toEqual([
-      { uri: "http://a.test/debian", suite: "bookworm" },
-      { uri: "http://m.test/debian", suite: "bookworm" },
+    expect((await usableSources(root)).map(({ uris }) => uris)).toEqual([
+      ["http://a.test/debian"],
+      ["http://m.test/debian"],
     ]);
-    expect(await readHostDistribution(root)).toEqual(bookworm);
+    expect(hostDistribution(root)).toEqual(bookworm);
   });
 });

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../lib/errors.ts";
 import { run } from "../lib/exec.ts";
-import { archiveLines, componentsOf, readHostDistribution, readHostSources } from "./apt-sources.ts";
+import { archiveLines, componentsOf, hostDistribution, usableSources } from "./apt-sources.ts";
 import { runContained } from "./contain.ts";
 import { digestOfValue } from "./digest.ts";
 import { packGuestFiles } from "./guest-archive.ts";
@@ -95,7 +95,7 @@ export const makeBaseSystem = async (
 };
 
 const hostArchive = async ({ distribution, suite }: BaseSystem): Promise<string[]> =>
-  archiveLines({ id: distribution, codename: suite }, await readHostDistribution(), await readHostSources());
+  archiveLines({ id: distribution, codename: suite }, hostDistribution(), await usableSources());
 
 /** How this host's apt reaches archives: proxies, retries, checks. mmdebstrap itself does not read the host's apt settings. */
 const hostAptSettings = async (signal: AbortSignal): Promise<string> => {

@@ -1,26 +1,14 @@
-import { access, mkdir, statfs } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, statfs } from "node:fs/promises";
 import { AppError } from "../lib/errors.ts";
-
-const PROGRAMS = [
-  { path: "/usr/bin/mmdebstrap", package: "mmdebstrap" },
-  { path: "/usr/sbin/mkfs.ext4", package: "e2fsprogs" },
-  { path: "/usr/bin/unshare", package: "util-linux" },
-  { path: "/usr/bin/setpriv", package: "util-linux" },
-  { path: "/usr/bin/flock", package: "util-linux" },
-  { path: "/usr/bin/tar", package: "tar" },
-];
-
-// On a host of the other distribution these are no given; without them mmdebstrap cannot check the archive's signature.
-const KEYRINGS = {
-  debian: { path: "/usr/share/keyrings/debian-archive-keyring.gpg", package: "debian-archive-keyring" },
-  ubuntu: { path: "/usr/share/keyrings/ubuntu-archive-keyring.gpg", package: "ubuntu-keyring" },
-};
+import { missingRequirements, type Purpose } from "../lib/host-packages.mjs";
+import { findProgram, SYSTEM_PATH } from "../lib/programs.ts";
 
 const GIB = 1024 ** 3;
 
 /** Throws AppError `not-root`, `architecture-unsupported`, `program-missing` (what to install) or `disk-full`. */
 export const checkHost = async (needs: {
-  distribution: keyof typeof KEYRINGS;
+  distribution: "debian" | "ubuntu";
   folder: string;
   freeGib: number;
 }): Promise<void> => {
@@ -36,13 +24,13 @@ export const checkHost = async (needs: {
       `Images are built on x86-64 only, not on ${process.arch}.`,
     );
   }
-  await checkPrograms([...PROGRAMS, KEYRINGS[needs.distribution]]);
+  checkPackages(needs.distribution);
   await checkSpace(needs.folder, needs.freeGib);
 };
 
-const checkPrograms = async (wanted: typeof PROGRAMS): Promise<void> => {
-  const missing = new Set<string>();
-  for (const { path, package: name } of wanted) await access(path).catch(() => missing.add(name));
+const checkPackages = (distribution: Purpose): void => {
+  const probe = { find: (program: string) => findProgram(program, SYSTEM_PATH), exists: existsSync };
+  const missing = new Set(missingRequirements(["image", distribution], probe).map((one) => one.package));
   if (missing.size === 0) return;
   const names = [...missing].join(" ");
   throw new AppError(

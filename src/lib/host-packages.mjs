@@ -1,20 +1,21 @@
-/** What a host must have, as data: what it is for, how to see it, which package brings it. Asked by file, not by package manager. */
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+/**
+ * What a host must have: what it is for, how to see it, which package brings it. Asked by file, not by package manager.
+ * Plain JavaScript for any Node, because set-up asks it before there are packages; `doctor` and the image build ask it, too.
+ */
 
 /**
- * `microvm`: run sessions. `image`: build images. `provider`: an identity provider of our own, for demo and tests.
- * `person`: a browser that plays the person, for tests and `demo --auto`.
- * @typedef {"microvm" | "image" | "provider" | "person"} Purpose
+ * `vmm`: QEMU, which `doctor` looks at more closely. `microvm`: what running sessions needs besides. `image`: build images;
+ * `debian`, `ubuntu`: of that distribution. `provider`: an identity provider of our own, for demo and tests. `person`: a
+ * browser that plays the person, for tests and `demo --auto`.
+ * @typedef {"vmm" | "microvm" | "image" | "debian" | "ubuntu" | "provider" | "person"} Purpose
  */
 
 /**
  * @typedef {object} Requirement
  * @property {string} package Debian's and Ubuntu's name
- * @property {string} why
+ * @property {string} why the rest of a sentence that begins with "it"
  * @property {Purpose} purpose
- * @property {string[]} [programs] all of them, in PATH or an sbin folder
+ * @property {string[]} [programs] all of them
  * @property {string[]} [files]
  * @property {string} [atLeast] version that the first program's `--version` must print
  * @property {boolean} [isOldInBookworm] Debian 12's own is below `atLeast`: backports has the right one
@@ -25,7 +26,7 @@ export const REQUIREMENTS = [
   {
     package: "qemu-system-x86",
     why: "runs the microVMs (8.2 or newer: older ones crash the guest's kernel under emulation)",
-    purpose: "microvm",
+    purpose: "vmm",
     programs: ["qemu-system-x86_64"],
     files: ["/usr/share/qemu/qboot.rom"],
     atLeast: "8.2",
@@ -53,12 +54,25 @@ export const REQUIREMENTS = [
     atLeast: "1.4",
     isOldInBookworm: true,
   },
+  {
+    package: "util-linux",
+    why: "keeps the build of the guest's file system to itself",
+    purpose: "image",
+    programs: ["unshare", "setpriv", "flock"],
+  },
+  { package: "tar", why: "packs the guest's files", purpose: "image", programs: ["tar"] },
   { package: "gpg", why: "lets mmdebstrap find the archive's key", purpose: "image", programs: ["gpg"] },
   {
     package: "debian-archive-keyring",
     why: "proves that the guest's packages are Debian's",
-    purpose: "image",
+    purpose: "debian",
     files: ["/usr/share/keyrings/debian-archive-keyring.gpg"],
+  },
+  {
+    package: "ubuntu-keyring",
+    why: "proves that the guest's packages are Ubuntu's",
+    purpose: "ubuntu",
+    files: ["/usr/share/keyrings/ubuntu-archive-keyring.gpg"],
   },
   { package: "e2fsprogs", why: "makes the guest's disk image", purpose: "image", programs: ["mkfs.ext4"] },
   { package: "openssl", why: "makes the demo's certificates", purpose: "provider", programs: ["openssl"] },
@@ -71,23 +85,23 @@ export const REQUIREMENTS = [
 ];
 
 /**
- * @typedef {object} Probe how to look at a machine; tests give their own
+ * @typedef {object} Probe how to look at a machine
  * @property {(program: string) => string | undefined} find full path of a program
  * @property {(path: string) => boolean} exists
- * @property {(program: string) => string} version what it prints about itself
+ * @property {(program: string) => string} [version] what it prints about itself; without it, any version will do
  */
 
 /**
- * Requirements that this machine does not meet.
+ * Requirements that this machine does not meet, in the order of the table.
  * @param {Purpose[]} purposes
- * @param {Probe} [probe]
+ * @param {Probe} probe
  */
-export const missingRequirements = (purposes, probe = thisMachine) =>
+export const missingRequirements = (purposes, { find, exists, version }) =>
   REQUIREMENTS.filter(({ purpose, programs = [], files = [], atLeast }) => {
     if (!purposes.includes(purpose)) return false;
-    const paths = programs.map(probe.find);
-    if (paths.includes(undefined) || !files.every(probe.exists)) return true;
-    return atLeast !== undefined && !isAtLeast(probe.version(paths[0] ?? ""), atLeast);
+    const paths = programs.map(find);
+    if (paths.includes(undefined) || !files.every(exists)) return true;
+    return atLeast !== undefined && version !== undefined && !isAtLeast(version(paths[0] ?? ""), atLeast);
   });
 
 /**
@@ -100,15 +114,4 @@ export const isAtLeast = (text, wanted) => {
   const parts = wanted.split(".").map(Number);
   const different = parts.findIndex((part, index) => part !== (found[index] ?? 0));
   return different === -1 || (found[different] ?? 0) > (parts[different] ?? 0);
-};
-
-/** @type {Probe} */
-const thisMachine = {
-  // A user's PATH on Debian leaves out the sbin folders, where half of these live.
-  find: (program) =>
-    [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
-      .map((folder) => join(folder, program))
-      .find((path) => existsSync(path)),
-  exists: existsSync,
-  version: (program) => spawnSync(program, ["--version"], { encoding: "utf8", timeout: 10_000 }).stdout ?? "",
 };

@@ -1,12 +1,14 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { isAtLeast, missingRequirements, type Probe } from "./system-requirements.mjs";
+import { isAtLeast, missingRequirements, REQUIREMENTS, type Probe } from "./host-packages.mjs";
 
 const complete: Probe = {
   find: (program) => `/usr/bin/${program}`,
   exists: () => true,
   version: () => "version 10.0.2",
 };
-const names = (probe: Probe): string[] => missingRequirements(["microvm", "image"], probe).map((one) => one.package);
+const names = (probe: Probe): string[] =>
+  missingRequirements(["vmm", "microvm", "image"], probe).map((one) => one.package);
 
 test("nothing is missing where everything is there", () => {
   expect(names(complete)).toEqual([]);
@@ -24,6 +26,17 @@ test("a program that is too old counts as missing", () => {
   const version = (path: string): string =>
     path.includes("qemu") ? "QEMU emulator version 7.2.22 (Debian 1:7.2)" : "1.5.6";
   expect(names({ ...complete, version })).toEqual(["qemu-system-x86"]);
+});
+
+test("whoever does not ask for versions gets none checked", () => {
+  const { version, ...probe } = complete;
+  expect(version?.("/usr/bin/nft")).toBe("version 10.0.2");
+  expect(names(probe)).toEqual([]);
+});
+
+test("docs/HOST-SETUP.md names every package", () => {
+  const text = readFileSync("docs/HOST-SETUP.md", "utf8");
+  expect(REQUIREMENTS.map((one) => one.package).filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
 });
 
 test("a browser is asked for only where somebody plays the person", () => {
