@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { setInterval as every } from "node:timers/promises";
 import { join } from "node:path";
 import type { Config } from "./config/config.ts";
-import { pruneEvidence } from "./diagnosis/evidence-prune.ts";
+import { createChores } from "./controller/chores.ts";
 import { createKeyStore } from "./http/keys.ts";
 import type { Limits } from "./http/limits.ts";
 import { createServer } from "./http/server.ts";
@@ -30,7 +30,6 @@ import { createQemuBackend } from "./vmm/qemu/backend.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
 const TIDY_INTERVAL_MS = 60_000;
-const METRICS_CACHE_MS = 2000;
 
 export interface ControllerOptions {
   config: Config;
@@ -77,7 +76,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const vms = createMicrovmStore(db);
   const metrics = createMetrics({
     sessions: async () => countBy((await store.list({ isLive: true })).map((session) => session.state)),
-    leaks: () => leaks(),
+    leaks: () => chores.leaks(),
   });
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
   const sessions = createSessionService({
@@ -96,42 +95,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     onStage: metrics.observeStage,
     onBooted: (session, vm) => tracer.export(bootSpans(session, vm, new Date().toISOString())),
   });
-  const reapDeps = { paths, db, ledger, network, vmm };
-  const countLeaks = async (): Promise<number> => {
-    const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm)).flatMap((vm) => vm.holds);
-    return ofEnded.length + (await reap(reapDeps, { dryRun: true })).found.length;
-  };
-  // Asked without a key and not for nothing: looked at once for all who ask within a few seconds.
-  const leaks = briefly(countLeaks, METRICS_CACHE_MS);
-  /** In this order; a step that fails keeps no other from being done. */
-  const chores: Record<string, () => Promise<void>> = {
-    "taking up sessions that nobody looks after": async () => {
-      const resumed = await sessions.resume();
-      if (resumed.length > 0) logger.info({ resumed }, "taken up");
-    },
-    // Somebody may have flushed the firewall or ended the resolver under running guests.
-    "putting the guests' network right": async () => {
-      if ((await ledger.held()).length > 0) await network.ensure();
-    },
-    "removing what belongs to no session": async () => {
-      const { removed, failed } = await reap(reapDeps, { dryRun: false });
-      if (removed.length > 0) logger.info({ removed }, "reaped");
-      if (failed.length > 0) logger.error({ failed }, "could not be removed");
-    },
-    "removing old evidence": async () => {
-      const pruned = await pruneEvidence(paths, config.evidence);
-      if (pruned.length > 0) logger.info({ pruned }, "old evidence removed");
-    },
-  };
-  const tidy = async (): Promise<void> => {
-    for (const [chore, run] of Object.entries(chores)) {
-      await run().catch((error: unknown) => {
-        const hint = error instanceof AppError ? error.hint : undefined;
-        logger.error({ error: messageOf(error), hint }, `${chore} failed; tried again in a minute`);
-      });
-    }
-  };
-
+  const reapAll = (request: { dryRun: boolean }) => reap({ paths, db, ledger, network, vmm }, request);
+  const chores = createChores({ config, paths, ledger, network, sessions, reap: reapAll, logger });
   const app = await createServer(
     {
       config,
@@ -143,7 +108,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       metrics,
       webDirectory: join(packageRoot(), "dist", "web"),
       limits: overrides.limits ?? {},
-      reap: (request) => reap(reapDeps, request),
+      reap: reapAll,
       tearDownNetwork: async () => {
         if ((await ledger.held()).length > 0) {
           throw new AppError("conflict", "microvms-running", "A microVM still needs the bridge and the firewall.", {
@@ -156,7 +121,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger,
   );
   try {
-    await tidy();
+    // Who asks for a session that lives on must not be told that it is over; looking at the host can wait.
+    await sessions.resume();
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
@@ -164,8 +130,9 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     sayHowItIs(images, vmm, config, logger).catch((error: unknown) =>
       logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
     );
+    await chores.tidy();
     for await (const _ of untilAborted(every(overrides.tidyIntervalMs ?? TIDY_INTERVAL_MS, undefined, { signal }))) {
-      await tidy();
+      await chores.tidy();
     }
   } finally {
     const cleanup = new Cleanup();
@@ -245,19 +212,6 @@ async function* untilAborted(ticks: AsyncIterable<undefined>): AsyncGenerator<un
     if (!(error instanceof Error && error.name === "AbortError")) throw error;
   }
 }
-
-/** The same answer for everybody who asks within `ms` of the question. */
-const briefly = <T>(ask: () => Promise<T>, ms: number): (() => Promise<T>) => {
-  let answer: Promise<T> | undefined;
-  return () => {
-    if (answer) return answer;
-    const asked = ask();
-    answer = asked;
-    const forget = (): void => void (answer = undefined);
-    asked.then(() => setTimeout(forget, ms).unref(), forget);
-    return asked;
-  };
-};
 
 const countBy = (values: string[]): Record<string, number> =>
   values.reduce<Record<string, number>>((counts, value) => ({ ...counts, [value]: (counts[value] ?? 0) + 1 }), {});

@@ -20,6 +20,7 @@ export const MAY_IMPORT: Record<string, string[]> = {
   login: ["client", "handover", "lib"],
   diagnosis: ["channel", "lib", "network", "vmm"],
   session: ["channel", "config", "diagnosis", "handover", "image", "lib", "microvm", "network", "state", "vmm"],
+  controller: ["config", "diagnosis", "lib", "microvm", "network", "session"],
   http: ["config", "diagnosis", "image", "lib", "microvm", "session", "state", "vmm"],
   doctor: ["config", "image", "lib", "network", "vmm"],
   cli: ["client", "config", "diagnosis", "doctor", "handover", "image", "lib", "login", "providers"],

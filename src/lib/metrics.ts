@@ -6,8 +6,8 @@ export type Metrics = ReturnType<typeof createMetrics>;
 export const createMetrics = (ask: {
   /** State → number of sessions in it, live states only. */
   sessions: () => Promise<Record<string, number>>;
-  /** Resources held for sessions that are over, and orphans: must be 0. */
-  leaks: () => Promise<number>;
+  /** Resources held for sessions that are over, and orphans: must be 0. NaN: nobody has looked yet. */
+  leaks: () => number;
 }) => {
   const registry = new Registry();
   new Gauge({
@@ -24,8 +24,8 @@ export const createMetrics = (ask: {
     name: "sallyport_leaked_resources",
     help: "Processes, TAPs, leases and directories that belong to no live session; anything but 0 is a defect",
     registers: [registry],
-    async collect() {
-      this.set(await ask.leaks());
+    collect() {
+      this.set(ask.leaks());
     },
   });
   const stageSeconds = new Histogram({

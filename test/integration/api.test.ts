@@ -241,8 +241,7 @@ describe("the documents' call", () => {
 
   test("liveness, metrics, OpenAPI 3.1 with every call", async () => {
     expect((await call(controller, "GET", "/health", { key: undefined })).body).toEqual({ status: "ok" });
-    const { body } = await call(controller, "GET", "/metrics", { key: undefined });
-    expect(body.text).toMatch(/sallyport_leaked_resources 0/);
+    await untilLeaks(controller, "0");
     const openapi = (await call(controller, "GET", "/openapi.json")).body as {
       openapi: string;
       paths: Record<string, unknown>;
@@ -398,10 +397,31 @@ describe("a restart", () => {
     const second = await first.restart();
     expect((await second.client.session(String(body.sessionId))).state).toBe("ready");
     expect(await second.client.vms()).toHaveLength(1);
-    expect((await call(second, "GET", "/metrics")).body.text).toMatch(/sallyport_leaked_resources 0/);
+    await untilLeaks(second, "0");
     const receipt = await second.client.destroy(String(body.sessionId));
     expect(receipt.body.outcome).toBe("destroyed-by-request");
     expect(await second.client.vms()).toEqual([]);
     await second.dispose();
   });
+
+  test("it listens before it tidies: a host that is slow to look at keeps nobody waiting", async () => {
+    const first = await startController();
+    const { body } = await start(first, { provider: "oidc" });
+    await untilState(first, body.sessionId, "ready");
+    const { dataDir, network } = await first.abandon();
+    const slow = Promise.withResolvers<void>();
+    const second = await startController({ dataDir, network: { ...network, ensure: () => slow.promise } });
+    expect((await second.client.session(String(body.sessionId))).state).toBe("ready");
+    expect((await call(second, "GET", "/metrics", { key: undefined })).body.text).toMatch(/leaked_resources Nan/i);
+    slow.resolve();
+    await untilLeaks(second, "0");
+    await second.dispose();
+  });
 });
+
+/** Nobody looks for a question's sake: the gauge follows the chores. */
+const untilLeaks = async (on: TestController, count: string): Promise<void> => {
+  await expect
+    .poll(async () => (await call(on, "GET", "/metrics", { key: undefined })).body.text, { timeout: 10_000 })
+    .toContain(`sallyport_leaked_resources ${count}\n`);
+};

@@ -210,7 +210,7 @@ test("a failed session's evidence has its verdict, and what is too old or too mu
   const filler = join(failing.paths.evidence(sessionId), "filler");
   await writeFile(filler, Buffer.alloc(2 * 1024 * 1024, "x"));
   const next = await failing.restart();
+  await expect.poll(() => next.log(), { timeout: 10_000 }).toContain("old evidence removed");
   await expect(next.client.evidence(sessionId)).rejects.toMatchObject({ code: "no-evidence", status: 404 });
-  expect(next.log()).toContain("old evidence removed");
   await next.dispose();
 });

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import type { Config } from "../config/config.ts";
+import { createLogger } from "../lib/logger.ts";
+import { dataPaths } from "../lib/paths.ts";
+import { createChores, type ChoresDeps } from "./chores.ts";
+
+const deps = (changes: Partial<Record<keyof ChoresDeps, unknown>>): ChoresDeps =>
+  ({
+    config: { evidence: { keepDays: 1, maxMib: 1 } } as Config,
+    paths: dataPaths("/nowhere"),
+    ledger: { held: async () => [] },
+    network: {},
+    sessions: { resume: async () => [], vms: async () => [], isDriven: () => true },
+    reap: async () => ({ found: [], removed: [], failed: [] }),
+    logger: createLogger({ level: "silent" }),
+    ...changes,
+  }) as unknown as ChoresDeps;
+
+test("a leak is what would not go, and what is held for nobody; before the first look it is not known", async () => {
+  const held = { sessionId: "ses_over", holds: [{ kind: "tap", ref: "sp-a" }] };
+  const chores = createChores(
+    deps({
+      reap: async () => ({ found: ["TAP sp-b"], removed: [], failed: ["TAP sp-b: busy"] }),
+      sessions: { resume: async () => [], vms: async () => [held], isDriven: () => false },
+    }),
+  );
+  expect(chores.leaks()).toBeNaN();
+  await chores.tidy();
+  expect(chores.leaks()).toBe(2);
+});
+
+test("a chore that fails keeps no other from being done; a look that fails says nothing", async () => {
+  const done: string[] = [];
+  const chores = createChores(
+    deps({
+      sessions: { resume: () => Promise.reject(new Error("no")), vms: async () => [], isDriven: () => true },
+      ledger: { held: async () => (done.push("network"), []) },
+      reap: () => (done.push("reap"), Promise.reject(new Error("no"))),
+    }),
+  );
+  await chores.tidy();
+  expect(done).toEqual(["network", "reap"]);
+  expect(chores.leaks()).toBeNaN();
+});

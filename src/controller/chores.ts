@@ -1,0 +1,64 @@
+/** What the controller does by itself, once after it listens and then each minute; and the leak gauge, which is one result of it. */
+import type { Config } from "../config/config.ts";
+import { pruneEvidence } from "../diagnosis/evidence-prune.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { DataPaths } from "../lib/paths.ts";
+import type { Ledger } from "../microvm/ledger.ts";
+import type { ReapResult } from "../microvm/reap.ts";
+import type { Network } from "../network/network.ts";
+import type { SessionService } from "../session/service.ts";
+
+export interface ChoresDeps {
+  config: Config;
+  paths: DataPaths;
+  ledger: Ledger;
+  network: Network;
+  sessions: SessionService;
+  reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
+  logger: Logger;
+}
+
+export interface Chores {
+  /** All of them, in order; one that fails keeps no other from being done. Never rejects. */
+  tidy(): Promise<void>;
+  /** Things on this host that belong to no live session, after the last look; NaN before the first. */
+  leaks(): number;
+}
+
+export const createChores = ({ config, paths, ledger, network, sessions, reap, logger }: ChoresDeps): Chores => {
+  let leaks = Number.NaN;
+  const chores: Record<string, () => Promise<void>> = {
+    "taking up sessions that nobody looks after": async () => {
+      const resumed = await sessions.resume();
+      if (resumed.length > 0) logger.info({ resumed }, "taken up");
+    },
+    // Somebody may have flushed the firewall or ended the resolver under running guests.
+    "putting the guests' network right": async () => {
+      if ((await ledger.held()).length > 0) await network.ensure();
+    },
+    "removing what belongs to no session": async () => {
+      leaks = Number.NaN;
+      const { removed, failed } = await reap({ dryRun: false });
+      if (removed.length > 0) logger.info({ removed }, "reaped");
+      if (failed.length > 0) logger.error({ failed }, "could not be removed");
+      const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm)).flatMap((vm) => vm.holds);
+      leaks = failed.length + ofEnded.length;
+    },
+    "removing old evidence": async () => {
+      const pruned = await pruneEvidence(paths, config.evidence);
+      if (pruned.length > 0) logger.info({ pruned }, "old evidence removed");
+    },
+  };
+  return {
+    leaks: () => leaks,
+    tidy: async () => {
+      for (const [chore, run] of Object.entries(chores)) {
+        await run().catch((error: unknown) => {
+          const hint = error instanceof AppError ? error.hint : undefined;
+          logger.error({ error: messageOf(error), hint }, `${chore} failed; tried again in a minute`);
+        });
+      }
+    },
+  };
+};
