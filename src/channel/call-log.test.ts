@@ -15,7 +15,7 @@ const channel = (): GuestChannel => ({
     if (method === "open") return {};
     throw new AppError("timeout", "channel-timeout", "No answer with SECRET in it.");
   }) as GuestChannel["call"],
-  garbageCount: 3,
+  traffic: { bytes: 9, garbageLines: 3, spentMs: 7, isFlooding: true },
   close: () => {},
 });
 
@@ -34,6 +34,7 @@ describe("withCallLog", () => {
         "open N ms ok",
         "health N ms channel-timeout",
         "lines that answered nothing: 3",
+        "closed before, for a flood: 9 bytes cost N ms",
         "channel closed by the controller",
         "",
       ].join("\n"),

@@ -48,11 +48,13 @@ export const withCallLog = (channel: GuestChannel, file: string): GuestChannel =
         throw error;
       }
     },
-    get garbageCount() {
-      return channel.garbageCount;
+    get traffic() {
+      return channel.traffic;
     },
     close: () => {
-      if (channel.garbageCount > 0) write(`lines that answered nothing: ${channel.garbageCount}`);
+      const { bytes, garbageLines, spentMs, isFlooding } = channel.traffic;
+      if (garbageLines > 0) write(`lines that answered nothing: ${garbageLines}`);
+      if (isFlooding) write(`closed before, for a flood: ${bytes} bytes cost ${spentMs} ms`);
       write("channel closed by the controller");
       isClosed = true;
       channel.close();

@@ -1,10 +1,12 @@
 /** Calls in flight: who waits for which id, and what an answer must look like. Knows nothing of sockets. */
 import { randomInt } from "node:crypto";
-import { guestMethods, MAX_LINE_BYTES, rpcResponse } from "../contract/guest.ts";
+import { ANSWER_HEAD, guestMethods, MAX_LINE_BYTES, rpcResponse } from "../contract/guest.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 import { oneLine } from "../lib/terminal.ts";
 import type { CallOptions } from "./channel.ts";
+import { decodeLine } from "./lines.ts";
+import { isModest } from "./modest.ts";
 
 export interface Calls {
   /** Registers a call; `line` is what has to be sent. Never settles later than its deadline. */
@@ -14,8 +16,8 @@ export interface Calls {
     options: CallOptions,
   ): { id: number; line: string; answer: Promise<GuestResult<M>> };
   isWaiting(id: number): boolean;
-  /** Hands a line to whoever waits for it, or drops a late answer; false when nobody asked for it. */
-  settle(line: string): boolean;
+  /** Hands a line to whoever waits for it, or drops a late answer, unparsed; false when nobody asked for it. */
+  settle(line: Buffer): boolean;
   rejectAll(reason: AppError): void;
 }
 
@@ -25,8 +27,8 @@ interface Waiter {
   reject: (reason: unknown) => void;
 }
 
-/** No answer is shorter than this, so that a flood of shorter lines costs no parsing. */
-const SHORTEST_ANSWER = '{"jsonrpc":"2.0","id":0,"error":{}}'.length;
+/** `ANSWER_HEAD` is found in as many. */
+const HEAD_BYTES = 48;
 /** Deadlines remembered; what a slow guest still answers to them is expected, once each. */
 const EXPIRED_KEPT = 256;
 /** Issues of a refused answer that reach the log; a guest decides how many there are. */
@@ -77,17 +79,18 @@ export const createCalls = (): Calls => {
     return { id, line, answer };
   };
 
-  const settle = (line: string): boolean => {
+  const settle = (line: Buffer): boolean => {
+    const id = Number(ANSWER_HEAD.exec(line.toString("latin1", 0, HEAD_BYTES))?.[1]);
+    const waiter = waiters.get(id);
+    if (!waiter) return expired.delete(id);
     const response = parseResponse(line);
-    const waiter = response && waiters.get(response.id);
-    if (!waiter) return response !== undefined && expired.delete(response.id);
-    if ("error" in response) {
-      waiter.reject(refusal(waiter.method, response.error));
-      return true;
+    if (response?.id !== id) waiter.reject(wrongShape(waiter.method, []));
+    else if ("error" in response) waiter.reject(refusal(waiter.method, response.error));
+    else {
+      const result = guestMethods[waiter.method].result.safeParse(response.result);
+      if (result.success) waiter.resolve(result.data);
+      else waiter.reject(wrongShape(waiter.method, result.error.issues));
     }
-    const result = guestMethods[waiter.method].result.safeParse(response.result);
-    if (result.success) waiter.resolve(result.data);
-    else waiter.reject(wrongShape(waiter.method, result.error.issues));
     return true;
   };
 
@@ -99,10 +102,10 @@ export const createCalls = (): Calls => {
   };
 };
 
-const parseResponse = (line: string) => {
-  if (line.length < SHORTEST_ANSWER) return undefined;
+const parseResponse = (line: Buffer) => {
+  if (!isModest(line)) return undefined;
   try {
-    return rpcResponse.safeParse(JSON.parse(line)).data;
+    return rpcResponse.safeParse(JSON.parse(decodeLine(line) ?? "")).data;
   } catch {
     return undefined;
   }

@@ -3,61 +3,75 @@
  * controller restarting); the channel stays open over that and connects again by itself.
  */
 import { connect as connectSocket, type Socket } from "node:net";
+import { createCostBudget, type CostBudget } from "../lib/cost-budget.ts";
 import { AppError } from "../lib/errors.ts";
 import { silentLogger, type Logger } from "../lib/logger.ts";
 import { createCalls } from "./calls.ts";
 import type { GuestChannel } from "./channel.ts";
-import { createLineSplitter } from "./lines.ts";
-import { createReadBudget } from "./read-budget.ts";
+import { createLineSplitter, type LineSplitter } from "./lines.ts";
 
 export interface ChannelOptions {
   socketPath: string;
   logger?: Logger;
+  budget?: CostBudget;
 }
 
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2000;
 const GARBAGE_LOG_INTERVAL_MS = 10_000;
-/** Bytes of the read budget that a line costs which nobody asked for: about what parsing it takes. */
-const GARBAGE_LINE_COST = 4096;
+const READ_BYTES = 64 * 1024;
 
-/** Opens the channel at once; calls made before the guest is there wait for it, up to their own deadline. */
-export const connectChannel = ({ socketPath, logger = silentLogger() }: ChannelOptions): GuestChannel => {
+/**
+ * Opens the channel at once; calls made before the guest is there wait for it, up to their own deadline. A guest that costs more than
+ * its budget is not read for a while, so that its writes block; where that does not help the channel is closed for good.
+ */
+export const connectChannel = ({
+  socketPath,
+  logger = silentLogger(),
+  budget = createCostBudget(),
+}: ChannelOptions): GuestChannel => {
   const calls = createCalls();
-  const budget = createReadBudget();
   let unsent: { id: number; line: string }[] = [];
   let socket: Socket | undefined;
-  let retryTimer: NodeJS.Timeout | undefined;
+  let timer: NodeJS.Timeout | undefined;
   let retryMs = FIRST_RETRY_MS;
-  let isClosed = false;
-  let garbageCount = 0;
+  let ending: AppError | undefined;
+  let bytes = 0;
+  let garbageLines = 0;
+  let garbageTold = 0;
   let nextGarbageLogAt = 0;
+  const buffer = Buffer.alloc(READ_BYTES);
 
   const connect = (): void => {
-    const attempt = connectSocket(socketPath);
-    const lines = createLineSplitter({
-      onLine: (line) => {
-        if (!calls.settle(line)) onGarbage();
-      },
-      onGarbage,
-    });
+    const onGarbage = (): void => void garbageLines++;
+    const lines = createLineSplitter({ onLine: (line) => calls.settle(line) || onGarbage(), onGarbage });
+    // One buffer for all that is read: a flood is not to be the garbage collector's either.
+    const onread = { buffer, callback: (length: number): boolean => onBytes(attempt, lines, length) };
+    const attempt: Socket = connectSocket({ path: socketPath, onread });
     socket = attempt;
     // The first byte ends the half line that a connection before this one may have left behind.
     attempt.on("connect", () => attempt.write("\n", sendNext));
-    attempt.on("data", (chunk) => {
-      retryMs = FIRST_RETRY_MS;
-      budget.charge(chunk.length);
-      lines.push(chunk);
-      budget.pauseIfSpent(attempt);
-    });
     // What went wrong makes no difference to what follows: "close" comes after every error.
     attempt.on("error", () => {});
     attempt.on("close", () => {
-      if (isClosed) return;
+      if (ending) return;
       socket = undefined;
-      retryTimer = setTimeout(connect, retryMs);
+      clearTimeout(timer);
+      timer = setTimeout(connect, retryMs);
       retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
     });
+  };
+
+  /** False when no more is to be read for now. */
+  const onBytes = (from: Socket, lines: LineSplitter, length: number): boolean => {
+    retryMs = FIRST_RETRY_MS;
+    bytes += length;
+    budget.spend(() => lines.push(buffer.subarray(0, length)));
+    tellOfGarbage();
+    const { isHopeless, waitMs } = budget;
+    if (isHopeless) end(flooding());
+    else if (waitMs > 0) timer = setTimeout(() => from.resume(), waitMs);
+    return !isHopeless && waitMs === 0;
   };
 
   /** One line at a time, so that a guest that does not read leaves at most one of them in a buffer of ours. */
@@ -73,35 +87,45 @@ export const connectChannel = ({ socketPath, logger = silentLogger() }: ChannelO
     });
   };
 
-  const onGarbage = (): void => {
-    garbageCount++;
-    budget.charge(GARBAGE_LINE_COST);
-    if (performance.now() < nextGarbageLogAt) return;
+  const tellOfGarbage = (): void => {
+    if (garbageLines === garbageTold || performance.now() < nextGarbageLogAt) return;
+    garbageTold = garbageLines;
     nextGarbageLogAt = performance.now() + GARBAGE_LOG_INTERVAL_MS;
-    logger.warn({ garbageCount }, "the guest sent lines that answer nothing");
+    logger.warn({ garbageLines }, "the guest sent lines that answer nothing");
+  };
+
+  const end = (reason: AppError): void => {
+    ending ??= reason;
+    clearTimeout(timer);
+    socket?.destroy();
+    calls.rejectAll(ending);
   };
 
   connect();
   return {
     call: async (method, params, options) => {
-      if (isClosed) throw closed();
+      if (ending) throw ending;
       const { id, line, answer } = calls.start(method, params, options);
       unsent.push({ id, line });
       sendNext();
       return answer;
     },
-    get garbageCount() {
-      return garbageCount;
+    get traffic() {
+      return { bytes, garbageLines, spentMs: Math.round(budget.spentMs), isFlooding: ending?.code === FLOODS };
     },
-    close: () => {
-      isClosed = true;
-      clearTimeout(retryTimer);
-      budget.stop();
-      socket?.destroy();
-      calls.rejectAll(closed());
-    },
+    close: () => end(closed()),
   };
 };
 
+const FLOODS = "guest-floods";
+
 const closed = (): AppError =>
   new AppError("unavailable", "channel-closed", "The channel to the guest is closed; no answer can come any more.");
+
+const flooding = (): AppError =>
+  new AppError(
+    "unavailable",
+    FLOODS,
+    "The guest sent so much over its channel that reading it took this host's time from others; the channel was closed.",
+    { hint: "Nothing of Sallyport's does so: the guest may have been taken over. Start a new sign-in." },
+  );

@@ -2,9 +2,9 @@
 import { MAX_LINE_BYTES } from "../contract/guest.ts";
 
 export interface LineSplitterOptions {
-  /** Each whole line that is valid UTF-8 and not empty, without its newline. */
-  onLine: (line: string) => void;
-  /** Once for each line that was too long or no UTF-8; its bytes are gone. */
+  /** Each whole line that is not empty, without its newline. The bytes are good until the call returns. */
+  onLine: (line: Buffer) => void;
+  /** Once for each line that was too long; its bytes are gone. */
   onGarbage: () => void;
   maxBytes?: number;
 }
@@ -27,7 +27,6 @@ export const createLineSplitter = ({
   onGarbage,
   maxBytes = MAX_LINE_BYTES,
 }: LineSplitterOptions): LineSplitter => {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
   let held = Buffer.alloc(Math.min(FIRST_BUFFER_BYTES, maxBytes));
   let heldBytes = 0;
   let isOverlong = false;
@@ -44,20 +43,14 @@ export const createLineSplitter = ({
     heldBytes += piece.length;
   };
 
-  const finishLine = (): void => {
-    const line = isOverlong ? undefined : decode(held.subarray(0, heldBytes));
+  const finish = (piece: Buffer): void => {
+    if (heldBytes > 0) hold(piece);
+    const line = heldBytes > 0 ? held.subarray(0, heldBytes) : piece;
+    const isTooLong = isOverlong || line.length > maxBytes;
     heldBytes = 0;
     isOverlong = false;
-    if (line === undefined) onGarbage();
-    else if (line !== "") onLine(line);
-  };
-
-  const decode = (bytes: Buffer): string | undefined => {
-    try {
-      return decoder.decode(bytes);
-    } catch {
-      return undefined;
-    }
+    if (isTooLong) onGarbage();
+    else if (line.length > 0) onLine(line);
   };
 
   return {
@@ -65,15 +58,27 @@ export const createLineSplitter = ({
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
       let start = 0;
       for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-        hold(bytes.subarray(start, end));
-        finishLine();
+        finish(bytes.subarray(start, end));
         start = end + 1;
+        // A flood of empty lines is not worth a search for each.
+        while (bytes[start] === NEWLINE) start++;
       }
-      hold(bytes.subarray(start));
+      if (start < bytes.length) hold(bytes.subarray(start));
     },
     reset: () => {
       heldBytes = 0;
       isOverlong = false;
     },
   };
+};
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** Undefined when the bytes are no UTF-8. */
+export const decodeLine = (line: Buffer): string | undefined => {
+  try {
+    return decoder.decode(line);
+  } catch {
+    return undefined;
+  }
 };

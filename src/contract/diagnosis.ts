@@ -67,6 +67,18 @@ export type GuestUnits = z.infer<typeof guestUnits>;
 export const guestMachine = guestFacts.omit({ units: true, failedUnits: true, journal: true });
 export type GuestMachine = z.infer<typeof guestMachine>;
 
+/** What a guest has sent over its channel, and what that cost. */
+export const channelTraffic = z.object({
+  bytes: z.number(),
+  /** Lines that answered nothing that had been asked. */
+  garbageLines: z.number(),
+  /** The controller's time, in milliseconds. */
+  spentMs: z.number(),
+  /** It cost so much for so long that the channel was closed. */
+  isFlooding: z.boolean(),
+});
+export type ChannelTraffic = z.infer<typeof channelTraffic>;
+
 /** Seen by the host without asking the guest. */
 export const hostFacts = z.object({
   vmm: z.object({
@@ -111,6 +123,8 @@ export const hostFacts = z.object({
   isLeased: z.boolean().optional(),
   /** Address of another microVM that the guest says it has; null when it has none. Whose it is, is nobody's business. */
   takenAddress: z.string().nullable().optional(),
+  /** Absent: it was never opened. */
+  channel: channelTraffic.optional(),
   memAvailableMib: z.number().optional(),
   /** Programs that ran or wanted to in the last minute, on average, and the processors there are for them. */
   load: z.object({ average: z.number(), processors: z.int() }).optional(),

@@ -14,8 +14,21 @@ export const CHANNEL_PORT_NAME = "sallyport.0";
 /** TCP ports of every guest: the agent's answer to the host, its own pages (loopback only), and the screen. */
 export const GUEST_PORTS = { health: 8080, page: 8081, rfb: 5901 } as const;
 
-/** Longest line either side accepts, in bytes without the newline. */
+/**
+ * Longest line either side accepts, in bytes without the newline. Empty lines mean nothing: the first byte of a connection is a
+ * newline, which ends the half line that one before it may have left behind.
+ */
 export const MAX_LINE_BYTES = 256 * 1024;
+
+/**
+ * How each answer begins: the host looks no further at a line that does not, or whose id nobody waits for. Each id is answered once.
+ * The host asks seldom, so what a guest can make it parse is little.
+ */
+export const ANSWER_HEAD = /^\{"jsonrpc":"2\.0","id":(\d{1,16}),/;
+
+/** How deep lists and objects of an answer may lie in one another, and how many items and fields it may have; counted before it is parsed. */
+export const MAX_ANSWER_DEPTH = 8;
+export const MAX_ANSWER_PARTS = 4096;
 
 /** Longest request line, header block and body that the loopback catcher takes, in bytes. */
 export const MAX_CALLBACK_BYTES = 64 * 1024;

@@ -2,6 +2,7 @@
 export const RULE_CODES = [
   // The host, before the guest matters.
   "host-disk-full", // 22
+  "guest-floods", // it cost this host too much over its channel, which was closed
   "vmm-killed", // 21: process gone, and the console shows neither a panic nor a shutdown
   "guest-rebooted", // process gone after the guest's own shutdown or restart
   "vmm-stopped", // process there, and its machine stands still

@@ -146,6 +146,7 @@ const hostFacts = async (
     ...(isForwarding === undefined ? {} : { isForwarding }),
     ...(isLeased === undefined ? {} : { isLeased }),
     ...(takenAddress === undefined ? {} : { takenAddress }),
+    ...(options.channel ? { channel: options.channel.traffic } : {}),
     ...(memory === undefined ? {} : { memAvailableMib: memory }),
     load: { average: loadavg()[0] ?? 0, processors: availableParallelism() },
     ...(disk === undefined ? {} : { diskFreeMib: disk }),

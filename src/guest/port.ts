@@ -5,7 +5,7 @@
  */
 import { open, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createLineSplitter } from "../channel/lines.ts";
+import { createLineSplitter, decodeLine } from "../channel/lines.ts";
 import { messageOf } from "../lib/errors.ts";
 
 /** The real port can be opened only once: it is one handle twice. */
@@ -56,9 +56,14 @@ export const createPort = ({ openDevice, onLine, log }: PortOptions): Port => {
   };
 
   const readLines = async (input: FileHandle): Promise<void> => {
+    const onGarbage = (): void => log("channel port: an unreadable line was dropped");
     const splitter = createLineSplitter({
-      onLine,
-      onGarbage: () => log("channel port: an unreadable line was dropped"),
+      onLine: (bytes) => {
+        const line = decodeLine(bytes);
+        if (line === undefined) onGarbage();
+        else onLine(line);
+      },
+      onGarbage,
     });
     const buffer = Buffer.alloc(READ_BYTES);
     while (!isClosed) {

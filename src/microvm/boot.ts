@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GUEST_PROTOCOL, type GuestParams } from "../contract/guest.ts";
+import type { GuestChannel } from "../channel/channel.ts";
 import type { BootStage, StageRecord, Verdict } from "../contract/session.ts";
 import { parseConsole } from "../diagnosis/console-facts.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
@@ -70,6 +71,7 @@ const passStage = async (rule: StageRule, options: BootOptions): Promise<void> =
     lastSeen = seen;
     await failWhenExited(options.process, rule.stage);
     await failWhenStopped(options.consoleFile, rule.stage);
+    failWhenFlooding(options.channel, rule.stage);
     await boundConsole(options.consoleFile);
     if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
     if (performance.now() - begin >= rule.slowMs) options.lookout.slow(deadline);
@@ -108,6 +110,20 @@ export const failWhenExited = async (process: ProcessIdentity, stage: BootStage 
       sentence: "The virtual machine ended by itself: its process is gone.",
       hint: "The guest rebooted or crashed (see the console's last lines), or somebody killed the process; start a new sign-in.",
       evidence: [`process ${process.pid} is not there`],
+    }),
+    { isSymptom: true },
+  );
+};
+
+/** Nothing more is heard of a guest whose channel was closed. Throws MicrovmFailure `guest-floods`. */
+export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | null): void => {
+  if (!traffic.isFlooding) return;
+  throw new MicrovmFailure(
+    newVerdict(stage, {
+      code: "guest-floods",
+      sentence: "The guest sent more over its channel than may be read of one, and the channel was closed.",
+      hint: "Start a new sign-in.",
+      evidence: [],
     }),
     { isSymptom: true },
   );

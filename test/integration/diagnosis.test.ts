@@ -65,6 +65,13 @@ test("a guest whose kernel panics is not waited for, and its session keeps the v
   expect(output).toContain("console: Kernel panic - not syncing: Fatal exception in interrupt");
 });
 
+test("a guest that floods its channel is named and ended while its stage still had time", async () => {
+  const sessionId = await start({ agent: "floods" });
+  const { verdict } = await until(sessionId, "failed");
+  expect(verdict).toMatchObject({ code: "guest-floods", stage: "agent", anchor: "docs/verdicts.md#guest-floods" });
+  expect(verdict?.evidence[0]).toMatch(/^host: \d{7,} bytes came over the channel/);
+});
+
 test("a guest taken off the firewall's set while it runs is named on demand, and the session goes on", async () => {
   const sessionId = await start({});
   await until(sessionId, "ready");

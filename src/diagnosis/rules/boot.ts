@@ -18,6 +18,19 @@ export const BOOT_RULES: readonly Rule[] = [
     hint: "Free space on the file system of the data directory, or lower evidence.maxMib; running sessions go on.",
   },
   {
+    code: "guest-floods",
+    recognisedBy:
+      "reading what the guest sent over its channel took more of the controller's time than one guest may have, for so long that the channel was closed",
+    when: ({ host }) => host.channel?.isFlooding === true,
+    sentence: () =>
+      "The guest flooded its channel: it sent so much, or what was so dear to read, that nothing more is read of it. No program of the image does so.",
+    evidence: ({ host }) => [
+      `host: ${host.channel?.bytes} bytes came over the channel, and cost the controller ${host.channel?.spentMs} ms`,
+      `host: ${host.channel?.garbageLines} lines of them answered nothing that had been asked`,
+    ],
+    hint: "Somebody else may have the guest: end the session, look at its evidence, and check the image (sallyport image verify). Start a new sign-in.",
+  },
+  {
     code: "out-of-memory",
     recognisedBy: "the guest's kernel killed a program, or stopped, for want of memory",
     when: ({ console, guest }) => console.oomKills.length > 0 || (guest?.memory.oomKills ?? 0) > 0,
