@@ -1,4 +1,4 @@
-/** The part of noVNC's API that the viewer uses (its docs/API.md); the package ships no types. */
+/** The part of noVNC's API that the viewer uses; the package ships no types. */
 declare module "@novnc/novnc" {
   interface RfbEvents {
     connect: CustomEvent;

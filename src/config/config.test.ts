@@ -24,7 +24,7 @@ const load = (yaml: string, env: Partial<Env> = {}) => {
 };
 
 describe("loadConfig", () => {
-  test("an empty file gives the documents' defaults", () => {
+  test("an empty file gives the defaults", () => {
     const config = load("");
     expect(config.listen).toEqual({ kind: "tcp", host: "127.0.0.1", port: 4000 });
     expect(config.publicUrl).toBe("http://127.0.0.1:4000");

@@ -59,7 +59,7 @@ const fileSchema = z.strictObject({
       ttlSec: z.int().min(60).max(3600).default(900),
       /** Seconds without an answer from http://<guest>:8080/health after which a session is given up. */
       unreachableSec: z.int().min(5).max(600).default(120),
-      /** Boot stage → seconds after the stage before; what is not named keeps its own (session/stages.ts). */
+      /** Boot stage → seconds after the stage before; what is not named keeps its own (microvm/stages.ts). */
       deadlinesSec: z.partialRecord(bootStage.exclude(["leased", "vmm-up"]), z.int().min(1).max(3600)).default({}),
       maxPerUser: z.int().min(1).max(250).default(2),
     })

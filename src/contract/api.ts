@@ -27,7 +27,7 @@ export const sessionLinks = z.object({
   receipt: z.string(),
 });
 
-/** The documents' shape (`success … browserIP`) and what was added to it. */
+/** `success … browserIP` are what callers were promised first, under these names; the rest was added to it. */
 export const startResponse = z.object({
   success: z.literal(true),
   sessionId: z.string(),

@@ -1,6 +1,6 @@
 /**
  * The guest's end of the virtio-serial port. While the host's end is closed, reads return end-of-file at once and a write
- * blocks (facts: Linux virtio_console), and Node can wrap the device neither as a socket nor as a terminal. So: plain
+ * blocks (Linux, drivers/char/virtio_console.c), and Node can wrap the device neither as a socket nor as a terminal. So: plain
  * asynchronous file calls on the thread pool, one read and one write in flight, and a bounded queue of our own.
  */
 import { open, type FileHandle } from "node:fs/promises";

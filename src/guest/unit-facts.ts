@@ -10,7 +10,7 @@ export interface UnitOptions {
   runProgram: typeof run;
 }
 
-/** As long as a host that is in no hurry waits (session/examine.ts). */
+/** As long as a host that is in no hurry waits (microvm/examine.ts). */
 const TIMEOUT_MS = 9000;
 
 const OWN_UNITS = [

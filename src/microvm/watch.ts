@@ -9,7 +9,6 @@ import type { Logger } from "../lib/logger.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
 import type { StageContext } from "./stages.ts";
 
-/** The documents' "every few seconds". */
 const INTERVAL_MS = 2000;
 
 export interface WatchOptions extends StageContext {

@@ -3,7 +3,7 @@ import { openDatabase } from "../state/db.ts";
 import { guestAddresses, hostNumber, isLeased, leaseAddress, parseBridgeCidr, releaseAddress } from "./lease.ts";
 
 describe("guestAddresses", () => {
-  test("2 to 254 of the documents' network", () => {
+  test("2 to 254 of 192.168.100.0/24", () => {
     const addresses = guestAddresses(parseBridgeCidr("192.168.100.1/24"));
     expect(addresses).toHaveLength(253);
     expect(addresses.at(0)).toBe("192.168.100.2");

@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import type { Db } from "../state/db.ts";
 import { formatAddress, parseAddress } from "./ipv4.ts";
 
-/** facts: BR_PORT_BITS is 10. */
+/** Of a Linux bridge: BR_PORT_BITS in net/bridge/br_private.h is 10. */
 const BRIDGE_PORTS = 1024;
 
 export interface Range {
@@ -23,8 +23,8 @@ export const parseBridgeCidr = (cidr: string): Range => {
 export const guestAddresses = ({ gateway, prefixLength }: Range): string[] => {
   const size = 2 ** (32 - prefixLength);
   const network = parseAddress(gateway) - (parseAddress(gateway) % size);
-  // A larger range is no use: a Linux bridge has 1 024 ports (facts: BR_PORT_BITS).
-  const last = Math.min(size - 2, 1022);
+  // A larger range is no use: the bridge has no more ports.
+  const last = Math.min(size - 2, BRIDGE_PORTS - 2);
   return Array.from({ length: Math.max(last - 1, 0) }, (_, i) => formatAddress(network + 2 + i)).filter(
     (a) => a !== gateway,
   );

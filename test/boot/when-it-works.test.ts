@@ -1,6 +1,6 @@
 /**
- * The documents' list "When it works", on one real guest that also lives through a `kill -9` of its controller. Points 8
- * and 9 (the browser through noVNC, the result at the tool) are test/e2e/oidc.test.ts.
+ * What must be seen "when it works", as a numbered list, on one real guest that also lives through a `kill -9` of its
+ * controller. Points 8 and 9 (the browser through noVNC, the result at the tool) are test/e2e/oidc.test.ts.
  */
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** The 24 faults of the issue: how each is made, and the verdict that is right. One row, one fault. */
+/** The 24 faults that diagnosis must name: how each is made, and the verdict that is right. One row, one fault. */
 import type { RuleCode } from "../../src/diagnosis/codes.ts";
 import type { BootStage } from "../../src/contract/session.ts";
 import type { HostBreak } from "./host-faults.ts";

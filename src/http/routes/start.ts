@@ -3,7 +3,7 @@ import type { Started } from "../../session/service.ts";
 import { callerOf, resolveUser } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
-/** The documents' call: answers at once, the boot goes on. */
+/** Answers at once, the boot goes on. */
 export const registerStart = (app: App, { config, sessions }: HttpContext): void => {
   app.post(
     "/api/auth/start",
