@@ -4,6 +4,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readEnv } from "../src/config/env.ts";
 import { AppError, errnoOf } from "../src/lib/errors.ts";
 
 export interface SpawnOptions {
@@ -33,11 +34,11 @@ export const spawnIn = async (
   args: string[],
   options: SpawnOptions,
 ): Promise<WorldProcess> => {
-  // `env` and `ip netns exec` both replace themselves, so the process id is the program's own.
-  const variables = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`);
-  const command = ["netns", "exec", namespace, "env", ...variables, file, ...args];
+  // `ip netns exec` replaces itself, so the process id is the program's own.
+  const command = ["netns", "exec", namespace, file, ...args];
+  const env = { ...readEnv().all, ...options.env };
   const log = openSync(options.logFile, "a", 0o600);
-  const child = spawn("ip", command, { detached: true, stdio: ["ignore", "pipe", log] });
+  const child = spawn("ip", command, { env, detached: true, stdio: ["ignore", "pipe", log] });
   const { pid, stdout } = child;
   if (pid === undefined || stdout === null) {
     closeSync(log);

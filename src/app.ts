@@ -1,18 +1,19 @@
 /** Composition root: the one file that builds the services and ties their lives together. */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { setInterval as every } from "node:timers/promises";
 import { join } from "node:path";
 import type { Config } from "./config/config.ts";
 import { createChores } from "./controller/chores.ts";
 import { createKeyStore } from "./http/keys.ts";
 import type { Limits } from "./http/limits.ts";
+import { listen } from "./http/listen.ts";
 import { createServer } from "./http/server.ts";
 import { createImageStore, type ImageStore } from "./image/store.ts";
 import { createLedger } from "./microvm/ledger.ts";
 import { reap } from "./microvm/reap.ts";
 import { loadReceiptKey } from "./handover/receipt.ts";
 import { Cleanup } from "./lib/cleanup.ts";
-import { AppError, errnoOf, messageOf } from "./lib/errors.ts";
+import { AppError, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createMetrics } from "./lib/metrics.ts";
 import { dataPaths, packageRoot } from "./lib/paths.ts";
@@ -188,21 +189,6 @@ const linuxNetwork = (config: Config, directory: string, logger: Logger): Networ
     resolver: { directory, upstream: config.network.dns.upstream },
     logger,
   });
-
-const listen = async (app: Awaited<ReturnType<typeof createServer>>, { listen: where }: Config): Promise<string> => {
-  try {
-    if (where.kind === "tcp") return await app.listen({ host: where.host, port: where.port });
-    // A socket file that outlived its process refuses the next bind; the database lock says that nobody uses it.
-    rmSync(where.path, { force: true });
-    return await app.listen({ path: where.path });
-  } catch (cause) {
-    if (errnoOf(cause) !== "EADDRINUSE" || where.kind !== "tcp") throw cause;
-    throw new AppError("conflict", "address-taken", `Another program listens on ${where.host}:${where.port} already.`, {
-      hint: "Is it another controller? If not, give this one another address: listen and publicUrl in the configuration.",
-      cause,
-    });
-  }
-};
 
 /** An interval that ends, rather than throws, when its signal is aborted. */
 async function* untilAborted(ticks: AsyncIterable<undefined>): AsyncGenerator<undefined> {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   KEY,
+  PUBLIC_URL,
   startFakeController,
   type FakeController,
   type FakeControllerOptions,
@@ -17,8 +18,7 @@ import { signReceipt } from "../handover/receipt.ts";
 import { packageRoot } from "../lib/paths.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-cli-"));
-/** Nobody listens on a port that only root may take and no system uses. */
-const NOBODY = "http://127.0.0.1:2";
+const NOBODY = "unix:/nobody/is/here.sock";
 
 interface Ending {
   code: number | null;
@@ -56,7 +56,7 @@ describe("exit codes and sentences", () => {
     const ending = await sallyport(["ls"], { SALLYPORT_URL: NOBODY, SALLYPORT_KEY: "k" });
     expect(ending.code).toBe(6);
     expect(ending.stderr).toMatch(
-      /^No controller answers at http:\/\/127\.0\.0\.1:2\.\nWhat to do: Is the controller running\? Start it with: sallyport up/,
+      /^No controller answers at unix:\/nobody\/is\/here\.sock\.\nWhat to do: Is the controller running\? Start it with: sallyport up/,
     );
     expect(ending.stdout).toBe("");
   });
@@ -140,7 +140,12 @@ describe("login", () => {
     const fields = { name: "oidc", title: "Test", mode: "oidc", issuer: identity.issuer, clientId: CLIENT_ID };
     const recipe = providerRecipe.parse(fields);
     fake = await startFakeController({ recipe, browse: browse ?? ((request) => identity.signIn(request, subject)) });
-    env = { SALLYPORT_URL: fake.url, SALLYPORT_KEY: KEY, NODE_EXTRA_CA_CERTS: identity.ca };
+    env = {
+      SALLYPORT_URL: fake.url,
+      SALLYPORT_KEY: KEY,
+      SALLYPORT_PUBLIC_URL: PUBLIC_URL,
+      NODE_EXTRA_CA_CERTS: identity.ca,
+    };
   };
 
   test("oidc with --json: first line for the viewer, last line with account, timings and receipt", async () => {

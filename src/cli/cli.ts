@@ -58,7 +58,8 @@ export const runCli = async (argv: string[], surroundings: CliSurroundings): Pro
 const createProgram = ({ stdout, stderr }: CliSurroundings): Command =>
   new Command("sallyport")
     .description("Signs command line tools in on machines that have no browser.")
-    .option("--url <url>", "controller: https://…, http://127.0.0.1:PORT or unix:/path (SALLYPORT_URL)")
+    .option("--url <url>", "controller: https://… or unix:/path; default: this machine's (SALLYPORT_URL)")
+    .option("--public-url <url>", "where its viewers find it, if not at --url (SALLYPORT_PUBLIC_URL)")
     .option("--key <key>", "API key; better in SALLYPORT_KEY, which ps does not show")
     .option("--config <file>", "configuration of the controller on this machine (SALLYPORT_CONFIG)")
     .option("--json", "print JSON instead of text")

@@ -26,6 +26,8 @@ export interface CliContext extends CliSurroundings {
   config(): Config;
   /** The configuration if the local administrator's key is used, so that whoever runs this is the operator. */
   operatorConfig(): Config | undefined;
+  /** Where that controller's viewers find it, as its links must say. */
+  publicUrl(): string;
   /** A client of the controller that options, environment or the local configuration name. */
   client(options?: ClientWish): Client;
   close(): Promise<void>;
@@ -48,6 +50,11 @@ export const createContext = (program: Command, surroundings: CliSurroundings): 
     isJson,
     config,
     operatorConfig: () => ((options().key ?? surroundings.env.key) === undefined ? config() : undefined),
+    publicUrl: () => {
+      const named = options().publicUrl ?? surroundings.env.publicUrl;
+      const url = options().url ?? surroundings.env.url;
+      return named ?? (url?.startsWith("https:") ? url : config().publicUrl);
+    },
     client: (wish) => {
       const signal = wish?.outlivesInterrupt ? undefined : surroundings.signal;
       const client = createClient({ ...address(options(), surroundings.env, config), signal });
@@ -62,33 +69,26 @@ export const createContext = (program: Command, surroundings: CliSurroundings): 
 
 interface GlobalOptions {
   url?: string;
+  publicUrl?: string;
   key?: string;
   config?: string;
   json?: boolean;
 }
 
-/** The local administrator's key goes to the local controller only, never to an address that somebody named. */
+/** The local administrator's key goes to the local controller's socket only, never to an address that somebody named. */
 const address = (options: GlobalOptions, env: Env, config: () => Config): { url: string; key: string } => {
   const url = options.url ?? env.url;
   const key = options.key ?? env.key;
   if (url !== undefined && key !== undefined) return { url, key };
   const local = config();
-  const localUrl = urlOf(local);
-  if (key !== undefined) return { url: url ?? localUrl, key };
-  if (url === undefined || url.replace(/\/$/, "") === localUrl) {
+  const localUrl = `unix:${local.socket}`;
+  if (key !== undefined) return { url: localUrl, key };
+  if (url === undefined || url === localUrl) {
     return { url: localUrl, key: readAdminKey(dataPaths(local.dataDir).adminKey) };
   }
   throw new AppError("unauthenticated", "no-key", `No API key is given for the controller at ${url}.`, {
     hint: "Set SALLYPORT_KEY. The operator makes one with: sallyport keys add USER --scope login.",
   });
-};
-
-/** How this machine reaches its own controller. */
-const urlOf = ({ listen, tls, publicUrl }: Config): string => {
-  if (listen.kind === "unix") return `unix:${listen.path}`;
-  if (tls) return publicUrl;
-  const host = { "0.0.0.0": "127.0.0.1", "::": "::1" }[listen.host] ?? listen.host;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${listen.port}`;
 };
 
 const readAdminKey = (file: string): string => {

@@ -1,12 +1,14 @@
+import { chmodSync, renameSync, rmSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
-import { mkdtempSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { createServer as createNetServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { createGuardedFolder } from "../../test/fixtures/guarded-folder.ts";
 import type { SessionView } from "../contract/api.ts";
 import { createClient, type Client } from "./client.ts";
 
+const { folder, remove } = createGuardedFolder();
+const socket = join(folder, "s");
 let server: Server;
 let client: Client;
 afterEach(async () => {
@@ -14,14 +16,12 @@ afterEach(async () => {
   server.closeAllConnections();
   server.close();
 });
+afterAll(remove);
 
-const serve = async (listener: RequestListener, socket?: string): Promise<void> => {
+const serve = async (listener: RequestListener): Promise<void> => {
   server = createServer(listener);
-  await new Promise<void>((resolve) =>
-    socket ? server.listen(socket, resolve) : server.listen(0, "127.0.0.1", resolve),
-  );
-  const url = socket ? `unix:${socket}` : `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  client = createClient({ url, key: "sally_k" });
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  client = createClient({ url: `unix:${socket}`, key: "sally_k" });
 };
 
 const view = (state: SessionView["state"]): SessionView => ({
@@ -44,15 +44,12 @@ const view = (state: SessionView["state"]): SessionView => ({
 });
 
 describe("calls", () => {
-  test("carry the key, and work over a unix socket", async () => {
+  test("carry the key, over a unix socket", async () => {
     let seen = "";
-    await serve(
-      (request, response) => {
-        seen = `${request.method} ${request.url} ${request.headers.authorization}`;
-        response.end(JSON.stringify(view("ready")));
-      },
-      join(mkdtempSync(join(tmpdir(), "sallyport-client-")), "s"),
-    );
+    await serve((request, response) => {
+      seen = `${request.method} ${request.url} ${request.headers.authorization}`;
+      response.end(JSON.stringify(view("ready")));
+    });
     expect(await client.session("ses/../1")).toMatchObject({ state: "ready" });
     expect(seen).toBe("GET /api/auth/session/ses%2F..%2F1 Bearer sally_k");
   });
@@ -101,21 +98,87 @@ describe("calls", () => {
 
   test("nobody there", async () => {
     await serve(() => {});
-    const { port } = server.address() as AddressInfo;
-    server.close();
-    const absent = createClient({ url: `http://127.0.0.1:${port}`, key: "k" });
+    const absent = createClient({ url: `unix:${socket}.absent`, key: "k" });
     await expect(absent.sessions()).rejects.toMatchObject({ code: "controller-unreachable", exitCode: 6 });
     await absent.close();
   });
 
+  test("a redirect is not followed, so that the key goes nowhere else", async () => {
+    const asked: (string | undefined)[] = [];
+    await serve((request, response) => {
+      asked.push(request.url);
+      response.writeHead(302, { location: "http://localhost/elsewhere" }).end();
+    });
+    await expect(client.sessions()).rejects.toMatchObject({ code: "controller-unreachable" });
+    expect(asked).toEqual(["/api/sessions"]);
+  });
+
   test.each([
     ["url-insecure", "http://192.0.2.1:4000"],
-    ["url-insecure", "http://127.0.0.1.evil.test"],
+    ["url-insecure", "http://127.0.0.1:4000"],
+    ["url-insecure", "http://localhost:4000"],
     ["url-invalid", "ftp://x"],
     ["url-invalid", "http://127.0.0.1:4000/path"],
     ["url-invalid", "nonsense"],
   ])("%s: %s", (code, url) => {
     expect(() => createClient({ url, key: "k" })).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe("the key goes to nobody else", () => {
+  /** Answers like a controller, and keeps what it was sent. */
+  const strangers = () => {
+    let received = "";
+    const stranger = createNetServer((connection) => {
+      connection
+        .on("error", () => {})
+        .on("data", (data) => {
+          received += data.toString();
+          connection.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]");
+        });
+    });
+    return { stranger, received: () => received };
+  };
+
+  test("not to a TCP port of this machine, where any user may listen", async () => {
+    await serve(() => {});
+    const { stranger, received } = strangers();
+    await new Promise<void>((resolve) => stranger.listen(0, "127.0.0.1", resolve));
+    const { port } = stranger.address() as AddressInfo;
+    for (const host of ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"]) {
+      expect(() => createClient({ url: `http://${host}:${port}`, key: "sally_k" })).toThrow(/whoever listens/);
+    }
+    stranger.close();
+    expect(received()).toBe("");
+  });
+
+  test("not to a socket in a folder that others may write", async () => {
+    await serve(() => {});
+    server.close();
+    const { stranger, received } = strangers();
+    await new Promise<void>((resolve) => stranger.listen(socket, resolve));
+    chmodSync(folder, 0o777);
+    await expect(client.sessions()).rejects.toMatchObject({ code: "path-unguarded", exitCode: 3 });
+    chmodSync(folder, 0o755);
+    expect(await client.sessions()).toEqual([]);
+    expect(received()).toContain("sally_k");
+    stranger.close();
+  });
+
+  test("not to a socket that was put there while it was connecting", async () => {
+    let isAsked = false;
+    await serve(() => (isAsked = true));
+    // Accepted only after the exchange: the client's look before is at the first socket, the one after at the second.
+    const { stranger } = strangers();
+    await new Promise<void>((resolve) => stranger.listen(`${socket}.new`, resolve));
+    const asking = client.sessions();
+    process.nextTick(() => {
+      renameSync(`${socket}.new`, socket);
+    });
+    await expect(asking).rejects.toMatchObject({ code: "socket-exchanged" });
+    expect(isAsked).toBe(false);
+    stranger.close();
+    rmSync(socket, { force: true });
   });
 });
 

@@ -1,10 +1,16 @@
-/** HTTP to one controller: where it is, the key, and every failure as an AppError with a sentence. */
-import { Agent, fetch, type Response } from "undici";
+/**
+ * HTTP to one controller: where it is, the key, and every failure as an AppError with a sentence. A key goes over TLS or to a
+ * socket that nobody else on this machine can have put there: on 127.0.0.1 whoever comes first may listen.
+ */
+import { connect } from "node:net";
+import { resolve } from "node:path";
+import { Agent, fetch, type buildConnector, type Response } from "undici";
 import { problem } from "../contract/api.ts";
 import { AppError, errnoOf, kindOfStatus, messageOf } from "../lib/errors.ts";
+import { requireGuardedSocket } from "../lib/guarded-path.ts";
 
 export interface TransportOptions {
-  /** `http(s)://host:port`, or `unix:/path`. */
+  /** `https://host:port`, or `unix:/path`. */
   url: string;
   /** API key; leave out for calls that need none. */
   key?: string | undefined;
@@ -41,7 +47,7 @@ export const createTransport = ({ url, key, ca, signal }: TransportOptions): Tra
   const { origin, socketPath } = parseUrl(url);
   const dispatcher = new Agent({
     bodyTimeout: IDLE_MS,
-    connect: { timeout: 10_000, ...(socketPath ? { socketPath } : {}), ...(ca ? { ca } : {}) },
+    connect: socketPath ? connectGuarded(socketPath) : { timeout: 10_000, ...(ca ? { ca } : {}) },
   });
 
   const request = async (path: string, options: RequestOptions = {}): Promise<Response> => {
@@ -68,6 +74,7 @@ export const createTransport = ({ url, key, ca, signal }: TransportOptions): Tra
       signal?.throwIfAborted();
       options.signal?.throwIfAborted();
       if (error instanceof AppError) throw error;
+      if (error instanceof Error && error.cause instanceof AppError) throw error.cause;
       if (deadline.signal.aborted) {
         throw new AppError("timeout", "controller-silent", `The controller at ${url} did not answer in time.`, {
           hint: "See its log; a machine that is short of memory or disk answers late.",
@@ -96,19 +103,52 @@ export const readJson = async (response: Response): Promise<unknown> => {
   }
 };
 
+/** Looks at the socket before it connects and again afterwards: nothing is sent to one that was exchanged in between. */
+const connectGuarded =
+  (path: string): buildConnector.connector =>
+  (_options, done) => {
+    const refuse = (error: unknown): void => done(error instanceof Error ? error : new Error(String(error)), null);
+    try {
+      const before = requireGuardedSocket(path);
+      const socket = connect(path);
+      socket.once("error", refuse).once("connect", () => {
+        try {
+          const after = requireGuardedSocket(path);
+          if (after.ino !== before.ino || after.dev !== before.dev) throw exchanged(path);
+          socket.off("error", refuse);
+          done(null, socket);
+        } catch (error) {
+          socket.destroy();
+          refuse(error);
+        }
+      });
+    } catch (error) {
+      refuse(error);
+    }
+  };
+
+const exchanged = (path: string): AppError =>
+  new AppError("conflict", "socket-exchanged", `Another socket was put at ${path} in this very moment.`, {
+    hint: "If the controller was just started anew, try again.",
+  });
+
 const parseUrl = (url: string): { origin: string; socketPath?: string } => {
-  if (url.startsWith("unix:/")) return { origin: "http://localhost", socketPath: url.slice("unix:".length) };
+  if (url.startsWith("unix:/")) return { origin: "http://localhost", socketPath: resolve(url.slice("unix:".length)) };
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (!parsed || !["http:", "https:"].includes(parsed.protocol) || !["/", ""].includes(parsed.pathname)) {
     throw new AppError("invalid", "url-invalid", `${url} is not the address of a controller.`, {
-      hint: "Use https://host[:port], http://127.0.0.1:PORT or unix:/path/to/socket.",
+      hint: "Use https://host[:port] or unix:/path/to/socket.",
     });
   }
-  const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(parsed.hostname);
-  if (parsed.protocol === "http:" && !isLoopback) {
-    throw new AppError("invalid", "url-insecure", `The key would cross the network readable on its way to ${url}.`, {
-      hint: "Use https://, or tunnel: ssh -L 4000:127.0.0.1:4000 HOST, then --url http://127.0.0.1:4000.",
-    });
+  if (parsed.protocol === "http:") {
+    throw new AppError(
+      "invalid",
+      "url-insecure",
+      `The key would go unencrypted to whoever listens at ${url}; on this machine, too, that may be any user's program.`,
+      {
+        hint: "On the controller's machine leave --url out: its socket is found. From elsewhere use https://, or ssh -L $HOME/sallyport.sock:/run/sallyport/api.sock HOST, then --url unix:$HOME/sallyport.sock.",
+      },
+    );
   }
   return { origin: parsed.origin };
 };

@@ -10,6 +10,7 @@ const noEnv: Env = {
   configFile: undefined,
   dataDir: undefined,
   url: undefined,
+  publicUrl: undefined,
   key: undefined,
   logLevel: undefined,
   home: undefined,

@@ -7,6 +7,7 @@ import { providerName } from "../contract/provider.ts";
 import { bootStage } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { formatIssues } from "../lib/issues.ts";
+import { apiSocketOf, DEFAULT_DATA_DIR } from "../lib/paths.ts";
 import type { Env } from "./env.ts";
 import * as field from "./fields.ts";
 
@@ -17,14 +18,14 @@ export const DEFAULT_CONFIG_FILE = "/etc/sallyport/config.yaml";
 const logLevel = z.enum(["trace", "debug", "info", "warn", "error"]);
 
 const fileSchema = z.strictObject({
-  /** `host:port`, or `unix:/path` behind a reverse proxy on this machine. */
+  /** For viewers and other machines: `host:port`. Or `unix:/path`: the API's socket and nothing else, e.g. behind a reverse proxy. */
   listen: field.listen.prefault("127.0.0.1:4000"),
   /** What viewers type: links and the Origin check. Default: made of `listen`. */
   publicUrl: field.origin.optional(),
   tls: z.strictObject({ certificate: field.filePath, key: field.filePath }).optional(),
   /** Address or range of a reverse proxy that ends TLS and sets X-Forwarded-*. */
   trustedProxy: field.proxy.optional(),
-  dataDir: field.absolutePath.prefault("/var/lib/sallyport"),
+  dataDir: field.absolutePath.prefault(DEFAULT_DATA_DIR),
   logLevel: logLevel.default("info"),
   /** Name of the image that sessions start from. */
   image: imageName.default("default"),
@@ -84,7 +85,13 @@ const fileSchema = z.strictObject({
 export type ConfigFile = z.input<typeof fileSchema>;
 
 /** Frozen, and all that is in it. */
-export type Config = Readonly<Omit<z.output<typeof fileSchema>, "publicUrl"> & { publicUrl: string }>;
+export type Config = Readonly<
+  Omit<z.output<typeof fileSchema>, "publicUrl"> & {
+    /** Path of the API's Unix socket, which is always there; the local command line uses no other way. */
+    socket: string;
+    publicUrl: string;
+  }
+>;
 
 /**
  * Environment and file to configuration. Throws AppError `config-invalid` naming each field, or the variable; `config-insecure`;
@@ -97,9 +104,11 @@ export const loadConfig = (env: Env, file = env.configFile): Config => {
     { SALLYPORT_DATA_DIR: env.dataDir || undefined, SALLYPORT_LOG_LEVEL: env.logLevel || undefined },
     "The environment",
   );
+  const dataDir = variables.SALLYPORT_DATA_DIR ?? raw.dataDir;
   const config: Config = freeze({
     ...raw,
-    dataDir: variables.SALLYPORT_DATA_DIR ?? raw.dataDir,
+    dataDir,
+    socket: raw.listen.kind === "unix" ? raw.listen.path : apiSocketOf(dataDir),
     logLevel: variables.SALLYPORT_LOG_LEVEL ?? raw.logLevel,
     publicUrl: raw.publicUrl ?? defaultPublicUrl(raw.listen, raw.tls !== undefined),
   });

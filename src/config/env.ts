@@ -2,8 +2,10 @@
 export interface Env {
   configFile: string | undefined;
   dataDir: string | undefined;
-  /** Where the command line finds the controller: http(s)://… or unix:/path. */
+  /** Where the command line finds the controller: https://… or unix:/path. */
   url: string | undefined;
+  /** Where its viewers do, if that is elsewhere. */
+  publicUrl: string | undefined;
   /** API key of the command line. */
   key: string | undefined;
   logLevel: string | undefined;
@@ -17,6 +19,7 @@ export const readEnv = (): Env => ({
   configFile: process.env.SALLYPORT_CONFIG,
   dataDir: process.env.SALLYPORT_DATA_DIR,
   url: process.env.SALLYPORT_URL,
+  publicUrl: process.env.SALLYPORT_PUBLIC_URL,
   key: process.env.SALLYPORT_KEY,
   logLevel: process.env.SALLYPORT_LOG_LEVEL,
   home: process.env.HOME,

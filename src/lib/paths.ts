@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -16,6 +17,17 @@ export const dataPaths = (dataDir: string) => ({
   evidence: (sessionId: string) => join(dataDir, "evidence", sessionId),
   providers: join(dataDir, "providers"),
 });
+
+export const DEFAULT_DATA_DIR = "/var/lib/sallyport";
+
+/**
+ * Where a controller's API listens besides TCP. Below /run whatever the data directory is, because there nobody but root can put
+ * anything, and paths of sockets must be short (107 bytes).
+ */
+export const apiSocketOf = (dataDir: string): string => {
+  const name = dataDir === DEFAULT_DATA_DIR ? "api" : createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
+  return join("/run/sallyport", `${name}.sock`);
+};
 
 /** All that one microVM has on disk: removing `root` removes everything. */
 export const vmPaths = (root: string) => ({

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   KEY,
+  PUBLIC_URL,
   startFakeController,
   type FakeController,
   type FakeControllerOptions,
@@ -65,6 +66,7 @@ const run = async (
   return login({
     client,
     recipe,
+    publicUrl: PUBLIC_URL,
     env: process.env,
     isInteractive: false,
     signal,
@@ -156,6 +158,13 @@ describe("relay", () => {
     const { publicKey } = await createRecipient();
     await expect(run(recipeOf("xdg-open"), { sealFor: publicKey })).rejects.toMatchObject({ code: "box-refused" });
     expect(existsSync(wire)).toBe(false);
+  });
+
+  test("a link to another origin is not shown, no tool is started, and the session is destroyed", async () => {
+    const links = { receipt: "https://viewer.test@evil.test/receipt" };
+    await expect(run(recipeOf("xdg-open"), { links })).rejects.toMatchObject({ code: "link-foreign" });
+    expect(names()).toEqual(["destroyed"]);
+    expect(fake.destroyed).toEqual(["ses_fake"]);
   });
 
   test("a tool that is not installed is known before any session is started", async () => {

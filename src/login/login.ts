@@ -12,6 +12,7 @@ import type { ProviderRecipe } from "../contract/provider.ts";
 import type { BootStage, Receipt } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Flow, FlowResult, LoginNews } from "./flow.ts";
+import { checkLinks } from "./links-check.ts";
 import { prepareOidc } from "./oidc.ts";
 import { prepareOpen } from "./open.ts";
 import { prepareRelay } from "./relay.ts";
@@ -25,6 +26,8 @@ export interface LoginOptions {
   client: Client;
   /** From this machine: a controller must not choose which command runs here. */
   recipe: ProviderRecipe;
+  /** Where viewers find the controller: links of another origin are refused. */
+  publicUrl: string;
   /** For keys with scope `act-as`: whose sign-in it is. */
   userId?: string | undefined;
   /** Environment that the tool inherits. */
@@ -55,10 +58,10 @@ export const login = async (options: LoginOptions): Promise<LoginResult> => {
     recipientKey: recipient.publicKey,
     ...(options.userId === undefined ? {} : { userId: options.userId }),
   });
-  report({ event: "started", ...started, keyFingerprint: keyFingerprint(recipient.publicKey) });
-
   let result: FlowResult;
   try {
+    checkLinks(started, options.publicUrl);
+    report({ event: "started", ...started, keyFingerprint: keyFingerprint(recipient.publicKey) });
     result = await signIn({ client, started, recipient, signal, flow, report });
   } catch (error) {
     await destroyAfterFailure(client, started.sessionId, report);

@@ -33,6 +33,7 @@ const runLogin = async (provider: string, options: LoginCommandOptions, context:
   const result = await login({
     client,
     recipe,
+    publicUrl: context.publicUrl(),
     userId: options.user,
     // The tool is not to know the key to the controller.
     env: Object.fromEntries(Object.entries(context.env.all).filter(([name]) => !name.startsWith("SALLYPORT_"))),

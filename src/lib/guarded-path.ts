@@ -1,0 +1,48 @@
+/** Whether somebody else on this machine could put something of theirs in the place of what is at a path. */
+import { lstatSync, type Stats } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { AppError } from "./errors.ts";
+
+/** Users who may own what is on the way: root, and whoever runs this program. */
+const trustedUsers = (): number[] => [0, process.geteuid?.() ?? 0];
+
+/**
+ * The socket at `path`, if it and every folder above it belong to `users` and nobody else may write in those folders: then only
+ * they can have put it there. A sticky folder (/tmp) is refused as well: whoever comes first there has the name. Links are refused
+ * wherever they lead. Throws AppError `path-unguarded` naming what is wrong, and ENOENT or EACCES as they come.
+ */
+export const requireGuardedSocket = (path: string, users = trustedUsers()): Stats => {
+  requireGuardedFolder(dirname(resolve(path)), users);
+  const socket = lstatSync(resolve(path));
+  if (!socket.isSocket()) throw unguarded(path, path, "is no socket");
+  requireOwner(path, path, socket, users);
+  return socket;
+};
+
+/** The same for a folder and those above it. */
+export const requireGuardedFolder = (path: string, users = trustedUsers()): void => {
+  for (let folder = resolve(path); ; folder = dirname(folder)) {
+    const status = lstatSync(folder);
+    if (!status.isDirectory()) {
+      throw unguarded(path, folder, status.isSymbolicLink() ? "is a symbolic link" : "is no folder");
+    }
+    requireOwner(path, folder, status, users);
+    // Where access lists are set, the group's bits are the most that any of them grants.
+    if ((status.mode & 0o022) !== 0) throw unguarded(path, folder, "may be written by others");
+    if (folder === "/") return;
+  }
+};
+
+const requireOwner = (path: string, part: string, { uid }: Stats, users: number[]): void => {
+  if (!users.includes(uid)) throw unguarded(path, part, `belongs to user ${uid}`);
+};
+
+const unguarded = (path: string, part: string, what: string): AppError =>
+  new AppError(
+    "forbidden",
+    "path-unguarded",
+    `${path} is not safe: ${part === path ? "it" : part} ${what}, so that somebody else could answer there.`,
+    {
+      hint: "The socket and every folder above it must belong to root or to you, be no links, and be writable by nobody else.",
+    },
+  );
