@@ -57,6 +57,9 @@ export const installAccess = (app: App, { config, keys, sessions }: HttpContext)
     const { access } = request.routeOptions.config;
     // A call that does not exist.
     if (access === undefined) return;
+    if (request.ws && access !== "ticket") {
+      throw new AppError("invalid", "no-websocket", "This call cannot be made as a WebSocket.");
+    }
     const rule: Rule = ACCESS[access];
     const { id = "" } = request.params as { id?: string };
     if (rule.isPaired && !(rule.isKeyed && request.headers.authorization !== undefined)) {

@@ -6,6 +6,7 @@ import type {
   RawServerDefault,
 } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { ImageStore } from "../image/store.ts";
@@ -16,6 +17,8 @@ import type { SessionService } from "../session/service.ts";
 import type { KeyStore } from "./keys.ts";
 import type { createLiveStreams } from "./live-stream.ts";
 import type { Limits } from "./limits.ts";
+
+export const sessionParams = z.strictObject({ id: z.string().regex(/^ses_[0-9a-z]{26}$/) });
 
 /** What the server is made of. */
 export interface HttpOptions {
@@ -37,6 +40,7 @@ export interface HttpOptions {
 
 /** What routes may use. */
 export interface HttpContext extends HttpOptions {
+  limits: Limits;
   /** Sends an answer that goes on. */
   stream: ReturnType<typeof createLiveStreams>;
 }

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import type { Problem } from "../contract/api.ts";
 import { diskFullOf } from "../lib/disk-full.ts";
-import { AppError, kindOfStatus } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 
 export const installErrorHandler = (app: FastifyInstance): void => {
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
@@ -20,6 +20,31 @@ export const installErrorHandler = (app: FastifyInstance): void => {
       }),
     ),
   );
+};
+
+/** What is wrong with a request before there is a route for it. */
+export const answerFrameworkError = (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void =>
+  void sendProblem(reply, asAppError(error));
+
+/** The framework's refusals of a request, by its code, in our words. */
+const FRAMEWORK_REFUSALS: Record<string, () => AppError> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: () =>
+    new AppError("too-large", "body-too-large", "The request's body is larger than this call takes."),
+  FST_ERR_MAX_PARAM_LENGTH: () =>
+    new AppError("too-long", "path-too-long", "An id in the path is longer than any id is."),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
+    new AppError("unsupported", "not-json", "The request's body is not announced as JSON.", {
+      hint: "Send it with content-type: application/json.",
+    }),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () =>
+    new AppError("invalid", "empty-body", "The request's body is announced as JSON and empty.", {
+      hint: "Leave content-type out where there is nothing to send.",
+    }),
+  FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError("invalid", "invalid-json", "The request's body is not valid JSON."),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    new AppError("invalid", "body-cut-off", "The request's body has not the length that was announced."),
+  FST_ERR_BAD_URL: () =>
+    new AppError("invalid", "bad-path", "The path is not valid: a percent sign in it starts no character."),
 };
 
 export const problemOf = (error: AppError): Problem => ({
@@ -53,12 +78,10 @@ const asAppError = (error: FastifyError | AppError): AppError => {
     });
     return new AppError("invalid", "invalid-request", `The request is not valid: ${fields.join("; ")}.`, { fields });
   }
+  const refusal = FRAMEWORK_REFUSALS[error.code];
+  if (refusal) return refusal();
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
-    return new AppError(
-      kindOfStatus(error.statusCode) === "internal" ? "invalid" : kindOfStatus(error.statusCode),
-      "invalid-request",
-      error.message,
-    );
+    return new AppError("invalid", "invalid-request", "The request is not valid.", { cause: error });
   }
   const full = diskFullOf(error);
   if (full) return full;

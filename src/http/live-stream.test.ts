@@ -22,7 +22,7 @@ let isAllowed: boolean;
 /** Serves one session's stream at `/`, which goes on until `made.isOver`. */
 const serve = async (limits: Partial<typeof LIMITS>, stream: Partial<LiveStream> = {}): Promise<void> => {
   const send = createLiveStreams({ ...LIMITS, ...limits });
-  app = fastify({ connectionTimeout: limits.silentConnectionMs ?? 0, forceCloseConnections: true });
+  app = fastify({ connectionTimeout: limits.silentMs ?? 0, forceCloseConnections: true });
   installErrorHandler(app);
   app.get("/", async (_request, reply) =>
     send(reply, {
@@ -77,7 +77,7 @@ afterEach(async () => {
 
 describe("a stream", () => {
   test("of a reader that never reads makes no more than fits, outlives its source's end, and is closed in time", async () => {
-    await serve({ heartbeatMs: 5, silentConnectionMs: 1500 });
+    await serve({ heartbeatMs: 5, silentMs: 1500 });
     const socket = await deaf();
     await untilStalled();
     expect(made.pieces * PIECE.length).toBeLessThan(1024 * KIB);

@@ -13,7 +13,8 @@ import {
 import type { Logger } from "../lib/logger.ts";
 import { installAccess } from "./auth.ts";
 import type { App, HttpContext, HttpOptions } from "./context.ts";
-import { installErrorHandler } from "./errors.ts";
+import { boundConnections } from "./connections.ts";
+import { answerFrameworkError, installErrorHandler } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { createLiveStreams } from "./live-stream.ts";
 import { registerEvidence } from "./routes/evidence.ts";
@@ -23,38 +24,52 @@ import { registerSession } from "./routes/session.ts";
 import { registerStart } from "./routes/start.ts";
 import { registerViewer } from "./routes/viewer.ts";
 
-const MAX_BODY_BYTES = 256 * 1024;
-const MAX_RFB_MESSAGE_BYTES = 1024 * 1024;
-
 export const createServer = async (options: HttpOptions, logger: Logger): Promise<App> => {
   const { config } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const context: HttpContext = { ...options, stream: createLiveStreams(limits) };
+  const context: HttpContext = { ...options, limits, stream: createLiveStreams(limits) };
+  const http = { headersTimeout: limits.headMs, connectionsCheckingInterval: limits.lookMs };
   const app: App = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     // URLs can carry what must not be logged; state changes are logged where they happen.
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: MAX_BODY_BYTES,
-    connectionTimeout: limits.silentConnectionMs,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.idleMs,
+    connectionTimeout: limits.silentMs,
+    routerOptions: { maxParamLength: limits.pathParameter },
     // A HEAD of a stream would be read by nobody for as long as its session lives.
     exposeHeadRoutes: false,
     // Only that peer's X-Forwarded-* are believed, for the addresses in the log.
     trustProxy: config.trustedProxy ?? false,
     forceCloseConnections: true,
-    ...(config.tls ? { https: { cert: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) } } : {}),
+    frameworkErrors: answerFrameworkError,
+    ...(config.tls
+      ? {
+          https: {
+            ...http,
+            handshakeTimeout: limits.handshakeMs,
+            cert: readFileSync(config.tls.certificate),
+            key: readFileSync(config.tls.key),
+          },
+        }
+      : { http }),
   }).withTypeProvider<ZodTypeProvider>();
+  // No call takes text, and only JSON keeps another site's forms from sending any.
+  app.removeContentTypeParser("text/plain");
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   installErrorHandler(app);
 
+  boundConnections(app, limits, config.trustedProxy);
   await app.register(cookie);
-  installAccess(app, context);
   await app.register(websocket, {
     options: {
-      maxPayload: MAX_RFB_MESSAGE_BYTES,
+      maxPayload: limits.screenMessageBytes,
       handleProtocols: (offered) => (offered.has("binary") ? "binary" : false),
     },
   });
+  installAccess(app, context);
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",

@@ -8,7 +8,7 @@ import { startController, type TestController } from "../fixtures/controller.ts"
 const ID = "ses_00000000000000000000000000";
 let controller: TestController;
 beforeAll(async () => {
-  controller = await startController();
+  controller = await startController({ limits: { headMs: 300, requestMs: 600, lookMs: 50, idleMs: 300 } });
 });
 afterAll(() => controller.dispose());
 
@@ -25,6 +25,12 @@ const dial = (where = controller): Raw => {
   socket.on("data", (chunk: string) => (raw.text += chunk)).on("error", () => {});
   socket.on("close", () => (raw.isClosed = true));
   return raw;
+};
+
+/** The status of the first answer. */
+const statusOf = async (raw: Raw): Promise<number> => {
+  await until(() => raw.text.includes("\r\n\r\n"), "an answer");
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(raw.text)?.[1]);
 };
 
 const until = (isTrue: () => boolean, what: string): Promise<true> =>
@@ -57,9 +63,85 @@ describe("every call says who may make it", () => {
     const [method = "", path = ""] = call.replace("{id}", ID).split(" ");
     const raw = dial();
     raw.socket.write(head(method, path, "content-type: application/json", "content-length: 1000") + "{");
-    await until(() => raw.text.includes("\r\n\r\n"), "an answer");
-    expect(raw.text).toMatch(/^HTTP\/1\.1 401 /);
+    expect(await statusOf(raw)).toBe(401);
     // And what else comes of the body is read by nobody.
     await until(() => raw.isClosed, "the end of the connection");
   });
+});
+
+describe("what is never finished is closed in time", () => {
+  const key = () => `authorization: Bearer ${controller.adminKey}`;
+
+  test.each([
+    ["nothing at all", () => ""],
+    ["half a head", () => "POST /api/auth/start HTTP/1.1\r\nhost:"],
+    [
+      "half a body of a call without a key",
+      () => head("POST", `/api/auth/session/${ID}/pair`, "content-length: 9") + "{",
+    ],
+    ["half a body of a call with one", () => head("POST", "/api/auth/start", key(), "content-length: 9") + "{"],
+    ["a finished request, and then no other", () => head("GET", "/health")],
+  ])("%s", async (_what, text) => {
+    const raw = dial();
+    raw.socket.write(text());
+    await until(() => raw.isClosed, "the end of the connection");
+  });
+
+  test("and meanwhile others are served", async () => {
+    const unfinished = Array.from({ length: 50 }, () => dial());
+    for (const { socket } of unfinished) socket.write(head("POST", "/api/auth/start", key(), "content-length: 9"));
+    expect(await controller.client.sessions()).toEqual([]);
+    await until(() => unfinished.every(({ isClosed }) => isClosed), "all of them to be closed");
+  });
+});
+
+describe("what cannot be right is refused under its own number, as a problem document", () => {
+  const post = (path: string, type: string, body: string): string =>
+    head(
+      "POST",
+      path,
+      `authorization: Bearer ${controller.adminKey}`,
+      `content-type: ${type}`,
+      `content-length: ${body.length}`,
+    ) + body;
+  const json = "application/json";
+  const start = "/api/auth/start";
+
+  test.each([
+    ["a body that is too large", 413, "body-too-large", () => post(start, json, `{"a":"${"x".repeat(4096)}"}`)],
+    ["an id that is too long", 414, "path-too-long", () => head("GET", `/api/auth/session/${"x".repeat(65)}/novnc`)],
+    ["a body that is no JSON", 415, "not-json", () => post(start, "text/plain", "{}")],
+    ["a form of another site", 415, "not-json", () => post(start, "application/x-www-form-urlencoded", "a=1")],
+    ["broken JSON", 400, "invalid-json", () => post(start, json, "{")],
+    ["JSON with a prototype", 400, "invalid-json", () => post(start, json, '{"__proto__":{}}')],
+    ["an empty body", 400, "empty-body", () => post(start, json, "")],
+    ["a path that is none", 400, "bad-path", () => head("GET", "/api/%zz?ticket=secret")],
+    ["an id that is none", 400, "invalid-request", () => head("GET", "/api/auth/session/..%2f..%2fadmin.key/novnc")],
+    ["a call that is none", 404, "no-such-call", () => head("GET", "/api/none?ticket=secret")],
+    ["a HEAD", 404, "no-such-call", () => head("HEAD", `/api/sessions`)],
+    [
+      "a WebSocket where there is none",
+      400,
+      "no-websocket",
+      () => head("GET", "/health", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"),
+    ],
+  ])("%s is %i", async (what, status, code, text) => {
+    const raw = dial();
+    raw.socket.write(text());
+    expect(await statusOf(raw)).toBe(status);
+    expect(raw.text).toMatch(/content-type: application\/problem\+json/i);
+    await until(() => what === "a HEAD" || raw.text.endsWith("}"), "the whole answer");
+    if (what !== "a HEAD") expect(JSON.parse(raw.text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status, code });
+    expect(raw.text).not.toContain("secret");
+    raw.socket.destroy();
+  });
+});
+
+test("no address that is asked for is logged", async () => {
+  const raw = dial();
+  raw.socket.write(head("GET", `/api/auth/session/${ID}/viewer?ticket=secret`) + head("GET", "/api/secret"));
+  await until(() => raw.text.includes("no-such-call"), "two answers");
+  raw.socket.destroy();
+  expect(controller.log()).toContain("listening");
+  expect(controller.log()).not.toMatch(/secret|session\/ses_/);
 });

@@ -13,7 +13,7 @@ beforeAll(async () => {
     behaviour: () => ({ console: "first words\n" }),
     config: { session: { maxPerUser: 5 } },
     // So quick a heartbeat fills what a socket holds in no time.
-    limits: { heartbeatMs: 1, silentConnectionMs: 2000 },
+    limits: { heartbeatMs: 1, silentMs: 2000 },
   });
 });
 afterAll(() => controller.dispose());

@@ -7,9 +7,8 @@ import { isOver } from "../../session/session.ts";
 import { followConsole } from "../../vmm/console-follow.ts";
 import { consoleSize } from "../../vmm/console.ts";
 import { isStillAllowed, sessionOf } from "../auth.ts";
-import type { App, HttpContext } from "../context.ts";
+import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
-const params = z.strictObject({ id: z.string().max(64) });
 const querystring = z.strictObject({ follow: z.enum(["true", "false"]).default("false") });
 const tags = ["sessions"];
 /** What terminals have always taken for "wait a little": a byte that shows nothing. */

@@ -6,6 +6,9 @@ const tags = ["meta"];
 const ok = z.object({ status: z.literal("ok") });
 
 export const registerMeta = (app: App, { config, images, metrics }: HttpContext): void => {
+  /** One piece of memory, however many ask for it and do not take it. */
+  let description: Buffer | undefined;
+
   app.get(
     "/health",
     { config: { access: "anyone" }, schema: { response: { 200: ok }, summary: "The process answers", tags } },
@@ -29,5 +32,8 @@ export const registerMeta = (app: App, { config, images, metrics }: HttpContext)
     async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
   );
 
-  app.get("/openapi.json", { config: { access: "anyone" }, schema: { hide: true } }, async () => app.swagger());
+  app.get("/openapi.json", { config: { access: "anyone" }, schema: { hide: true } }, async (_request, reply) => {
+    description ??= Buffer.from(JSON.stringify(app.swagger()));
+    return reply.type("application/json; charset=utf-8").send(description);
+  });
 };

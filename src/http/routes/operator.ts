@@ -83,7 +83,7 @@ export const registerOperator = (
     "/api/keys/:id",
     {
       config: { access: "operate" },
-      schema: { params: z.strictObject({ id: z.string().max(64) }), summary: "Revoke an API key", tags },
+      schema: { params: z.strictObject({ id: z.string() }), summary: "Revoke an API key", tags },
     },
     async (request, reply) => {
       await keys.revoke(request.params.id);

@@ -5,15 +5,14 @@ import { receipt } from "../../contract/session.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Session } from "../../session/session.ts";
 import { callerOf, isStillAllowed, sessionOf } from "../auth.ts";
-import type { App, HttpContext } from "../context.ts";
+import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 import { sessionEvents } from "../events.ts";
 import { viewOf } from "../view.ts";
 
-const params = z.strictObject({ id: z.string().max(64) });
 const tags = ["sessions"];
 const MAX_LISTED = 200;
 
-export const registerSession = (app: App, { keys, sessions, stream }: HttpContext): void => {
+export const registerSession = (app: App, { keys, limits, sessions, stream }: HttpContext): void => {
   const view = async (session: Session) =>
     viewOf(session, await sessions.microvmOf(session.id), {
       ...(await sessions.seatOf(session.id)),
@@ -48,6 +47,7 @@ export const registerSession = (app: App, { keys, sessions, stream }: HttpContex
     "/api/auth/session/:id/open",
     {
       config: { access: "session" },
+      bodyLimit: limits.urlBodyBytes,
       schema: { params, body: openRequest, summary: "Open the tool's URL in the browser", tags },
     },
     async (request, reply) => {
@@ -80,6 +80,7 @@ export const registerSession = (app: App, { keys, sessions, stream }: HttpContex
     "/api/auth/session/:id/answer",
     {
       config: { access: "session" },
+      bodyLimit: limits.answerBodyBytes,
       schema: { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags },
     },
     async (request, reply) => {

@@ -13,9 +13,8 @@ import { AppError, messageOf } from "../../lib/errors.ts";
 import { isOver, type Session } from "../../session/session.ts";
 import { TICKET_TTL_SEC } from "../../session/viewer.ts";
 import { requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
-import type { App, HttpContext } from "../context.ts";
+import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
-const params = z.strictObject({ id: z.string().regex(/^ses_[0-9a-z]{26}$/) });
 const tags = ["viewer"];
 const TICKET_PROTOCOL = /(?:^|[ ,])sallyport\.ticket\.([A-Za-z0-9_-]{20,100})(?:[ ,]|$)/;
 
@@ -28,10 +27,21 @@ const TAKEN_OVER = 4000;
 /** For the other side to answer a goodbye. */
 const GOODBYE_MS = 2000;
 
+/** Read once, so that any number of answers which nobody takes are one piece of memory. */
+const remembered = (file: string): (() => Promise<Buffer>) => {
+  let content: Promise<Buffer> | undefined;
+  return () =>
+    (content ??= readFile(file).catch((error: unknown) => {
+      content = undefined;
+      throw error;
+    }));
+};
+
 const ASSETS = { "viewer.js": "text/javascript", "viewer.css": "text/css" } as const;
 
 export const registerViewer = (app: App, context: HttpContext): void => {
   const { config, sessions, providers, webDirectory } = context;
+  const page = remembered(join(webDirectory, "viewer.html"));
   const isHttps = config.publicUrl.startsWith("https:");
 
   app.get(
@@ -45,15 +55,16 @@ export const registerViewer = (app: App, context: HttpContext): void => {
           "cache-control": "no-store",
         })
         .type("text/html; charset=utf-8")
-        .send(await readFile(join(webDirectory, "viewer.html"))),
+        .send(await page()),
   );
 
   for (const [name, type] of Object.entries(ASSETS)) {
+    const asset = remembered(join(webDirectory, name));
     app.get(`/assets/${name}`, { config: { access: "anyone" }, schema: { hide: true } }, async (_request, reply) =>
       reply
         .headers({ "cache-control": "no-cache", "x-content-type-options": "nosniff" })
         .type(`${type}; charset=utf-8`)
-        .send(await readFile(join(webDirectory, name))),
+        .send(await asset()),
     );
   }
 
