@@ -34,16 +34,8 @@ export const createKeyStore = (db: Db) => {
       revokedAt: null,
     };
     await db
-      .insertInto("api_keys")
-      .values({
-        id: record.id,
-        user_id: record.userId,
-        scopes: JSON.stringify(record.scopes),
-        label: record.label,
-        hash: hashKey(key),
-        created_at: record.createdAt,
-        revoked_at: null,
-      })
+      .insertInto("apiKeys")
+      .values({ ...record, scopes: JSON.stringify(record.scopes), hash: hashKey(key) })
       .execute();
     return { ...record, key };
   };
@@ -55,28 +47,24 @@ export const createKeyStore = (db: Db) => {
     /** Who holds this secret, or undefined. Looked up by hash: equal time for every wrong one. */
     holderOf: async (key: string): Promise<KeyHolder | undefined> => {
       const row = await db
-        .selectFrom("api_keys")
+        .selectFrom("apiKeys")
         .selectAll()
         .where("hash", "=", hashKey(key))
-        .where("revoked_at", "is", null)
+        .where("revokedAt", "is", null)
         .executeTakeFirst();
-      return row && { keyId: row.id, userId: row.user_id, scopes: parseScopes(row.scopes) };
+      return row && { keyId: row.id, userId: row.userId, scopes: parseScopes(row.scopes) };
     },
 
-    list: async (): Promise<KeyRecord[]> =>
-      (await db.selectFrom("api_keys").selectAll().orderBy("created_at").execute()).map((row) => ({
-        id: row.id,
-        userId: row.user_id,
-        scopes: parseScopes(row.scopes),
-        label: row.label,
-        createdAt: row.created_at,
-        revokedAt: row.revoked_at,
-      })),
+    list: async (): Promise<KeyRecord[]> => {
+      const columns = ["id", "userId", "scopes", "label", "createdAt", "revokedAt"] as const;
+      const rows = await db.selectFrom("apiKeys").select(columns).orderBy("createdAt").execute();
+      return rows.map((row) => ({ ...row, scopes: parseScopes(row.scopes) }));
+    },
 
     revoke: async (id: string): Promise<void> => {
       const { numUpdatedRows } = await db
-        .updateTable("api_keys")
-        .set({ revoked_at: new Date().toISOString() })
+        .updateTable("apiKeys")
+        .set({ revokedAt: new Date().toISOString() })
         .where("id", "=", id)
         .executeTakeFirst();
       if (numUpdatedRows === 0n) throw new AppError("not-found", "unknown-key", `There is no key ${id}.`);
@@ -90,7 +78,7 @@ export const createKeyStore = (db: Db) => {
       const existing = readKeyFile(file);
       if (existing !== undefined) {
         const row = await db
-          .selectFrom("api_keys")
+          .selectFrom("apiKeys")
           .select("id")
           .where("hash", "=", hashKey(existing))
           .executeTakeFirst();

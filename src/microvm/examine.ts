@@ -62,6 +62,6 @@ export const examineMicrovm = (
     },
     vmId: vm.id,
     holderOf: async (address) =>
-      (await db.selectFrom("leases").select("vm_id").where("address", "=", address).executeTakeFirst())?.vm_id,
+      (await db.selectFrom("leases").select("vmId").where("address", "=", address).executeTakeFirst())?.vmId,
   });
 };

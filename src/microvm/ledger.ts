@@ -1,15 +1,9 @@
 /** Who owns which thing on this host. A row is written before the thing is made and closed when the thing is seen gone. */
 import type { ResourceKind } from "../contract/session.ts";
 import type { Db } from "../state/db.ts";
+import type { LedgerTable } from "../state/schema.ts";
 
-export interface LedgerEntry {
-  vmId: string;
-  kind: ResourceKind;
-  /** Name of the thing: an address, an interface, a process id, a folder's name. */
-  ref: string;
-  acquiredAt: string;
-  seenGoneAt: string | null;
-}
+export type LedgerEntry = LedgerTable;
 
 export type Ledger = ReturnType<typeof createLedger>;
 
@@ -18,8 +12,8 @@ export const createLedger = (db: Db) => ({
   acquire: async (vmId: string, kind: ResourceKind, ref: string): Promise<void> => {
     await db
       .insertInto("ledger")
-      .values({ vm_id: vmId, kind, ref, acquired_at: new Date().toISOString(), seen_gone_at: null })
-      .onConflict((conflict) => conflict.columns(["vm_id", "kind"]).doUpdateSet({ ref }))
+      .values({ vmId, kind, ref, acquiredAt: new Date().toISOString(), seenGoneAt: null })
+      .onConflict((conflict) => conflict.columns(["vmId", "kind"]).doUpdateSet({ ref }))
       .execute();
   },
 
@@ -27,30 +21,15 @@ export const createLedger = (db: Db) => ({
   seenGone: async (vmId: string, kind: ResourceKind): Promise<void> => {
     await db
       .updateTable("ledger")
-      .set({ seen_gone_at: new Date().toISOString() })
-      .where("vm_id", "=", vmId)
+      .set({ seenGoneAt: new Date().toISOString() })
+      .where("vmId", "=", vmId)
       .where("kind", "=", kind)
-      .where("seen_gone_at", "is", null)
+      .where("seenGoneAt", "is", null)
       .execute();
   },
 
-  of: async (vmId: string): Promise<LedgerEntry[]> =>
-    (await db.selectFrom("ledger").selectAll().where("vm_id", "=", vmId).orderBy("acquired_at").execute()).map(fromRow),
+  of: (vmId: string): Promise<LedgerEntry[]> =>
+    db.selectFrom("ledger").selectAll().where("vmId", "=", vmId).orderBy("acquiredAt").execute(),
 
-  held: async (): Promise<LedgerEntry[]> =>
-    (await db.selectFrom("ledger").selectAll().where("seen_gone_at", "is", null).execute()).map(fromRow),
-});
-
-const fromRow = (row: {
-  vm_id: string;
-  kind: ResourceKind;
-  ref: string;
-  acquired_at: string;
-  seen_gone_at: string | null;
-}): LedgerEntry => ({
-  vmId: row.vm_id,
-  kind: row.kind,
-  ref: row.ref,
-  acquiredAt: row.acquired_at,
-  seenGoneAt: row.seen_gone_at,
+  held: (): Promise<LedgerEntry[]> => db.selectFrom("ledger").selectAll().where("seenGoneAt", "is", null).execute(),
 });

@@ -85,7 +85,7 @@ const directories = async ({ paths }: ReapDeps): Promise<Thing[]> => {
 
 const leases = async ({ db }: ReapDeps): Promise<Thing[]> =>
   (await db.selectFrom("leases").selectAll().execute()).map((lease) => ({
-    vmId: lease.vm_id,
+    vmId: lease.vmId,
     name: `lease ${lease.address}`,
     remove: async () => {
       await db.deleteFrom("leases").where("address", "=", lease.address).execute();

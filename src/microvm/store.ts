@@ -32,46 +32,29 @@ export const createMicrovmStore = (db: Db) => ({
     return row && fromRow(row);
   },
 
-  setProcess: async (id: string, process: ProcessIdentity): Promise<void> => {
-    const columns = { pid: process.pid, start_ticks: process.startTicks };
-    await db.updateTable("vms").set(columns).where("id", "=", id).execute();
+  setProcess: async (id: string, { pid, startTicks }: ProcessIdentity): Promise<void> => {
+    await db.updateTable("vms").set({ pid, startTicks }).where("id", "=", id).execute();
   },
 
   ofSession: async (sessionId: string): Promise<Microvm | undefined> => {
-    const row = await db.selectFrom("vms").selectAll().where("session_id", "=", sessionId).executeTakeFirst();
+    const row = await db.selectFrom("vms").selectAll().where("sessionId", "=", sessionId).executeTakeFirst();
     return row && fromRow(row);
   },
 
   /** Those of which something is still on this host, as the ledger has it. */
   held: async (): Promise<Microvm[]> => {
-    const held = db.selectFrom("ledger").select("vm_id").where("seen_gone_at", "is", null);
+    const held = db.selectFrom("ledger").select("vmId").where("seenGoneAt", "is", null);
     return (await db.selectFrom("vms").selectAll().where("id", "in", held).execute()).map(fromRow);
   },
 });
 
-const toRow = (vm: Microvm) => ({
-  id: vm.id,
-  session_id: vm.sessionId,
-  backend: vm.backend,
-  image_digest: vm.imageDigest,
-  tap: vm.tap,
-  mac: vm.mac,
-  address: vm.address,
-  uid: vm.uid,
-  pid: vm.process?.pid ?? null,
-  start_ticks: vm.process?.startTicks ?? null,
-  created_at: vm.createdAt,
+const toRow = ({ process, ...vm }: Microvm) => ({
+  ...vm,
+  pid: process?.pid ?? null,
+  startTicks: process?.startTicks ?? null,
 });
 
-const fromRow = (row: Selectable<VmsTable>): Microvm => ({
-  id: row.id,
-  sessionId: row.session_id,
-  backend: row.backend,
-  imageDigest: row.image_digest,
-  tap: row.tap,
-  mac: row.mac,
-  address: row.address,
-  uid: row.uid,
-  process: row.pid === null || row.start_ticks === null ? null : { pid: row.pid, startTicks: row.start_ticks },
-  createdAt: row.created_at,
+const fromRow = ({ pid, startTicks, ...vm }: Selectable<VmsTable>): Microvm => ({
+  ...vm,
+  process: pid === null || startTicks === null ? null : { pid, startTicks },
 });

@@ -44,13 +44,13 @@ describe("leaseAddress", () => {
       .insertInto("sessions")
       .values({
         id: "ses_1",
-        user_id: "ada",
-        started_by: "key_1",
+        userId: "ada",
+        startedBy: "key_1",
         provider: "oidc",
         state: "destroyed",
-        created_at: "",
-        expires_at: "",
-        pairing_hash: "",
+        createdAt: "",
+        expiresAt: "",
+        pairingHash: "",
       })
       .execute();
     const given: string[] = [];
@@ -61,14 +61,14 @@ describe("leaseAddress", () => {
         .insertInto("vms")
         .values({
           id,
-          session_id: "ses_1",
+          sessionId: "ses_1",
           backend: "fake",
-          image_digest: "",
+          imageDigest: "",
           tap: "",
           mac: "",
           address,
           uid: 1,
-          created_at: id,
+          createdAt: id,
         })
         .execute();
       await releaseAddress(db, id);

@@ -55,7 +55,7 @@ export const leaseAddress = async (db: Db, range: Range, vmId: string): Promise<
     if (taken.has(address)) continue;
     const { numInsertedOrUpdatedRows } = await db
       .insertInto("leases")
-      .values({ address, vm_id: vmId, leased_at: new Date().toISOString() })
+      .values({ address, vmId, leasedAt: new Date().toISOString() })
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirst();
     if (numInsertedOrUpdatedRows === 1n) return address;
@@ -67,8 +67,8 @@ export const leaseAddress = async (db: Db, range: Range, vmId: string): Promise<
 };
 
 export const releaseAddress = async (db: Db, vmId: string): Promise<void> => {
-  await db.deleteFrom("leases").where("vm_id", "=", vmId).execute();
+  await db.deleteFrom("leases").where("vmId", "=", vmId).execute();
 };
 
 export const isLeased = async (db: Db, vmId: string): Promise<boolean> =>
-  (await db.selectFrom("leases").select("address").where("vm_id", "=", vmId).executeTakeFirst()) !== undefined;
+  (await db.selectFrom("leases").select("address").where("vmId", "=", vmId).executeTakeFirst()) !== undefined;

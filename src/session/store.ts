@@ -29,24 +29,24 @@ export const createSessionStore = (db: Db) => ({
   insert: async (session: Session, pairingHash: string): Promise<void> => {
     await db
       .insertInto("sessions")
-      .values({ ...toRow(session), id: session.id, pairing_hash: pairingHash })
+      .values({ ...toRow(session), pairingHash })
       .execute();
   },
 
   get: async (id: string): Promise<Session | undefined> => {
-    const row = await db.selectFrom("sessions").selectAll().where("id", "=", id).executeTakeFirst();
+    const row = await db.selectFrom("sessions").select(COLUMNS).where("id", "=", id).executeTakeFirst();
     return row && fromRow(row);
   },
 
   /** Newest first; all of them without `limit`. */
   list: async (filter: SessionFilter): Promise<Session[]> => {
-    let query = db.selectFrom("sessions").selectAll().orderBy("created_at", "desc");
+    let query = db.selectFrom("sessions").select(COLUMNS).orderBy("createdAt", "desc");
     if (filter.limit !== undefined) query = query.limit(filter.limit);
     const { visibleTo } = filter;
     if (visibleTo) {
-      query = query.where((eb) => eb("user_id", "=", visibleTo.userId).or("started_by", "=", visibleTo.keyId));
+      query = query.where((eb) => eb("userId", "=", visibleTo.userId).or("startedBy", "=", visibleTo.keyId));
     }
-    if (filter.userId !== undefined) query = query.where("user_id", "=", filter.userId);
+    if (filter.userId !== undefined) query = query.where("userId", "=", filter.userId);
     if (filter.isLive) query = query.where("state", "in", LIVE_STATES);
     return (await query.execute()).map(fromRow);
   },
@@ -55,7 +55,7 @@ export const createSessionStore = (db: Db) => ({
   unfinished: async (): Promise<Session[]> => {
     const rows = await db
       .selectFrom("sessions")
-      .selectAll()
+      .select(COLUMNS)
       .where((eb) => eb.or([eb("state", "in", LIVE_STATES), eb("receipt", "is", null)]))
       .where("state", "!=", "lost")
       .execute();
@@ -95,68 +95,67 @@ export const createSessionStore = (db: Db) => ({
 
   /** How many wrong pairing codes were typed; 0 for a session that does not exist. */
   pairingFailures: async (id: string): Promise<number> => {
-    const row = await db.selectFrom("sessions").select("pairing_failures").where("id", "=", id).executeTakeFirst();
-    return row?.pairing_failures ?? 0;
+    const row = await db.selectFrom("sessions").select("pairingFailures").where("id", "=", id).executeTakeFirst();
+    return row?.pairingFailures ?? 0;
   },
 
   /**
    * Counts a try as wrong before anybody knows whether it is, in one statement: no number of tries at once, and no crash between
    * look and count, gives one more than `max`. Undefined when there is none left, or no session.
    */
-  takePairingTry: (id: string, max: number): Promise<{ pairing_hash: string; pairing_failures: number } | undefined> =>
+  takePairingTry: (id: string, max: number): Promise<{ pairingHash: string; pairingFailures: number } | undefined> =>
     db
       .updateTable("sessions")
-      .set((eb) => ({ pairing_failures: eb("pairing_failures", "+", 1) }))
+      .set((eb) => ({ pairingFailures: eb("pairingFailures", "+", 1) }))
       .where("id", "=", id)
-      .where("pairing_failures", "<", max)
-      .returning(["pairing_hash", "pairing_failures"])
+      .where("pairingFailures", "<", max)
+      .returning(["pairingHash", "pairingFailures"])
       .executeTakeFirst(),
 
   /** The try was right. */
   returnPairingTry: async (id: string): Promise<void> => {
     await db
       .updateTable("sessions")
-      .set((eb) => ({ pairing_failures: eb("pairing_failures", "-", 1) }))
+      .set((eb) => ({ pairingFailures: eb("pairingFailures", "-", 1) }))
       .where("id", "=", id)
       .execute();
   },
 });
 
+/** All but what guards the screen. */
+const COLUMNS = [
+  "id",
+  "userId",
+  "startedBy",
+  "provider",
+  "state",
+  "generation",
+  "createdAt",
+  "expiresAt",
+  "recipientKey",
+  "stages",
+  "verdict",
+  "sealed",
+  "sealedTakenAt",
+  "openedAt",
+  "openedHost",
+  "outcome",
+  "receipt",
+] as const;
+
 const toRow = (session: Session) => ({
-  user_id: session.userId,
-  started_by: session.startedBy,
-  provider: session.provider,
-  state: session.state,
-  generation: session.generation,
-  created_at: session.createdAt,
-  expires_at: session.expiresAt,
-  recipient_key: session.recipientKey,
+  ...session,
   stages: JSON.stringify(session.stages),
   verdict: session.verdict && JSON.stringify(session.verdict),
   sealed: session.sealed && JSON.stringify(session.sealed),
-  sealed_taken_at: session.sealedTakenAt,
-  opened_at: session.openedAt,
-  opened_host: session.openedHost,
-  outcome: session.outcome,
   receipt: session.receipt && JSON.stringify(session.receipt),
 });
 
-const fromRow = (row: Selectable<SessionsTable>): Session => ({
-  id: row.id,
-  userId: row.user_id,
-  startedBy: row.started_by,
-  provider: row.provider,
-  state: row.state,
-  generation: row.generation,
-  createdAt: row.created_at,
-  expiresAt: row.expires_at,
-  recipientKey: row.recipient_key,
+const fromRow = (row: Pick<Selectable<SessionsTable>, (typeof COLUMNS)[number]>): Session => ({
+  ...row,
   stages: stageRecord.array().parse(JSON.parse(row.stages)),
   verdict: row.verdict === null ? null : verdictSchema.parse(JSON.parse(row.verdict)),
   sealed: row.sealed === null ? null : sealedSchema.parse(JSON.parse(row.sealed)),
-  sealedTakenAt: row.sealed_taken_at,
-  openedAt: row.opened_at,
-  openedHost: row.opened_host,
   outcome: row.outcome as Outcome | null,
   receipt: row.receipt === null ? null : receiptSchema.parse(JSON.parse(row.receipt)),
 });

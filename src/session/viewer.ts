@@ -51,8 +51,8 @@ export const createViewerSeats = (store: SessionStore) => {
     pair: async (sessionId: string, code: string): Promise<string> => {
       const attempt = await store.takePairingTry(sessionId, PAIRING_TRIES);
       if (!attempt) throw locked();
-      if (!equal(attempt.pairing_hash, hashPairingCode(sessionId, code))) {
-        const left = PAIRING_TRIES - attempt.pairing_failures;
+      if (!equal(attempt.pairingHash, hashPairingCode(sessionId, code))) {
+        const left = PAIRING_TRIES - attempt.pairingFailures;
         if (left <= 0) throw locked();
         throw new AppError(
           "forbidden",

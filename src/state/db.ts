@@ -1,6 +1,6 @@
 /** SQLite through kysely, on Node's own `node:sqlite` (docs/adr/0001: no native module to compile or download). */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { Kysely, Migrator, SqliteDialect, type SqliteDatabase } from "kysely";
+import { CamelCasePlugin, Kysely, Migrator, SqliteDialect, type SqliteDatabase } from "kysely";
 import { AppError } from "../lib/errors.ts";
 import { init } from "./migrations/001-init.ts";
 import { owners } from "./migrations/002-owners.ts";
@@ -16,7 +16,10 @@ export type Db = Kysely<Database>;
  */
 export const openDatabase = async (file: string): Promise<Db> => {
   const sqlite = openExclusively(file);
-  const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }) });
+  const db = new Kysely<Database>({
+    dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }),
+    plugins: [new CamelCasePlugin()],
+  });
   const migrator = new Migrator({
     db,
     provider: { getMigrations: async () => ({ "001-init": init, "002-owners": owners }) },

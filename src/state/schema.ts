@@ -1,4 +1,4 @@
-/** Tables as kysely sees them. Times are ISO 8601 text; JSON columns hold shapes of contract/session.ts. */
+/** Tables as kysely shows them: `camelCase` here, `snake_case` in the file. Times are ISO 8601 text; JSON columns hold shapes of contract/session.ts. */
 import type { Generated } from "kysely";
 import type { ResourceKind, SessionState } from "../contract/session.ts";
 
@@ -7,32 +7,32 @@ export interface Database {
   vms: VmsTable;
   leases: LeasesTable;
   ledger: LedgerTable;
-  api_keys: ApiKeysTable;
+  apiKeys: ApiKeysTable;
 }
 
 /** The wish: what the user asked for. */
 export interface SessionsTable {
   id: string;
-  user_id: string;
-  started_by: string;
+  userId: string;
+  startedBy: string;
   provider: string;
   state: SessionState;
   /** Grows with each change; an update that names an older one loses. */
   generation: Generated<number>;
-  created_at: string;
-  expires_at: string;
-  recipient_key: string | null;
-  pairing_hash: string;
-  pairing_failures: Generated<number>;
+  createdAt: string;
+  expiresAt: string;
+  recipientKey: string | null;
+  pairingHash: string;
+  pairingFailures: Generated<number>;
   /** JSON StageRecord[]. */
   stages: Generated<string>;
   /** JSON Verdict. */
   verdict: string | null;
   /** JSON Sealed: readable by nobody but the requester. */
   sealed: string | null;
-  sealed_taken_at: string | null;
-  opened_at: string | null;
-  opened_host: string | null;
+  sealedTakenAt: string | null;
+  openedAt: string | null;
+  openedHost: string | null;
   outcome: string | null;
   /** JSON Receipt. */
   receipt: string | null;
@@ -42,42 +42,43 @@ export interface SessionsTable {
 export interface VmsTable {
   id: string;
   /** Null: booted to make a warm snapshot of. */
-  session_id: string | null;
+  sessionId: string | null;
   backend: string;
-  image_digest: string;
+  imageDigest: string;
   tap: string;
   mac: string;
   address: string;
   uid: number;
   pid: number | null;
-  start_ticks: string | null;
-  created_at: string;
+  startTicks: string | null;
+  createdAt: string;
 }
 
 /** Addresses in use; the primary key is what makes a lease exclusive. */
 export interface LeasesTable {
   address: string;
-  vm_id: string;
-  leased_at: string;
+  vmId: string;
+  leasedAt: string;
 }
 
 /** One row per thing on the host that a microVM owns, written before the thing is made. */
 export interface LedgerTable {
-  vm_id: string;
+  vmId: string;
   kind: ResourceKind;
+  /** Name of the thing: an address, an interface, a process id, a folder's name. */
   ref: string;
-  acquired_at: string;
-  seen_gone_at: string | null;
+  acquiredAt: string;
+  seenGoneAt: string | null;
 }
 
 export interface ApiKeysTable {
   id: string;
-  user_id: string;
+  userId: string;
   /** JSON Scope[]. */
   scopes: string;
   label: string;
   /** SHA-256 of a 256-bit secret, hex. */
   hash: string;
-  created_at: string;
-  revoked_at: string | null;
+  createdAt: string;
+  revokedAt: string | null;
 }
