@@ -76,7 +76,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const store = createSessionStore(db);
   const vms = createMicrovmStore(db);
   const metrics = createMetrics({
-    sessions: async () => countBy((await store.list({ isLive: true })).map((session) => session.state)),
+    sessions: () => store.census(),
     leaks: () => chores.leaks(),
   });
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
@@ -198,6 +198,3 @@ async function* untilAborted(ticks: AsyncIterable<undefined>): AsyncGenerator<un
     if (!(error instanceof Error && error.name === "AbortError")) throw error;
   }
 }
-
-const countBy = (values: string[]): Record<string, number> =>
-  values.reduce<Record<string, number>>((counts, value) => ({ ...counts, [value]: (counts[value] ?? 0) + 1 }), {});

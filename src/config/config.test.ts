@@ -30,7 +30,7 @@ describe("loadConfig", () => {
     expect(config.listen).toEqual({ kind: "tcp", host: "127.0.0.1", port: 4000 });
     expect(config.publicUrl).toBe("http://127.0.0.1:4000");
     expect(config.network.cidr).toBe("192.168.100.1/24");
-    expect(config.session).toEqual({ ttlSec: 900, unreachableSec: 120, deadlinesSec: {}, maxPerUser: 2 });
+    expect(config.session).toEqual({ ttlSec: 900, unreachableSec: 120, deadlinesSec: {}, maxPerUser: 2, max: 50 });
   });
 
   test("an unknown field is refused by its path", () => {
@@ -167,6 +167,7 @@ const REFUSED: [yaml: string, sentence: string][] = [
   ["session: {ttlSec: 5}", "session.ttlSec: "],
   ["session: {ttlSec: 86400}", "session.ttlSec: "],
   ["session: {maxPerUser: 0}", "session.maxPerUser: "],
+  ["session: {max: 0}", "session.max: "],
   ["session: {deadlinesSec: {leased: 5}}", "session.deadlinesSec.leased: not a known field"],
   ["session: {deadlinesSec: {agent: 0}}", "session.deadlinesSec.agent: "],
   ["providers: {Oidc: {}}", "providers.Oidc: "],

@@ -63,6 +63,8 @@ const fileSchema = z.strictObject({
       /** Boot stage → seconds after the stage before; what is not named keeps its own (microvm/stages.ts). */
       deadlinesSec: z.partialRecord(bootStage.exclude(["leased", "vmm-up"]), z.int().min(1).max(3600)).default({}),
       maxPerUser: z.int().min(1).max(250).default(2),
+      /** On this host, of all users together, until nothing is left of each; how many fit is doctor's to say. */
+      max: z.int().min(1).max(1000).default(50),
     })
     .prefault({}),
   /** Provider name → fields laid over its recipe, e.g. `oidc: {issuer, clientId}`. */

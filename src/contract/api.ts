@@ -5,7 +5,20 @@ import { sealed } from "./guest.ts";
 import { providerName } from "./provider.ts";
 import { goneResource, sessionState, stageRecord, verdict, warning } from "./session.ts";
 
-const userId = z.string().min(1).max(128);
+/** Who a session is for, as an account, an address or another system's id. It is shown to people, so it can look like nothing else. */
+export const userId = z
+  .string()
+  .max(128)
+  .regex(
+    /^[A-Za-z0-9][\w.@+:|=~/-]*$/,
+    "must be 1-128 of a-z A-Z 0-9 . _ @ + : | = ~ / -, beginning with a letter or digit",
+  );
+
+/** What a person wrote for people: no control characters, nothing invisible, nothing that turns the direction of writing. */
+const note = z
+  .string()
+  .max(100)
+  .refine((text) => !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text), "must be visible characters on one line");
 
 export const startRequest = z.strictObject({
   provider: providerName,
@@ -141,7 +154,7 @@ export type Scope = z.infer<typeof scope>;
 export const keyRequest = z.strictObject({
   userId,
   scopes: z.array(scope).min(1),
-  label: z.string().max(100).optional(),
+  label: note.optional(),
 });
 export const keyView = z.object({
   id: z.string(),

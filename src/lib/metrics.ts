@@ -4,20 +4,20 @@ import { Gauge, Histogram, Registry } from "prom-client";
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export const createMetrics = (ask: {
-  /** State → number of sessions in it, live states only. */
-  sessions: () => Promise<Record<string, number>>;
+  /** How many sessions, of which something is left, are in which state; a state may come more than once. */
+  sessions: () => Promise<{ state: string; count: number }[]>;
   /** Resources held for sessions that are over, and orphans: must be 0. NaN: nobody has looked yet. */
   leaks: () => number;
 }) => {
   const registry = new Registry();
   new Gauge({
     name: "sallyport_sessions",
-    help: "Live sessions by state",
+    help: "Sessions by state, until nothing is left of them",
     labelNames: ["state"],
     registers: [registry],
     async collect() {
       this.reset();
-      for (const [state, count] of Object.entries(await ask.sessions())) this.set({ state }, count);
+      for (const { state, count } of await ask.sessions()) this.inc({ state }, count);
     },
   });
   new Gauge({

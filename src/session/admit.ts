@@ -7,9 +7,9 @@ import { newVmId, tapOf } from "../lib/id.ts";
 import { macOf } from "../network/ipv4.ts";
 import { hostNumber, leaseAddress, parseBridgeCidr } from "../network/lease.ts";
 import type { Db } from "../state/db.ts";
-import type { Session } from "./session.ts";
+import { isOver, type Session } from "./session.ts";
 import { createMicrovmStore, type Microvm } from "../microvm/store.ts";
-import { createSessionStore } from "./store.ts";
+import { createSessionStore, type Census } from "./store.ts";
 
 export interface AdmitOptions {
   session: Session;
@@ -22,13 +22,13 @@ export interface AdmitOptions {
 
 /**
  * One transaction: after a crash at any line there is either everything or nothing, and two requests at once cannot both
- * pass a limit that has room for one. Throws AppError `too-many-sessions` (429), `pool-exhausted` (503).
+ * pass a limit that has room for one. Throws AppError `too-many-sessions` (429), `host-full`, `pool-exhausted` (503).
  */
 export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
   db.transaction().execute(async (transaction) => {
     const { session, config } = options;
     const store = createSessionStore(transaction);
-    requireRoom(await store.list({ userId: session.userId, isLive: true }), session.userId, config);
+    requireRoom(await store.census(), session.userId, config);
     await store.insert(session, options.pairingHash);
 
     const range = parseBridgeCidr(config.network.cidr);
@@ -51,12 +51,21 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
     return vm;
   });
 
-const requireRoom = (live: Session[], userId: string, { session: { maxPerUser } }: Config): void => {
-  if (live.length < maxPerUser) return;
-  throw new AppError(
-    "too-many",
-    "too-many-sessions",
-    `${userId} has ${live.length} sign-ins running; that is the limit.`,
-    { hint: "End one (sallyport ls, sallyport destroy <id>) or wait until it expires.", retryAfterSec: 60 },
-  );
+const requireRoom = (census: Census, userId: string, { session: { maxPerUser, max } }: Config): void => {
+  const theirs = census.filter((line) => line.userId === userId && !isOver(line.state));
+  const live = sum(theirs);
+  if (live >= maxPerUser) {
+    throw new AppError("too-many", "too-many-sessions", `${userId} has ${live} sign-ins running; that is the limit.`, {
+      hint: "End one (sallyport ls, sallyport destroy <id>) or wait until it expires.",
+      retryAfterSec: 60,
+    });
+  }
+  // Those that ended count until their microVM is gone.
+  if (sum(census) < max) return;
+  throw new AppError("unavailable", "host-full", `This host runs ${max} sign-ins, as many as it may.`, {
+    hint: "Try again when one has ended. The operator sets the limit: session.max; sallyport doctor says how many fit.",
+    retryAfterSec: 30,
+  });
 };
+
+const sum = (census: Census): number => census.reduce((total, { count }) => total + count, 0);

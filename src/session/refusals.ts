@@ -1,5 +1,6 @@
 /** What the service says no to, in words. */
 import type { Config } from "../config/config.ts";
+import { userId } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Image } from "../image/image.ts";
 import { AppError } from "../lib/errors.ts";
@@ -23,6 +24,17 @@ export const requireUsable = (recipe: ProviderRecipe | undefined, name: string):
     );
   }
   return recipe;
+};
+
+/** Keys made before there was a rule may have users who are shown as somebody else. Throws `user-id-unusable` (403). */
+export const requireUserId = (id: string): void => {
+  if (userId.safeParse(id).success) return;
+  throw new AppError(
+    "forbidden",
+    "user-id-unusable",
+    "The user of this API key has characters in its name that are not seen or pass for others.",
+    { hint: "The operator makes a new key: sallyport keys add USER, of plain letters and digits." },
+  );
 };
 
 export const requireImage = async (deps: {

@@ -8,13 +8,13 @@ import type { Examination } from "../diagnosis/diagnosis.ts";
 import { readEvidence, type EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
-import { newPairingCode, newSessionId } from "../lib/id.ts";
+import { newPairingCode } from "../lib/id.ts";
 import { admit } from "./admit.ts";
 import { createChanges } from "./changes.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "../microvm/microvm.ts";
-import { over, requireImage, requireRecipient, requireUsable, stopping } from "./refusals.ts";
-import { isOver, type Session } from "./session.ts";
+import { over, requireImage, requireRecipient, requireUsable, requireUserId, stopping } from "./refusals.ts";
+import { isOver, newSession, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
@@ -131,9 +131,10 @@ export const createSessionService = (deps: ServiceDeps) => {
     /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
     start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {
       if (isStopping) throw stopping();
+      requireUserId(userId);
       requireUsable(deps.providers.get(request.provider), request.provider);
       const image = await requireImage(deps);
-      const session = newSession(request, userId, startedBy, deps.config.session.ttlSec);
+      const session = newSession(request, { userId, startedBy, ttlSec: deps.config.session.ttlSec });
       const pairingCode = newPairingCode();
       const pairingHash = hashPairingCode(session.id, pairingCode);
       // Until it has its driver, it must not look like one that was left without.
@@ -254,23 +255,3 @@ export const createSessionService = (deps: ServiceDeps) => {
     },
   };
 };
-
-const newSession = (request: StartRequest, userId: string, startedBy: string, ttlSec: number): Session => ({
-  id: newSessionId(),
-  userId,
-  startedBy,
-  provider: request.provider,
-  state: "requested",
-  generation: 0,
-  createdAt: new Date().toISOString(),
-  expiresAt: new Date(Date.now() + ttlSec * 1000).toISOString(),
-  recipientKey: request.recipientKey ?? null,
-  stages: [],
-  verdict: null,
-  sealed: null,
-  sealedTakenAt: null,
-  openedAt: null,
-  openedHost: null,
-  outcome: null,
-  receipt: null,
-});

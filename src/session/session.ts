@@ -11,9 +11,11 @@
  * ready: the browser is proven, nobody watches yet. active: the paired viewer is connected.
  * There is no state in which a guest is frozen, recorded or copied after it started.
  */
+import type { StartRequest } from "../contract/api.ts";
 import type { SessionState, StageRecord, Verdict } from "../contract/session.ts";
 import type { Sealed } from "../contract/guest.ts";
 import type { Receipt } from "../contract/session.ts";
+import { newSessionId } from "../lib/id.ts";
 
 export interface Session {
   id: string;
@@ -59,4 +61,26 @@ export const canTransition = (from: SessionState, to: SessionState): boolean => 
 /** Nothing more will happen to it. */
 export const isOver = (state: SessionState): boolean => TRANSITIONS[state].length === 0;
 
-export const LIVE_STATES = (Object.keys(TRANSITIONS) as SessionState[]).filter((state) => !isOver(state));
+/** As it is asked for; nothing of it is on this host yet. */
+export const newSession = (
+  { provider, recipientKey }: StartRequest,
+  { userId, startedBy, ttlSec }: { userId: string; startedBy: string; ttlSec: number },
+): Session => ({
+  id: newSessionId(),
+  userId,
+  startedBy,
+  provider,
+  state: "requested",
+  generation: 0,
+  createdAt: new Date().toISOString(),
+  expiresAt: new Date(Date.now() + ttlSec * 1000).toISOString(),
+  recipientKey: recipientKey ?? null,
+  stages: [],
+  verdict: null,
+  sealed: null,
+  sealedTakenAt: null,
+  openedAt: null,
+  openedHost: null,
+  outcome: null,
+  receipt: null,
+});

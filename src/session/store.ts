@@ -1,11 +1,16 @@
 /** Sessions on disk. Every change is one statement guarded by state and generation. */
 import { sql, type Selectable } from "kysely";
 import { sealed as sealedSchema } from "../contract/guest.ts";
-import { receipt as receiptSchema, stageRecord, verdict as verdictSchema } from "../contract/session.ts";
+import {
+  receipt as receiptSchema,
+  stageRecord,
+  verdict as verdictSchema,
+  type SessionState,
+} from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
 import type { SessionsTable } from "../state/schema.ts";
-import { canTransition, LIVE_STATES, type Outcome, type Session } from "./session.ts";
+import { canTransition, type Outcome, type Session } from "./session.ts";
 
 /** What a change may set; the state's own change is checked against the transition table. */
 export type SessionChange = Partial<
@@ -16,12 +21,13 @@ export type SessionChange = Partial<
 >;
 
 export interface SessionFilter {
-  userId?: string;
   /** Those of this user, and those that this key started for others. */
   visibleTo?: { userId: string; keyId: string };
-  isLive?: boolean;
   limit?: number;
 }
+
+/** How many sessions of which user are in which state. */
+export type Census = { userId: string; state: SessionState; count: number }[];
 
 export type SessionStore = ReturnType<typeof createSessionStore>;
 
@@ -46,21 +52,18 @@ export const createSessionStore = (db: Db) => ({
     if (visibleTo) {
       query = query.where((eb) => eb("userId", "=", visibleTo.userId).or("startedBy", "=", visibleTo.keyId));
     }
-    if (filter.userId !== undefined) query = query.where("userId", "=", filter.userId);
-    if (filter.isLive) query = query.where("state", "in", LIVE_STATES);
     return (await query.execute()).map(fromRow);
   },
 
   /** Sessions that a controller must look after: alive, or ended without a receipt. */
-  unfinished: async (): Promise<Session[]> => {
-    const rows = await db
-      .selectFrom("sessions")
-      .select(COLUMNS)
-      .where((eb) => eb.or([eb("state", "in", LIVE_STATES), eb("receipt", "is", null)]))
-      .where("state", "!=", "lost")
-      .execute();
-    return rows.map(fromRow);
-  },
+  unfinished: async (): Promise<Session[]> => (await unfinished(db).select(COLUMNS).execute()).map(fromRow),
+
+  /** Of the same sessions. */
+  census: (): Promise<Census> =>
+    unfinished(db)
+      .select(["userId", "state", (eb) => eb.fn.countAll<number>().as("count")])
+      .groupBy(["userId", "state"])
+      .execute(),
 
   /**
    * Applies one change and returns the session as it is then. Throws AppError `stale-session` when somebody else was
@@ -121,6 +124,9 @@ export const createSessionStore = (db: Db) => ({
       .execute();
   },
 });
+
+/** A receipt ends every session but those whose host is gone. */
+const unfinished = (db: Db) => db.selectFrom("sessions").where("receipt", "is", null).where("state", "!=", "lost");
 
 /** All but what guards the screen. */
 const COLUMNS = [

@@ -1,0 +1,80 @@
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { loadConfig, type Config } from "../config/config.ts";
+import type { Image } from "../image/image.ts";
+import { openDatabase, type Db } from "../state/db.ts";
+import { admit } from "./admit.ts";
+import { newSession } from "./session.ts";
+import { createSessionStore } from "./store.ts";
+
+const image = { digest: "sha256:test" } as Image;
+const env = { configFile: undefined, dataDir: undefined, logLevel: undefined } as Parameters<typeof loadConfig>[0];
+const defaults = loadConfig(env, "/dev/null");
+const configOf = (session: Partial<Config["session"]>): Config => ({
+  ...defaults,
+  session: { ...defaults.session, ...session },
+});
+
+let db: Db;
+beforeEach(async () => {
+  db = await openDatabase(join(await mkdtemp(join(tmpdir(), "sallyport-admit-")), "sallyport.db"));
+  return () => db.destroy();
+});
+
+const ask = async (userId: string, config: Config) => {
+  const session = newSession({ provider: "oidc" }, { userId, startedBy: "key_1", ttlSec: 900 });
+  await admit(db, { session, pairingHash: "", image, backend: "fake", config });
+  return session;
+};
+/** `admitted`, or the refusal's code. */
+const answerTo = (userId: string, config: Config): Promise<string> =>
+  ask(userId, config).then(
+    () => "admitted",
+    (error: unknown) => (error as { code: string }).code,
+  );
+
+describe("who is let in", () => {
+  test("starts at once pass no limit that has room for fewer, and nothing is left of the refused", async () => {
+    const config = configOf({ maxPerUser: 2, max: 5 });
+    const users = ["ada", "ada", "ada", "bob", "bob", "bob", "eve", "eve"];
+    expect(await Promise.all(users.map((user) => answerTo(user, config)))).toEqual([
+      "admitted",
+      "admitted",
+      "too-many-sessions",
+      "admitted",
+      "admitted",
+      "too-many-sessions",
+      "admitted",
+      "host-full",
+    ]);
+    for (const table of ["sessions", "vms", "leases", "ledger"] as const) {
+      expect(await db.selectFrom(table).selectAll().execute(), table).toHaveLength(5);
+    }
+  });
+
+  test("who ended counts for the host until nothing is left, and no more for the user", async () => {
+    const config = configOf({ maxPerUser: 1, max: 2 });
+    const store = createSessionStore(db);
+    const first = await ask("ada", config);
+    const failed = await store.change(await store.change(first, { state: "starting" }), { state: "failed" });
+    expect(await answerTo("ada", config)).toBe("admitted");
+    expect(await answerTo("bob", config)).toBe("host-full");
+    const receipt = { body: { ...RECEIPT, sessionId: first.id }, publicKey: "", signature: "" };
+    await store.change(failed, { receipt });
+    expect(await answerTo("bob", config)).toBe("admitted");
+  });
+});
+
+const RECEIPT = {
+  version: 1 as const,
+  provider: "oidc",
+  userId: "ada",
+  vmId: null,
+  imageDigest: null,
+  startedAt: "",
+  destroyedAt: "",
+  outcome: "failed",
+  gone: [],
+};
