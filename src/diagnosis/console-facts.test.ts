@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseConsole } from "./console-facts.ts";
+import { createConsoleParser, parseConsole } from "./console-facts.ts";
 
 const parse = (text: string) => parseConsole(text, text.length, 3);
 
@@ -90,6 +90,19 @@ describe("a console", () => {
     const hostile = `${"EXT4-fs ".repeat(130_000)}\n${"[\u001b]".repeat(50_000)}\n${"reboot mount: /root: ".repeat(30_000)}`;
     expect(parse(hostile).panic).toBeNull();
   });
+});
+
+test("a console read in pieces shows the same as one read at once, wherever it is broken up", () => {
+  const text = `${HEALTHY}[  OK  ] Started sallyport-agent.service - again.\r\n[FAILED] Failed to start x.service - X.
+${"y".repeat(3000)} Kernel panic - not syncing: seen by nobody
+[   9.1] node[7]: Node.js v20.19.2\n(initramfs) `;
+  const whole = parse(text);
+  expect(whole).toMatchObject({ isEmergencyShell: true, panic: null, failedUnits: ["x.service"], agentDeaths: 1 });
+  for (let step = 1; step < 200; step++) {
+    const parser = createConsoleParser();
+    for (let at = 0; at < text.length; at += step) parser.push(text.slice(at, at + step));
+    expect(parser.facts(text.length, 3)).toEqual(whole);
+  }
 });
 
 test("an agent that dies again and again is counted by its last words, each process once", () => {

@@ -1,10 +1,7 @@
-/** Reads a console as a person would who looks for the line that explains the rest. Pure but for `readConsoleFacts`. */
-import { open } from "node:fs/promises";
+/** Reads a console as a person would who looks for the line that explains the rest. Pure; the file is console-reader.ts. */
 import type { ConsoleFacts } from "../contract/diagnosis.ts";
 import { redactText } from "../lib/redact.ts";
-import { plainText } from "../lib/terminal.ts";
-import { unlessMissing } from "../lib/unless-missing.ts";
-import { CONSOLE_LIMIT_BYTES } from "../vmm/console.ts";
+import { createTerminalFilter } from "../lib/terminal.ts";
 
 /** What the kernel, or PID 1, puts in front of a line. */
 const STAMP = String.raw`^(?:\[[^\]\n]{0,20}\] )?`;
@@ -55,65 +52,111 @@ const MARKS: readonly (readonly [step: string, line: RegExp])[] = [
 export const BOOT_MARKS = MARKS.map(([step]) => step);
 const TAIL_LINES = 8;
 const MAX_LINE_CHARS = 1000;
+const TAIL_CHARS = TAIL_LINES * (MAX_LINE_CHARS + 1);
+const LONG_LINE = new RegExp(`^(.{${MAX_LINE_CHARS}}).+`, "gm");
 const LINE_CHARS = 300;
 
-/** `text` as the guest wrote it; `bytes` and `lastLineAgeSec` are the file's. */
+export interface ConsoleParser {
+  /** The next piece as the guest wrote it; linear in its length. A few hundred bytes of it are kept, whatever it is. */
+  push(text: string): void;
+  /** What was found so far, the unfinished line included. `bytes` and `lastLineAgeSec` are the file's. */
+  facts(bytes: number, lastLineAgeSec: number): ConsoleFacts;
+}
+
+export const createConsoleParser = (): ConsoleParser => {
+  const filter = createTerminalFilter({ canColour: false });
+  let found = NOTHING;
+  let unfinished = "";
+  return {
+    push: (text) => {
+      const plain = unfinished + filter.push(text);
+      const end = plain.lastIndexOf("\n") + 1;
+      if (end > 0) found = look(found, plain.slice(0, end));
+      unfinished = plain.slice(end, end + MAX_LINE_CHARS);
+    },
+    facts: (bytes, lastLineAgeSec) => {
+      const { deadAgents, ...facts } = look(found, unfinished);
+      return { ...facts, bytes, agentDeaths: deadAgents.length, lastLineAgeSec };
+    },
+  };
+};
+
+/** Of one text as a whole. */
 export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number): ConsoleFacts => {
-  const plain = plainText(text)
-    .split("\n")
-    .map((one) => one.slice(0, MAX_LINE_CHARS))
-    .join("\n");
-  const first = (pattern: RegExp): string | null => line(pattern.exec(plain)?.[0]);
-  const tail = plain
+  const parser = createConsoleParser();
+  parser.push(text);
+  return parser.facts(bytes, lastLineAgeSec);
+};
+
+/** Of a console that was never written. */
+export const noConsole = (): ConsoleFacts => createConsoleParser().facts(0, 0);
+
+type Found = Omit<ConsoleFacts, "bytes" | "agentDeaths" | "lastLineAgeSec"> & { deadAgents: string[] };
+
+const NOTHING: Found = {
+  kernelVersion: null,
+  panic: null,
+  oops: null,
+  mountFailure: null,
+  shutdown: null,
+  isEmergencyShell: false,
+  oomKills: [],
+  failedUnits: [],
+  networkFile: null,
+  marks: [],
+  unitStarts: {},
+  deadAgents: [],
+  tail: [],
+};
+
+/** What was found before, and in these lines, which are whole. */
+const look = (before: Found, lines: string): Found => {
+  const plain = lines.replace(LONG_LINE, "$1");
+  const first = (seen: string | null, pattern: RegExp): string | null => seen ?? line(pattern.exec(plain)?.[0]);
+  const all = (pattern: RegExp): string[] => [...plain.matchAll(pattern)].map(([match, group]) => group ?? match);
+  return {
+    kernelVersion: before.kernelVersion ?? PATTERNS.kernelVersion.exec(plain)?.[1] ?? null,
+    panic: first(before.panic, PATTERNS.panic),
+    oops: first(before.oops, PATTERNS.oops),
+    mountFailure: first(before.mountFailure, PATTERNS.mountFailure),
+    shutdown: first(before.shutdown, PATTERNS.shutdown),
+    isEmergencyShell: before.isEmergencyShell || EMERGENCY.test(plain),
+    oomKills: [
+      ...before.oomKills,
+      ...all(OOM_KILL)
+        .slice(-20)
+        .map((match) => line(match) ?? ""),
+    ].slice(-20),
+    failedUnits: distinct([...before.failedUnits, ...all(UNIT_FAILED)], 64),
+    networkFile: all(NETWORK_FILE).at(-1)?.slice(0, 200) ?? before.networkFile,
+    marks: MARKS.filter(([step, pattern]) => before.marks.includes(step) || pattern.test(plain)).map(([step]) => step),
+    unitStarts: countStarts(before.unitStarts, all(UNIT_STARTED)),
+    deadAgents: distinct([...before.deadAgents, ...all(NODE_LAST_WORDS)], 1000),
+    tail: [...before.tail, ...lastLines(plain)].slice(-TAIL_LINES),
+  };
+};
+
+const distinct = (texts: string[], limit: number): string[] => [...new Set(texts)].slice(0, limit);
+
+/** The last lines that have something in them, of the last that a person would look at. */
+const lastLines = (plain: string): string[] =>
+  plain
+    .slice(-TAIL_CHARS)
     .split("\n")
     .filter((one) => one.trim() !== "")
     .slice(-TAIL_LINES)
     .map((one) => line(one) ?? "");
-  return {
-    bytes,
-    kernelVersion: PATTERNS.kernelVersion.exec(plain)?.[1] ?? null,
-    panic: first(PATTERNS.panic),
-    oops: first(PATTERNS.oops),
-    mountFailure: first(PATTERNS.mountFailure),
-    shutdown: first(PATTERNS.shutdown),
-    isEmergencyShell: EMERGENCY.test(plain),
-    oomKills: [...plain.matchAll(OOM_KILL)].slice(-20).map(([match]) => line(match) ?? ""),
-    failedUnits: [...new Set([...plain.matchAll(UNIT_FAILED)].map(([, unit = ""]) => unit.slice(0, 200)))].slice(0, 64),
-    networkFile: [...plain.matchAll(NETWORK_FILE)].at(-1)?.[1]?.slice(0, 200) ?? null,
-    marks: MARKS.filter(([, line]) => line.test(plain)).map(([step]) => step),
-    unitStarts: countStarts(plain),
-    agentDeaths: new Set([...plain.matchAll(NODE_LAST_WORDS)].map(([, pid]) => pid)).size,
-    tail,
-    lastLineAgeSec,
-  };
-};
-
-/** Of a console that was never written. */
-export const noConsole = (): ConsoleFacts => parseConsole("", 0, 0);
-
-export const readConsoleFacts = async (file: string): Promise<ConsoleFacts> => {
-  const handle = await unlessMissing(open(file, "r"), undefined);
-  if (!handle) return noConsole();
-  try {
-    const { size, mtimeMs } = await handle.stat();
-    const buffer = Buffer.alloc(Math.min(size, CONSOLE_LIMIT_BYTES));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, Math.max(0, size - buffer.length));
-    const ageSec = Math.max(0, Math.round((Date.now() - mtimeMs) / 1000));
-    return parseConsole(buffer.toString("utf8", 0, bytesRead), size, ageSec);
-  } finally {
-    await handle.close();
-  }
-};
 
 /** Node's line under the error that ended it. PID 1 tells of restarts on the console only until the boot is over. */
 const NODE_LAST_WORDS = /node\[(\d+)\]: Node\.js v\d/g;
 
-const countStarts = (plain: string): Record<string, number> => {
-  const starts = new Map<string, number>();
-  for (const [, unit = ""] of plain.matchAll(UNIT_STARTED)) {
-    if (unit.endsWith(".service")) starts.set(unit, (starts.get(unit) ?? 0) + 1);
+const countStarts = (before: Record<string, number>, units: string[]): Record<string, number> => {
+  const starts = new Map(Object.entries(before));
+  for (const unit of units) {
+    const isCounted = unit.endsWith(".service") && (starts.has(unit) || starts.size < 128);
+    if (isCounted) starts.set(unit, (starts.get(unit) ?? 0) + 1);
   }
-  return Object.fromEntries([...starts].slice(0, 128));
+  return Object.fromEntries(starts);
 };
 
 const line = (text: string | undefined): string | null =>

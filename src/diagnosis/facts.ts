@@ -13,7 +13,8 @@ import type { Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { exitIn } from "../vmm/process.ts";
-import { noConsole, readConsoleFacts } from "./console-facts.ts";
+import { noConsole } from "./console-facts.ts";
+import { createConsoleReader } from "./console-reader.ts";
 import { askGuest } from "./guest-facts.ts";
 
 export interface FactOptions {
@@ -67,7 +68,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   );
   const [host, console_, guestFacts] = await Promise.all([
     hostFacts(options, learn, takenAddress),
-    learn("console", () => readConsoleFacts(options.consoleFile)),
+    learn("console", () => createConsoleReader(options.consoleFile).look()),
     guest,
   ]);
   const { nic, network } = options;

@@ -48,7 +48,7 @@ export const createTerminalFilter = ({ canColour }: { canColour: boolean }): Ter
         return plainCharacter(character);
       case "escape":
         if (character === "[") return begin("sequence");
-        return begin(/[\]PX^_]/.test(character) ? "string" : /[ -/]/.test(character) ? "escape" : "text");
+        return begin("]PX^_".includes(character) ? "string" : isBetween(character, " ", "/") ? "escape" : "text");
       case "sequence":
         return inSequence(character);
       case "string":
@@ -73,7 +73,7 @@ export const createTerminalFilter = ({ canColour }: { canColour: boolean }): Ter
   };
 
   const inSequence = (character: string): string => {
-    if (!/[@-~]/.test(character)) {
+    if (!isBetween(character, "@", "~")) {
       sequence = (sequence + character).slice(0, LONGEST_SEQUENCE + 1);
       return "";
     }
@@ -87,16 +87,45 @@ export const createTerminalFilter = ({ canColour }: { canColour: boolean }): Ter
   return {
     push: (text) => {
       let shown = "";
-      for (const character of text) {
+      let from = 0;
+      for (let at = 0; at < text.length; at++) {
+        const code = text.charCodeAt(at);
+        // Nearly all of a text: nothing is done for each character, it is taken over in runs.
+        if (state === "text" && !lastReturn && isPlain(code)) continue;
+        shown += text.slice(from, at);
+        from = at + 1;
+        if (state === "text" && !lastReturn && plainness[code] === DROPPED) continue;
+        const character = String.fromCodePoint(text.codePointAt(at) ?? code);
         // A return alone goes back over what stands there already: it becomes a new line.
         if (lastReturn && character !== "\n" && character !== "\r") shown += take("\n");
         lastReturn = character === "\r";
         if (!lastReturn) shown += take(character);
+        at += character.length - 1;
+        from = at + 1;
       }
-      return shown;
+      return shown + text.slice(from);
     },
     end: () => (isColoured ? COLOUR_RESET : ""),
   };
+};
+
+const isBetween = (character: string, first: string, last: string): boolean => character >= first && character <= last;
+
+/** What is done with a code unit between sequences, for those that were met before. */
+const plainness = new Uint8Array(0x1_0000);
+const PLAIN = 1;
+const DROPPED = 2;
+/** May begin a sequence, end a line, or is half a character. */
+const SPECIAL = 3;
+
+const isPlain = (code: number): boolean => {
+  if (plainness[code] === 0) {
+    const character = String.fromCharCode(code);
+    const isHalf = isBetween(character, "\ud800", "\udfff");
+    if (isHalf || "\r\u001b\u0090\u0098\u009b\u009d\u009e\u009f".includes(character)) plainness[code] = SPECIAL;
+    else plainness[code] = character !== "\n" && INVISIBLE.test(character) ? DROPPED : PLAIN;
+  }
+  return plainness[code] === PLAIN;
 };
 
 /** Control characters but tab (line ends are handled before), what is not seen or turns the direction of writing, other line ends. */
@@ -104,6 +133,7 @@ const INVISIBLE = /(?!\t)[\p{Cc}\p{Cf}\u2028\u2029]/u;
 
 /** Colour, weight, underline, inverse. Not blinking, and not what hides text. */
 const isColour = (parameters: string): boolean => {
+  if (parameters === "") return true;
   if (parameters.length > LONGEST_SEQUENCE || !/^[\d;:]*$/.test(parameters)) return false;
   const codes = parameters.split(/[;:]/).map(Number);
   while (codes.length > 0) {

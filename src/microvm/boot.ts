@@ -4,12 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GUEST_PROTOCOL, type GuestParams } from "../contract/guest.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { BootStage, StageRecord, Verdict } from "../contract/session.ts";
-import { parseConsole } from "../diagnosis/console-facts.ts";
+import { createConsoleReader, type ConsoleReader } from "../diagnosis/console-reader.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
-import { boundConsole, consoleTail } from "../vmm/console.ts";
+import { boundConsole } from "../vmm/console.ts";
 import type { Lookout } from "./lookout.ts";
 import { deadlineMsOf, STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
 
@@ -44,10 +44,11 @@ export interface BootOptions extends StageContext {
 /** Throws MicrovmFailure, or the signal's reason. */
 export const awaitBrowser = async (options: BootOptions): Promise<void> => {
   let records = options.passed;
+  const console = createConsoleReader(options.consoleFile);
   for (const rule of STAGE_RULES) {
     if (records.some((record) => record.stage === rule.stage && record.endedAt !== null)) continue;
     const startedAt = new Date().toISOString();
-    await passStage(rule, options);
+    await passStage(rule, console, options);
     options.lookout.fine();
     if (rule.stage === "agent") await introduce(options);
     records = [
@@ -58,7 +59,7 @@ export const awaitBrowser = async (options: BootOptions): Promise<void> => {
   }
 };
 
-const passStage = async (rule: StageRule, options: BootOptions): Promise<void> => {
+const passStage = async (rule: StageRule, console: ConsoleReader, options: BootOptions): Promise<void> => {
   const begin = performance.now();
   const deadline = begin + deadlineMsOf(rule, options);
   let lastSeen: string | undefined;
@@ -70,7 +71,7 @@ const passStage = async (rule: StageRule, options: BootOptions): Promise<void> =
     if (seen !== lastSeen) options.logger.info({ stage: rule.stage, seen }, "waiting");
     lastSeen = seen;
     await failWhenExited(options.process, rule.stage);
-    await failWhenStopped(options.consoleFile, rule.stage);
+    await failWhenStopped(console, rule.stage);
     failWhenFlooding(options.channel, rule.stage);
     await boundConsole(options.consoleFile);
     if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
@@ -129,13 +130,9 @@ export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | n
   );
 };
 
-/** Lines of the console's end that are looked at while a stage is awaited. */
-const CONSOLE_LINES = 200;
-
 /** A guest that says itself that nothing more will come is not waited for. Throws MicrovmFailure `guest-stopped`. */
-const failWhenStopped = async (consoleFile: string, stage: BootStage): Promise<void> => {
-  const text = (await consoleTail(consoleFile, CONSOLE_LINES)).join("\n");
-  const { panic, isEmergencyShell } = parseConsole(text, text.length, 0);
+const failWhenStopped = async (console: ConsoleReader, stage: BootStage): Promise<void> => {
+  const { panic, isEmergencyShell } = await console.look();
   if (panic === null && !isEmergencyShell) return;
   throw new MicrovmFailure(
     newVerdict(stage, {

@@ -48,7 +48,7 @@ export const followConsole = async function* (
  * What stands at `offset`, counted in bytes that the guest wrote, the lost ones included. When that place is gone: the mark, and the
  * first place after it.
  */
-const readPiece = async (handle: FileHandle, offset: number): Promise<{ bytes: Uint8Array; next: number }> => {
+export const readPiece = async (handle: FileHandle, offset: number): Promise<{ bytes: Uint8Array; next: number }> => {
   for (;;) {
     const gap = await readGap(handle);
     const afterGap = CONSOLE_HEAD_BYTES + gap.cut;
@@ -63,4 +63,10 @@ const readPiece = async (handle: FileHandle, offset: number): Promise<{ bytes: U
     if ((await readGap(handle)).cut !== gap.cut) continue;
     return { bytes: buffer.subarray(0, bytesRead), next: offset + bytesRead };
   }
+};
+
+/** The place of the last piece. */
+export const consoleEnd = async (handle: FileHandle): Promise<number> => {
+  const { cut, mark } = await readGap(handle);
+  return (await handle.stat()).size - mark.length + cut - PIECE_BYTES;
 };

@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { boundConsole, consoleTail, CONSOLE_HEAD_BYTES, CONSOLE_TAIL_BYTES } from "./console.ts";
+import { boundConsole, CONSOLE_HEAD_BYTES, CONSOLE_TAIL_BYTES } from "./console.ts";
 
 const newFile = () => join(mkdtempSync(join(tmpdir(), "sallyport-console-")), "console.log");
 
@@ -28,10 +28,4 @@ describe("boundConsole", () => {
     expect(await boundConsole(file)).toBe(0);
     expect(readFileSync(file, "utf8")).toBe("short\n");
   });
-});
-
-test("consoleTail gives plain last lines", async () => {
-  const file = newFile();
-  appendFileSync(file, "a\n\u001b[0;32m  OK  \u001b[0m Started\r\n\n\u001b]0;title\u0007b\n");
-  expect(await consoleTail(file, 2)).toEqual(["  OK   Started", "b"]);
 });

@@ -1,6 +1,5 @@
 /** A guest writes its console without bound; the host keeps the beginning and the end. */
 import { open, stat, type FileHandle } from "node:fs/promises";
-import { plainText } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
 export const CONSOLE_HEAD_BYTES = 256 * 1024;
@@ -44,18 +43,3 @@ const MARK = /^\n\[sallyport: at least (\d{1,15}) bytes cut out here\]\n/;
 /** Bytes the guest has written so far that are still there; 0 without a file. */
 export const consoleSize = async (file: string): Promise<number> =>
   (await unlessMissing(stat(file), undefined))?.size ?? 0;
-
-/** The last `count` lines as plain text: escape sequences and control characters of a hostile guest removed. */
-export const consoleTail = async (file: string, count: number): Promise<string[]> => {
-  const size = await consoleSize(file);
-  if (size === 0) return [];
-  const handle = await open(file, "r");
-  try {
-    const buffer = Buffer.alloc(Math.min(size, 64 * 1024));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, size - buffer.length);
-    const lines = plainText(buffer.toString("utf8", 0, bytesRead)).split("\n");
-    return lines.filter((line) => line.trim() !== "").slice(-count);
-  } finally {
-    await handle.close();
-  }
-};
