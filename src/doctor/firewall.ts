@@ -1,25 +1,24 @@
 /** Our firewall table, whom it lets pass, and the tables of others that drop all the same. */
-import { admittedGuests } from "../network/firewall.ts";
 import { firewallScript, guestElement } from "../network/firewall-rules.ts";
 import { guestDrops, type GuestDrop } from "../network/guest-drops.ts";
-import { routes } from "../network/ip.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { legacyTables } from "../network/legacy-tables.ts";
 import { runTool } from "../network/tool.ts";
+import { troublesOf } from "../network/trouble.ts";
+import { firewallView } from "../network/view.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Answer, Check } from "./check.ts";
 
 export const firewall: Check = {
   name: "firewall",
   needsRoot: true,
-  look: async ({ network, guests }) => {
+  look: async ({ network, guests, table: readOurs }) => {
     const { table } = network;
     // Checked by the kernel, and thrown away.
     const script = firewallScript(network, [], "replace");
     await runTool("nft", ["-c", "-f", "-"], { input: script, timeoutMs: 4_000 });
-    const admitted = await admittedGuests(table);
-    const running = await guests();
-    if (!admitted) {
+    const [ours, running] = await Promise.all([readOurs(), guests()]);
+    if (!ours) {
       return running.length === 0
         ? ok(`nftables accepts our rules; the table ${table} is made with the first session.`)
         : problem(
@@ -27,14 +26,16 @@ export const firewall: Check = {
             "restart the controller: it makes the table anew (and find out who flushes nftables)",
           );
     }
-    const refused = running.filter(
-      (guest) => !admitted.some(({ address, mac }) => address === guest.address && mac === guest.mac),
+    const refused = running.filter((guest) =>
+      troublesOf({ firewall: firewallView(ours, guest) }, { ...network, mac: guest.mac }).includes(
+        "firewall-drops-guest",
+      ),
     );
     if (refused.length === 0) return ok(`The table ${table} lets every running guest pass (${running.length}).`);
     return refused.map((guest) =>
       problem(
         `The table ${table} drops everything from microVM ${guest.vmId} (${guest.address}): it is not in the set guests.`,
-        `nft add element inet ${table} guests '{ ${guestElement({ ...guest, uid: 0 })} }'`,
+        `nft add element inet ${table} guests '{ ${guestElement(guest)} }'`,
       ),
     );
   },
@@ -43,8 +44,8 @@ export const firewall: Check = {
 export const otherFirewalls: Check = {
   name: "other firewalls",
   needsRoot: true,
-  look: async ({ network }) => {
-    const uplink = (await routes()).find(({ dst }) => dst === "default")?.dev;
+  look: async ({ network, links }) => {
+    const uplink = (await links()).routes.find(({ dst }) => dst === "default")?.dev;
     const guest = guestAddresses(network)[0] ?? network.gateway;
     const [drops, tables] = await Promise.all([guestDrops({ ...network, guest, uplink }), legacyTables()]);
     const found = [...drops.map(foreign), ...(tables.length > 0 ? [unseen(tables)] : [])];

@@ -7,9 +7,10 @@ import { errnoOf } from "../lib/errors.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { ownerOf, type BridgeOptions } from "../network/bridge.ts";
+import { readTable, type TableView } from "../network/firewall.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
+import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "../network/ip.ts";
 import { parseBridgeCidr, vmmUids } from "../network/lease.ts";
-import { runTool } from "../network/tool.ts";
 import { listVmms } from "../vmm/process.ts";
 
 export interface Host {
@@ -26,7 +27,11 @@ export interface Host {
   vmms: () => Promise<RunningVmm[]>;
   /** Their network, out of their config.json; root only. */
   guests: () => Promise<RunningGuest[]>;
-  links: () => Promise<Link[]>;
+  links: () => Promise<HostLinks>;
+  /** Of our bridge. */
+  forwarding: () => Promise<ForwardingEntry[]>;
+  /** Of ours; root only. */
+  table: () => Promise<TableView | undefined>;
 }
 
 export interface RunningVmm {
@@ -46,6 +51,9 @@ export interface HostOptions {
   path: string;
   isDeep: boolean;
 }
+
+/** Less than a check is given, which then can say what did not answer. */
+const TOOL_MS = 4_000;
 
 export const createHost = ({ config, path, isDeep }: HostOptions): Host => {
   const paths = dataPaths(config.dataDir);
@@ -73,7 +81,9 @@ export const createHost = ({ config, path, isDeep }: HostOptions): Host => {
     guests: once(async () =>
       (await Promise.all((await vmms()).map(({ vmId }) => readGuest(paths, vmId)))).filter((g) => g !== undefined),
     ),
-    links: once(listLinks),
+    links: once(() => readLinks(TOOL_MS)),
+    forwarding: once(() => readForwarding(config.network.bridge, TOOL_MS)),
+    table: once(() => readTable(config.network.table, TOOL_MS)),
   };
 };
 
@@ -106,20 +116,3 @@ const unlessGone = async (text: Promise<string>): Promise<string | undefined> =>
     throw error;
   }
 };
-
-const link = z.object({
-  ifname: z.string(),
-  address: z.string().optional(),
-  master: z.string().optional(),
-  flags: z.array(z.string()),
-  linkinfo: z
-    .object({
-      info_kind: z.string().optional(),
-      info_slave_data: z.object({ isolated: z.boolean(), locked: z.boolean() }).partial().optional(),
-    })
-    .optional(),
-});
-export type Link = z.infer<typeof link>;
-
-const listLinks = async (): Promise<Link[]> =>
-  z.array(link).parse(JSON.parse((await runTool("ip", ["-j", "-d", "link", "show"])).stdout || "[]"));

@@ -1,10 +1,11 @@
 /** What the guests' network is made on: forwarding, TAPs at all, the range, the bridge. */
-import { access, constants, open, readFile } from "node:fs/promises";
+import { access, constants, open } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
 import { isOurs, refuseTakenRange } from "../network/bridge.ts";
-import { addressesOf } from "../network/ip.ts";
 import { macOf } from "../network/ipv4.ts";
 import { guestAddresses } from "../network/lease.ts";
+import { troublesOf } from "../network/trouble.ts";
+import { bridgeView, isForwarding } from "../network/view.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Check } from "./check.ts";
 
@@ -17,7 +18,7 @@ export const forwarding: Check = {
   name: "forwarding",
   look: async ({ vmms, isRoot }) => {
     const mend = "sysctl -w net.ipv4.ip_forward=1";
-    if ((await readFile(IP_FORWARD, "utf8")).trim() === "1") return ok("ip_forward is on.");
+    if (await isForwarding()) return ok("ip_forward is on.");
     if ((await vmms()).length > 0) return problem("ip_forward is off: running guests have no internet.", mend);
     if (isRoot && !(await isWritable(IP_FORWARD))) {
       return problem("ip_forward is off and can't be set from here: /proc/sys is read-only.", `on the host: ${mend}`);
@@ -47,8 +48,8 @@ export const tun: Check = {
 
 export const range: Check = {
   name: "range",
-  look: async ({ network, config }) => {
-    await refuseTakenRange(network);
+  look: async ({ network, config, links }) => {
+    refuseTakenRange(network, (await links()).routes);
     const count = guestAddresses(network).length;
     if (count === 0) return problem(`${config.network.cidr} has no address for a guest.`, "set network.cidr to a /24");
     return ok(`${config.network.cidr} overlaps no route of another interface and has ${count} addresses for guests.`);
@@ -59,8 +60,10 @@ export const bridge: Check = {
   name: "bridge",
   look: async ({ network, config, links, vmms }) => {
     const name = network.bridge;
-    const found = (await links()).find((link) => link.ifname === name);
-    if (!found) {
+    const host = await links();
+    const found = host.links.find((link) => link.ifname === name);
+    const seen = bridgeView(host, name);
+    if (!found || !seen) {
       return (await vmms()).length > 0
         ? problem(`There is no bridge ${name}, and guests run: none can be reached.`, "restart the controller")
         : ok(`The name ${name} is free; the bridge is made with the first session.`);
@@ -72,22 +75,22 @@ export const bridge: Check = {
       );
     }
     const wanted = config.network.cidr;
-    const addresses = await addressesOf(name);
-    const strange = addresses.filter((address) => address !== wanted);
-    const ports = (await links()).filter(({ master }) => master === name).length;
+    const strange = seen.addresses.filter((address) => address !== wanted);
+    const ports = host.links.filter(({ master }) => master === name).length;
+    const troubles = troublesOf({ bridge: seen }, { ...network, mac: "" });
     const answers = [
-      ...(addresses.includes(wanted)
-        ? []
-        : [
+      ...(troubles.includes("bridge-without-address")
+        ? [
             problem(
               `${name} is without its address ${wanted}: guests have no gateway and this host no way to them.`,
               `ip address add ${wanted} dev ${name}`,
             ),
-          ]),
+          ]
+        : []),
       ...strange.map((address) =>
         problem(`${name} has the address ${address} besides its own.`, `ip address delete ${address} dev ${name}`),
       ),
-      ...(found.flags.includes("UP") ? [] : [problem(`${name} is down.`, `ip link set dev ${name} up`)]),
+      ...(troubles.includes("bridge-down") ? [problem(`${name} is down.`, `ip link set dev ${name} up`)] : []),
       ...(ports < MAX_PORTS - 24
         ? []
         : [warning(`${name} has ${ports} of the ${MAX_PORTS} ports that Linux allows.`, "sallyport reap")]),

@@ -1,52 +1,71 @@
 /** Whether each running microVM still hangs on the bridge as it was hung there. */
-import { PORT_OPTIONS } from "../network/tap.ts";
+import { pinNeighbour } from "../network/guest.ts";
+import { joinLines, pinLine } from "../network/tap.ts";
+import { type HostTrouble, troublesOf } from "../network/trouble.ts";
+import { bridgeView, neighbourView, tapView } from "../network/view.ts";
 import { ok, problem, warning } from "./check.ts";
 import type { Answer, Check } from "./check.ts";
-import type { Link, RunningGuest } from "./host.ts";
+import type { RunningGuest } from "./host.ts";
 
 export const taps: Check = {
   name: "taps",
   needsRoot: true,
-  look: async ({ network, guests, links }) => {
-    const running = await guests();
-    const all = await links();
+  look: async ({ network, guests, links, forwarding }) => {
+    const [running, host, entries] = await Promise.all([guests(), links(), forwarding()]);
+    const { bridge } = network;
+    // A bridge that is not right loses its entries, and is told of by itself.
+    const isBridgeRight = troublesOf({ bridge: bridgeView(host, bridge) }, { ...network, mac: "" }).length === 0;
     const wrong = running.flatMap((guest) => {
-      const link = all.find(({ ifname }) => ifname === guest.tap);
-      return link ? look(guest, link, network.bridge) : [missing(guest)];
+      const neighbour = isBridgeRight ? { neighbour: neighbourView(host, guest, bridge) } : {};
+      const seen = { tap: tapView(host, entries, guest, bridge), ...neighbour };
+      const told = troublesOf(seen, { ...network, mac: guest.mac }).flatMap((trouble) => {
+        const answer = SAID[trouble]?.(guest, bridge, seen.tap?.bridge ?? null);
+        return answer ? [answer] : [];
+      });
+      // A TAP that is gone or elsewhere is all there is to say of it: the rest comes of that.
+      return seen.tap?.bridge === bridge ? told : told.slice(0, 1);
     });
     if (wrong.length > 0) return wrong;
     return ok(
       running.length === 0
         ? "No microVM is running."
-        : `${running.length} running: each TAP is up, on ${network.bridge} and isolated.`,
+        : `${running.length} running: each TAP is up, on ${bridge} and isolated.`,
     );
   },
 };
 
-const missing = ({ vmId, tap }: RunningGuest): Answer =>
-  problem(
-    `MicroVM ${vmId} has lost its TAP ${tap}: its network can't come back.`,
-    "sallyport ls --vms, then sallyport destroy SESSION",
-  );
+type Say = (guest: RunningGuest, bridge: string, at: string | null) => Answer;
 
-const look = ({ vmId, tap, mac }: RunningGuest, link: Link, bridge: string): Answer[] => {
-  const rejoin =
-    `ip link set dev ${tap} master ${bridge} && bridge link set dev ${tap} ${PORT_OPTIONS.join(" ")} ` +
-    `&& bridge fdb replace ${mac} dev ${tap} master static`;
-  if (link.master !== bridge) {
-    const where = link.master ? `on ${link.master}` : "on no bridge";
-    return [problem(`The TAP ${tap} of microVM ${vmId} is ${where} and not on ${bridge}.`, rejoin)];
-  }
-  if (!link.flags.includes("UP")) {
-    return [problem(`The TAP ${tap} of microVM ${vmId} is down.`, `ip link set dev ${tap} up`)];
-  }
-  const { isolated, locked } = link.linkinfo?.info_slave_data ?? {};
-  return [
-    ...(isolated && locked
-      ? []
-      : [problem(`The TAP ${tap} of microVM ${vmId} is not kept apart from other guests.`, rejoin)]),
-    ...(link.flags.includes("LOWER_UP")
-      ? []
-      : [warning(`Nobody has the TAP ${tap} open: microVM ${vmId} is just starting, or its TAP was made anew.`)]),
-  ];
+const SAID: Partial<Record<HostTrouble, Say>> = {
+  "tap-missing": ({ vmId, tap }) =>
+    problem(
+      `MicroVM ${vmId} has lost its TAP ${tap}: its network can't come back.`,
+      "sallyport ls --vms, then sallyport destroy SESSION",
+    ),
+  "tap-not-on-bridge": (guest, bridge, at) =>
+    problem(
+      `The TAP ${guest.tap} of microVM ${guest.vmId} is ${at ? `on ${at}` : "on no bridge"} and not on ${bridge}.`,
+      rejoin(guest, bridge),
+    ),
+  "tap-down": ({ vmId, tap }) => problem(`The TAP ${tap} of microVM ${vmId} is down.`, `ip link set dev ${tap} up`),
+  "tap-not-isolated": (guest, bridge) =>
+    problem(
+      `The TAP ${guest.tap} of microVM ${guest.vmId} is not kept apart from other guests.`,
+      rejoin(guest, bridge),
+    ),
+  "forwarding-entry-missing": (guest, bridge) =>
+    problem(
+      `${bridge} does not know that microVM ${guest.vmId} is behind the TAP ${guest.tap}: nothing reaches it.`,
+      `bridge ${pinLine(guest)}`,
+    ),
+  "tap-not-open": ({ vmId, tap }) =>
+    warning(`Nobody has the TAP ${tap} open: microVM ${vmId} is just starting, or its TAP was made anew.`),
+  "neighbour-missing": (guest, bridge) =>
+    problem(
+      `This host does not know the MAC of microVM ${guest.vmId} (${guest.address}), and may not ask.`,
+      `ip ${pinNeighbour(guest, bridge)}`,
+    ),
 };
+
+const rejoin = (guest: RunningGuest, bridge: string): string =>
+  [...joinLines(guest.tap, bridge).map((line) => `ip ${line}`), `bridge ${pinLine(guest)}`].join(" && ");

@@ -44,11 +44,13 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Run
   await ledger.acquire(vm.id, "directory", vm.id);
   await mkdir(paths.root, { recursive: true, mode: 0o700 });
 
-  await network.ensure();
+  await network.ensureHost();
   await ledger.acquire(vm.id, "tap", vm.tap);
   await ledger.acquire(vm.id, "firewall", vm.address);
   await ledger.acquire(vm.id, "neighbour", vm.mac);
-  await network.attach(vm);
+  await network.prepare(vm);
+  // A guest that boots is given its address and MAC by its VMM: nobody else's frame can come out of it.
+  await network.join(vm);
 
   await ledger.acquire(vm.id, "sockets", `${vm.id}/run`);
   const process = await vmm.start(
@@ -74,10 +76,14 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Run
 /** A microVM of a former controller: its network is set up again where somebody took it apart. */
 const adopt = async ({ network }: MicrovmDeps, vm: Microvm): Promise<void> => {
   try {
-    await network.ensure();
+    await network.ensureHost();
   } finally {
     // Also when that failed: from now on each round of `ensure` includes this guest.
-    await network.attach(vm);
+    try {
+      await network.prepare(vm);
+    } finally {
+      await network.join(vm);
+    }
   }
 };
 
@@ -90,7 +96,7 @@ const destroy = async (deps: MicrovmDeps, vm: Microvm): Promise<GoneResource[]> 
   const paths = deps.paths.vm(vm.id);
 
   for (const process of await processesOf(deps, vm)) await deps.vmm.kill(process);
-  await network.detach(vm);
+  await network.remove(vm);
   await rm(paths.root, { recursive: true, force: true });
   await waitUntilMissing(paths.root);
   await recordGone(deps, vm);

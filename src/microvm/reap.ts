@@ -1,10 +1,9 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
 import { messageOf } from "../lib/errors.ts";
-import { TAP_PREFIX } from "../lib/id.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import type { Network } from "../network/network.ts";
+import type { FoundThing, Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
 import type { Ledger } from "./ledger.ts";
@@ -24,9 +23,10 @@ export interface ReapResult {
   failed: string[];
 }
 
-/** Something on this host that carries a microVM's id. */
+/** Something on this host that carries a microVM's id, or stands in the ledger where a microVM owns it. */
 interface Thing {
-  vmId: string;
+  vmId?: string;
+  entry?: Pick<FoundThing, "kind" | "ref">;
   /** As shown to the operator: `process 123 (microVM abc)`. */
   name: string;
   remove: () => Promise<void>;
@@ -41,12 +41,14 @@ interface Thing {
 export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promise<ReapResult> => {
   const things = [
     ...(await processes(deps)),
-    ...(await taps(deps)),
+    ...(await ofNetwork(deps)),
     ...(await directories(deps)),
     ...(await leases(deps)),
   ];
-  const owned = new Set((await deps.ledger.held()).map((entry) => entry.vmId));
-  const orphans = things.filter((thing) => !owned.has(thing.vmId));
+  const held = await deps.ledger.held();
+  const isOwned = ({ vmId, entry }: Thing): boolean =>
+    held.some((row) => row.vmId === vmId || (row.kind === entry?.kind && row.ref === entry.ref));
+  const orphans = things.filter((thing) => !isOwned(thing));
   const result: ReapResult = { found: orphans.map((orphan) => orphan.name), removed: [], failed: [] };
   if (options.dryRun) return result;
   for (const orphan of orphans) {
@@ -67,12 +69,19 @@ const processes = async ({ vmm, paths }: ReapDeps): Promise<Thing[]> =>
     remove: () => vmm.kill(process),
   }));
 
-const taps = async ({ network }: ReapDeps): Promise<Thing[]> =>
-  (await network.listTaps()).map((tap) => ({
-    vmId: tap.slice(TAP_PREFIX.length),
-    name: `TAP ${tap}`,
-    remove: () => network.removeTap(tap),
+const ofNetwork = async ({ network }: ReapDeps): Promise<Thing[]> =>
+  (await network.found()).map((thing) => ({
+    ...(thing.vmId === undefined ? {} : { vmId: thing.vmId }),
+    entry: thing,
+    name: `${NAMES[thing.kind]} ${thing.ref}`,
+    remove: () => network.removeFound(thing),
   }));
+
+const NAMES: Record<FoundThing["kind"], string> = {
+  tap: "TAP",
+  firewall: "firewall entry",
+  neighbour: "neighbour entry",
+};
 
 const directories = async ({ paths }: ReapDeps): Promise<Thing[]> => {
   const names = await unlessMissing(readdir(paths.vms), []);

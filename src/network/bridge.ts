@@ -1,9 +1,9 @@
 /** The bridge that all guests hang on, with the gateway's address on the host's side. */
 import { AppError } from "../lib/errors.ts";
-import { addressesOf, findLink, ip, ipRemove, routes } from "./ip.ts";
-import type { Link } from "./ip.ts";
+import { asWord, change, type HostLinks, type Link, type Route, takeAway } from "./ip.ts";
 import { formatRange, macOf, overlaps, parseRange } from "./ipv4.ts";
 import { setSysctl, setSysctlIfThere } from "./sysctl.ts";
+import { bridgeView } from "./view.ts";
 
 export interface BridgeOptions {
   bridge: string;
@@ -17,51 +17,48 @@ export interface BridgeOptions {
  * The bridge exists, is up and has the gateway's address afterwards. Throws AppError `bridge-taken` where the name
  * belongs to something else, `range-taken` where the host already reaches the range another way.
  */
-export const ensureBridge = async (options: BridgeOptions): Promise<void> => {
-  await refuseTakenRange(options);
-  const { bridge } = options;
-  // A bridge without a fixed MAC takes over the lowest of its ports, so that guests would lose their gateway whenever a TAP
-  // comes or goes. And it is given at creation, in one step, so that our bridge can be told from another's even after a crash.
-  const mac = macOf(options.gateway);
-  const found = await findLink(bridge);
+export const ensureBridge = async (options: BridgeOptions, host: HostLinks): Promise<void> => {
+  refuseTakenRange(options, host.routes);
+  const { bridge, gateway, prefixLength, owner } = options;
+  const mac = macOf(gateway);
+  const found = host.links.find(({ ifname }) => ifname === bridge);
   if (found && !isOurs(found, mac)) throw bridgeTaken(bridge, "exists already and was not made by Sallyport");
-  if (found?.ifalias && found.ifalias !== options.owner) {
+  if (found?.ifalias && found.ifalias !== owner) {
     throw bridgeTaken(bridge, `belongs to another controller (${found.ifalias})`);
   }
-  if (!found) {
-    await ip("link", "add", "name", bridge, "address", mac, "type", "bridge", "stp_state", "0", "mcast_snooping", "0");
-  }
-  if (found?.ifalias !== options.owner) await ip("link", "set", "dev", bridge, "alias", options.owner);
-  await ensureAddress(options);
+  const { isUp = false, addresses = [] } = bridgeView(host, bridge) ?? {};
+  const wanted = `${gateway}/${prefixLength}`;
+  await change("ip", [
+    // A bridge without a fixed MAC takes over the lowest of its ports, so that guests would lose their gateway whenever a TAP
+    // comes or goes. And it is given at creation, in one step, so that our bridge can be told from another's even after a crash.
+    ...(found ? [] : [`link add name ${bridge} address ${mac} type bridge stp_state 0 mcast_snooping 0`]),
+    ...(found?.ifalias === owner ? [] : [`link set dev ${bridge} alias "${owner}"`]),
+    // What somebody gave our bridge besides is theirs to take away (doctor says so), and keeps nothing from being mended.
+    ...(addresses.includes(wanted) ? [] : [`address add ${wanted} dev ${bridge}`]),
+  ]);
   // No IPv6 on the bridge: guests have none, and no link-local address of the host is there to talk to.
   await setSysctlIfThere(`net/ipv6/conf/${bridge}/disable_ipv6`, "1");
   // Answer ARP for the gateway only, not for the host's other addresses.
   await setSysctl(`net/ipv4/conf/${bridge}/arp_ignore`, "1");
-  await ip("link", "set", "dev", bridge, "up");
+  if (!isUp) await change("ip", [`link set dev ${bridge} up`]);
 };
 
 /** Two controllers may share a host, but not a bridge: its alias says whose it is. */
-export const ownerOf = (resolverDirectory: string): string => `sallyport ${resolverDirectory}`;
+export const ownerOf = (resolverDirectory: string): string => `sallyport ${asWord(resolverDirectory)}`;
 
-export const removeBridge = async (options: BridgeOptions): Promise<void> => {
-  const found = await findLink(options.bridge);
-  if (found && isOurs(found, macOf(options.gateway))) await ipRemove("link", "delete", "dev", options.bridge);
+export const removeBridge = async (options: BridgeOptions, { links }: HostLinks): Promise<void> => {
+  const found = links.find(({ ifname }) => ifname === options.bridge);
+  if (found && isOurs(found, macOf(options.gateway))) await takeAway(`link delete dev ${options.bridge}`);
 };
 
 /** Whether a link is the bridge that `ensureBridge` made for this gateway. */
 export const isOurs = (link: Pick<Link, "address" | "linkinfo">, mac: string): boolean =>
   link.linkinfo?.info_kind === "bridge" && link.address === mac;
 
-const ensureAddress = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
-  const wanted = `${gateway}/${prefixLength}`;
-  // What somebody gave our bridge besides is theirs to take away (doctor says so), and keeps nothing from being mended.
-  if (!(await addressesOf(bridge)).includes(wanted)) await ip("address", "add", wanted, "dev", bridge);
-};
-
 /** Throws AppError `range-taken`. */
-export const refuseTakenRange = async ({ bridge, gateway, prefixLength }: BridgeOptions): Promise<void> => {
+export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgeOptions, routes: Route[]): void => {
   const range = parseRange(`${gateway}/${prefixLength}`);
-  const clash = (await routes()).find(({ dst, dev }) => {
+  const clash = routes.find(({ dst, dev }) => {
     if (dev === undefined || dev === bridge || dst === "default") return false;
     const other = parseRange(dst);
     // A route wider than /8 is a way out (a VPN's 0.0.0.0/1), not a network that could be shadowed.

@@ -128,7 +128,7 @@ ${Object.keys(FIREWALL_COUNTERS)
 };
 
 /** `address . mac`, one element of the set `guests`. */
-export const guestElement = ({ address, mac }: GuestNic): string => `${address} . ${mac}`;
+export const guestElement = ({ address, mac }: Pick<GuestNic, "address" | "mac">): string => `${address} . ${mac}`;
 
 // The syntax knows no empty list of elements.
 const elements = (items: string[]): string => (items.length === 0 ? "" : `elements = { ${items.join(", ")} }`);

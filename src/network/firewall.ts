@@ -8,71 +8,88 @@ import { runTool } from "./tool.ts";
 
 /** The whole table as it should be, at once. Counters and guests already let through stay, and `guests` are added. */
 export const applyFirewall = async (options: FirewallOptions, guests: GuestNic[]): Promise<void> => {
+  if (await refreshFirewall(options, guests)) return;
+  // An older version's table, or a meddler's. Guests not in `guests` are cut off until they are prepared again.
+  await nft(firewallScript(options, guests, "replace"));
+};
+
+/** As `applyFirewall`; false, and nothing done, where a table of another shape is in the way. */
+export const refreshFirewall = async (options: FirewallOptions, guests: GuestNic[]): Promise<boolean> => {
   try {
     await nft(firewallScript(options, guests, "keep"));
+    return true;
   } catch (error) {
-    if (!isShapeConflict(error)) throw error;
-    // An older version's table, or a meddler's. Guests not in `guests` are cut off until they are attached again.
-    await nft(firewallScript(options, guests, "replace"));
+    if (isShapeConflict(error)) return false;
+    throw error;
   }
 };
 
-export const admitGuest = (table: string, nic: GuestNic): Promise<void> =>
-  nft(`add element inet ${table} guests { ${guestElement(nic)} }\n`);
+export const admitGuest = (table: string, nic: GuestNic): Promise<void> => nft(element("add", table, nic));
 
-export const expelGuest = async (table: string, nic: GuestNic): Promise<void> => {
-  if (await isAdmitted(table, nic)) await nft(`delete element inet ${table} guests { ${guestElement(nic)} }\n`);
+/** `add` first: what is not there can't be deleted, and this way it is one transaction and no question. */
+export const expelGuest = async (table: string, nic: AdmittedGuest): Promise<void> => {
+  try {
+    await nft(element("add", table, nic) + element("delete", table, nic));
+  } catch (error) {
+    if (!isAbsence(error)) throw error;
+  }
 };
 
-export const isAdmitted = async (table: string, { address, mac }: GuestNic): Promise<boolean> =>
-  (await admittedGuests(table))?.some((guest) => guest.address === address && guest.mac === mac) ?? false;
+export interface AdmittedGuest {
+  address: string;
+  mac: string;
+}
 
-/** The guests that the firewall lets pass; undefined when there is no table. */
-export const admittedGuests = async (table: string): Promise<{ address: string; mac: string }[] | undefined> => {
-  const raw = await query("set", "inet", table, "guests");
-  if (raw === undefined) return undefined;
-  const elements = guestsListing.parse(raw).nftables.flatMap((entry) => entry.set?.elem ?? []);
-  return elements.map(({ concat: [address = "", mac = ""] }) => ({ address, mac }));
-};
+export interface TableView {
+  /** The guests that the firewall lets pass. */
+  guests: AdmittedGuest[];
+  /** Packets since the table was made. */
+  counters: Record<FirewallCounter, number>;
+}
 
-/** Packets per counter since the table was made; undefined when there is no table. */
-export const readCounters = async (table: string): Promise<Record<FirewallCounter, number> | undefined> => {
-  const raw = await query("counters", "table", "inet", table);
-  if (raw === undefined) return undefined;
-  const found = new Map(
-    countersListing.parse(raw).nftables.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])),
-  );
+/** Undefined when there is no table. */
+export const readTable = async (table: string, timeoutMs?: number): Promise<TableView | undefined> => {
+  let entries: z.infer<typeof listing>["nftables"];
+  try {
+    const { stdout } = await runTool("nft", ["-j", "list", "table", "inet", table], timeoutMs ? { timeoutMs } : {});
+    entries = listing.parse(JSON.parse(stdout)).nftables;
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+  const packets = new Map(entries.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])));
   const names = Object.keys(FIREWALL_COUNTERS) as FirewallCounter[];
-  return Object.fromEntries(names.map((name) => [name, found.get(name) ?? 0])) as Record<FirewallCounter, number>;
+  return {
+    guests: entries
+      .flatMap(({ set }) => (set?.name === "guests" ? z.array(guest).parse(set.elem ?? []) : []))
+      .map(({ concat: [address, mac] }) => ({ address, mac })),
+    counters: Object.fromEntries(names.map((name) => [name, packets.get(name) ?? 0])) as TableView["counters"],
+  };
 };
 
 /** `add` first: a table that is not there can't be deleted, and this way it is one transaction and no question. */
 export const removeFirewall = (table: string): Promise<void> =>
   nft(`add table inet ${table}\ndelete table inet ${table}\n`);
 
-const guestsListing = z.object({
+const guest = z.object({ concat: z.tuple([z.string(), z.string()]) });
+const listing = z.object({
   nftables: z.array(
-    z.object({ set: z.object({ elem: z.array(z.object({ concat: z.array(z.string()) })).optional() }).optional() }),
+    z.object({
+      set: z.object({ name: z.string(), elem: z.array(z.unknown()).optional() }).optional(),
+      counter: z.object({ name: z.string(), packets: z.number() }).optional(),
+    }),
   ),
 });
 
-const countersListing = z.object({
-  nftables: z.array(z.object({ counter: z.object({ name: z.string(), packets: z.number() }).optional() })),
-});
+const element = (verb: "add" | "delete", table: string, nic: AdmittedGuest): string =>
+  `${verb} element inet ${table} guests { ${guestElement(nic)} }\n`;
 
 const nft = async (script: string): Promise<void> => {
   await runTool("nft", ["-f", "-"], { input: script });
 };
 
-/** Parsed JSON of `nft list`, or undefined when the object does not exist. */
-const query = async (...what: string[]): Promise<unknown> => {
-  try {
-    return JSON.parse((await runTool("nft", ["-j", "list", ...what])).stdout);
-  } catch (error) {
-    if (error instanceof AppError && error.message.includes("No such file or directory")) return undefined;
-    throw error;
-  }
-};
+const isAbsence = (error: unknown): boolean =>
+  error instanceof AppError && error.message.includes("No such file or directory");
 
 const isShapeConflict = (error: unknown): boolean =>
   error instanceof AppError &&

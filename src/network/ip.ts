@@ -1,8 +1,9 @@
-/** The program `ip`: links, addresses, routes and neighbours of this network namespace. */
+/** The programs `ip` and `bridge`: what this network namespace has, asked at once and parsed here alone, and changes, many at once. */
 import { z } from "zod";
 import { AppError } from "../lib/errors.ts";
 import { runTool } from "./tool.ts";
 
+const packets = z.object({ packets: z.number() });
 const link = z.object({
   ifname: z.string(),
   flags: z.array(z.string()),
@@ -17,58 +18,120 @@ const link = z.object({
       info_slave_data: z.record(z.string(), z.unknown()).optional(),
     })
     .optional(),
+  stats64: z.object({ rx: packets, tx: packets }).optional(),
 });
-export type Link = z.infer<typeof link>;
-
-const addressed = z.object({ addr_info: z.array(z.object({ local: z.string(), prefixlen: z.int() }).partial()) });
+const addressed = z.object({
+  ifname: z.string(),
+  addr_info: z.array(z.object({ family: z.string(), local: z.string(), prefixlen: z.int() }).partial()),
+});
+const neighbour = z.object({
+  dst: z.string(),
+  dev: z.string(),
+  lladdr: z.string().optional(),
+  state: z.array(z.string()),
+});
 const route = z.object({ dst: z.string(), dev: z.string().optional() });
-const neighbour = z.object({ dst: z.string(), lladdr: z.string().optional(), state: z.array(z.string()) });
-const tap = z.object({ ifname: z.string(), flags: z.array(z.string()), user: z.int().optional() });
+const tun = z.object({ ifname: z.string(), flags: z.array(z.string()), user: z.int().optional() });
+const forwardingEntry = z.object({
+  mac: z.string(),
+  ifname: z.string(),
+  master: z.string().optional(),
+  state: z.string().optional(),
+  vlan: z.int().optional(),
+});
 
-export const ip = async (...args: string[]): Promise<void> => {
-  await runTool("ip", args);
+export type Link = z.infer<typeof link>;
+export type Route = z.infer<typeof route>;
+export type ForwardingEntry = z.infer<typeof forwardingEntry>;
+
+export interface HostLinks {
+  links: Link[];
+  /** IPv4 addresses of bridges, `address/prefixLength`. */
+  bridgeAddresses: { ifname: string; address: string }[];
+  /** IPv4, of the main table. */
+  routes: Route[];
+  neighbours: z.infer<typeof neighbour>[];
+}
+
+/** Default of all programs here. */
+const TIMEOUT_MS = 10_000;
+
+/** Everything but the bridge's forwarding table; one program, however many links there are. */
+export const readLinks = async (timeoutMs = TIMEOUT_MS): Promise<HostLinks> => {
+  const input = "link show\naddress show type bridge\nroute show\nneigh show\n";
+  const { stdout } = await runTool("ip", ["-j", "-d", "-s", "-batch", "-"], { input, timeoutMs });
+  // One array a line and question; some versions have no line for an empty answer. So told apart by what is in them.
+  const entries = stdout.split("\n").flatMap(parseArray);
+  const having = (...keys: string[]) => entries.filter((entry) => keys.every((key) => key in entry));
+  const addresses = z.array(addressed).parse(having("addr_info"));
+  return {
+    links: z.array(link).parse(having("ifname").filter((entry) => !("addr_info" in entry))),
+    bridgeAddresses: addresses.flatMap(({ ifname, addr_info: all }) =>
+      all
+        .filter(({ family, local }) => family === "inet" && local !== undefined)
+        .map(({ local, prefixlen }) => ({ ifname, address: `${local}/${prefixlen}` })),
+    ),
+    routes: z.array(route).parse(having("dst").filter((entry) => !("state" in entry))),
+    neighbours: z.array(neighbour).parse(having("dst", "state")),
+  };
 };
 
-/** As `ip`, where the object that is to go may be gone already. */
-export const ipRemove = async (...args: string[]): Promise<void> => {
-  try {
-    await runTool("ip", args);
-  } catch (error) {
-    if (!isAbsence(error)) throw error;
-  }
-};
+/** Which MAC is behind which port; empty where there is no such bridge. */
+export const readForwarding = (bridge: string, timeoutMs = TIMEOUT_MS): Promise<ForwardingEntry[]> =>
+  list(forwardingEntry, "bridge", ["-j", "fdb", "show", "br", bridge], timeoutMs);
 
 export const findLink = async (name: string): Promise<Link | undefined> =>
-  (await list(link, "-d", "link", "show", "dev", name)).at(0);
-
-export const tunLinks = (): Promise<Link[]> => list(link, "-d", "link", "show", "type", "tun");
-
-/** `address/prefixLength` of each IPv4 address of the link. */
-export const addressesOf = async (name: string): Promise<string[]> =>
-  (await list(addressed, "-4", "address", "show", "dev", name)).flatMap((entry) =>
-    entry.addr_info.filter((info) => info.local).map((info) => `${info.local}/${info.prefixlen}`),
-  );
-
-export const routes = () => list(route, "-4", "route", "show");
-
-export const neighboursOn = (name: string) => list(neighbour, "neigh", "show", "dev", name);
+  (await list(link, "ip", ["-j", "-d", "link", "show", "dev", name])).at(0);
 
 /** User number that may open the TAP; undefined when there is no such TAP or anyone with the right may. */
 export const tapOwner = async (name: string): Promise<number | undefined> =>
-  (await list(tap, "tuntap", "show")).find((entry) => entry.ifname === name && entry.flags.includes("tap"))?.user;
+  (await list(tun, "ip", ["-j", "tuntap", "show"])).find(
+    (entry) => entry.ifname === name && entry.flags.includes("tap"),
+  )?.user;
 
-/** Parsed output of a query; empty where the device does not exist. */
-const list = async <T>(shape: z.ZodType<T>, ...args: string[]): Promise<T[]> => {
+/** Commands of one program, a line each; the first that fails is the last. Throws AppError `command-failed`. */
+export const change = async (tool: "ip" | "bridge", lines: string[]): Promise<void> => {
+  if (lines.length > 0) await runTool(tool, ["-batch", "-"], { input: `${lines.join("\n")}\n` });
+};
+
+/** Commands of `ip` that take something away, each of which may be gone already. */
+export const takeAway = async (...lines: string[]): Promise<void> => {
+  const { stderr } = await runTool("ip", ["-force", "-batch", "-"], {
+    input: `${lines.join("\n")}\n`,
+    okCodes: [1, 2],
+  });
+  const refused = stderr
+    .split("\n")
+    .filter((line) => line && !line.startsWith("Command failed ") && !ABSENCE.test(line));
+  if (refused.length === 0) return;
+  throw new AppError("internal", "command-failed", `ip could not remove what it should: ${refused.join("; ")}`, {
+    context: { lines },
+  });
+};
+
+/** A word in a batch: blanks, quotes and `#` would mean something there. */
+export const asWord = (text: string): string =>
+  text.replaceAll(/[^\w./:@+=,-]/g, (character) => `%${character.codePointAt(0)?.toString(16)}`);
+
+const list = async <T>(
+  shape: z.ZodType<T>,
+  tool: "ip" | "bridge",
+  args: string[],
+  timeoutMs = TIMEOUT_MS,
+): Promise<T[]> => {
   try {
-    const { stdout } = await runTool("ip", ["-j", ...args]);
-    // Some versions print nothing, others an array with empty objects, for what a filter leaves out.
-    const entries = z.array(z.record(z.string(), z.unknown())).parse(JSON.parse(stdout.trim() || "[]"));
-    return z.array(shape).parse(entries.filter((entry) => Object.keys(entry).length > 0));
+    return z.array(shape).parse(parseArray((await runTool(tool, args, { timeoutMs })).stdout));
   } catch (error) {
-    if (isAbsence(error)) return [];
+    if (error instanceof AppError && ABSENCE.test(error.message)) return [];
     throw error;
   }
 };
 
-const isAbsence = (error: unknown): boolean =>
-  error instanceof AppError && /does not exist|Cannot find device|No such (process|file|device)/.test(error.message);
+/** Some versions print nothing, others an array with empty objects, for what a filter leaves out. */
+const parseArray = (text: string): Record<string, unknown>[] =>
+  z
+    .array(z.record(z.string(), z.unknown()))
+    .parse(JSON.parse(text.trim() || "[]"))
+    .filter((entry) => Object.keys(entry).length > 0);
+
+const ABSENCE = /does not exist|Cannot find (?:bridge )?device|No such (?:process|file|device)/;

@@ -1,19 +1,21 @@
 /** The network of guests on a Linux host, with `ip`, `bridge`, `nft` and `dnsmasq`, in the namespace of this process. */
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { createMutex } from "../lib/mutex.ts";
+import { createKeyedMutex, createSharedMutex, createSharedRun } from "../lib/mutex.ts";
 import { ensureBridge, ownerOf, removeBridge } from "./bridge.ts";
-import { admitGuest, applyFirewall, expelGuest, isAdmitted, removeFirewall } from "./firewall.ts";
+import { admitGuest, applyFirewall, expelGuest, readTable, refreshFirewall, removeFirewall } from "./firewall.ts";
 import { BLOCKED_RANGES } from "./firewall-rules.ts";
-import { findLink } from "./ip.ts";
+import { foundThings, refOf } from "./found.ts";
+import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
+import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
 import { overlaps, parseRange } from "./ipv4.ts";
-import { isPinned, pinNeighbour, unpinNeighbour } from "./neighbour.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import type { Network } from "./network.ts";
+import type { FoundThing, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";
 import { setSysctl } from "./sysctl.ts";
-import { ensureTap, joinBridge, listTaps, removeTap } from "./tap.ts";
-import { viewNic } from "./view.ts";
+import { ensureTap, ourTaps, removeTap } from "./tap.ts";
+import { isFixed, isPortRight } from "./trouble.ts";
+import { firewallView, neighbourView, tapView, viewNic } from "./view.ts";
 
 export interface LinuxNetworkOptions {
   bridge: string;
@@ -30,90 +32,155 @@ export interface LinuxNetworkOptions {
   logger: Logger;
 }
 
-const overlap = (a: string, b: string): boolean => overlaps(parseRange(a), parseRange(b));
+/** A guest that this process prepared. A TAP that is gone took the VMM's connection with it, and only `prepare` makes one. */
+interface Served {
+  nic: GuestNic;
+  /** Its TAP was made just now: on no bridge, and nobody has it open. */
+  isNew: boolean;
+  isJoined: boolean;
+}
 
-/**
- * One change at a time. Guests attached by this process are remembered, so that `ensure` can put them back on a bridge or
- * into a table that somebody removed; a TAP that is gone took the VMM's connection with it and only `attach` makes one.
- */
 export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const { bridge, gateway, prefixLength, table } = options;
   const owner = ownerOf(options.resolver.directory);
-  const exclusive = createMutex();
-  const attached = new Map<string, GuestNic>();
+  const rules = { ...options, controllerUid: process.getuid?.() ?? 0 };
+  const served = new Map<string, Served>();
+  // Guests don't wait for each other; what is about all of them is done alone.
+  const { shared, alone } = createSharedMutex();
+  const inOrder = createKeyedMutex();
+  const ofGuest = ({ tap }: GuestNic, work: () => Promise<void>): Promise<void> => shared(() => inOrder(tap, work));
 
-  const rejoin = async (nic: GuestNic): Promise<void> => {
-    await pinNeighbour(nic, bridge);
-    if (await findLink(nic.tap)) await joinBridge(nic, bridge);
-  };
+  const makeResolver = (): Promise<void> =>
+    ensureResolver({
+      ...options.resolver,
+      address: gateway,
+      bogus: BLOCKED_RANGES.filter((range) => !options.allow.some((allowed) => overlap(range, allowed))),
+      logger: options.logger,
+    });
+
+  const ensure = (): Promise<void> =>
+    alone(async () => {
+      const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
+      await ensureBridge({ ...options, owner }, host);
+      const guests = [...served.values()];
+      // Before forwarding is switched on: nothing is ever forwarded without the rules.
+      await applyFirewall(
+        rules,
+        guests.map(({ nic }) => nic),
+      );
+      await setSysctl("net/ipv4/ip_forward", "1");
+      await applyEach(guests.map((guest) => mending(guest, host, forwarding, options)));
+      await makeResolver();
+    });
+
+  const found = async (): Promise<FoundThing[]> =>
+    foundThings(await readLinks(), await readTable(table), bridge, owner);
 
   return {
     bridge,
     gateway,
     prefixLength,
+    ensure,
 
-    ensure: () =>
-      exclusive(async () => {
-        await ensureBridge({ ...options, owner });
-        // Before forwarding is switched on: nothing is ever forwarded without the rules.
-        await applyFirewall({ ...options, controllerUid: process.getuid?.() ?? 0 }, [...attached.values()]);
+    ensureHost: createSharedRun(async () => {
+      const isDone = await shared(async () => {
+        await ensureBridge({ ...options, owner }, await readLinks());
+        if (!(await refreshFirewall(rules, []))) return false;
         await setSysctl("net/ipv4/ip_forward", "1");
-        for (const nic of attached.values()) await rejoin(nic);
-        await ensureResolver({
-          ...options.resolver,
-          address: gateway,
-          bogus: BLOCKED_RANGES.filter((range) => !options.allow.some((allowed) => overlap(range, allowed))),
-          logger: options.logger,
-        });
-      }),
+        await makeResolver();
+        return true;
+      });
+      // The table has to be made anew, with all guests in it.
+      if (!isDone) await ensure();
+    }),
 
-    attach: (nic) =>
-      exclusive(async () => {
+    prepare: (nic) =>
+      ofGuest(nic, async () => {
+        const guest = { isJoined: false, ...served.get(nic.tap), nic, isNew: false };
         // First: what fails below is tried again by the next `ensure`.
-        attached.set(nic.tap, nic);
-        await ensureTap(nic, owner);
-        await pinNeighbour(nic, bridge);
+        served.set(nic.tap, guest);
+        guest.isNew = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
         await admitGuest(table, nic);
-        await joinBridge(nic, bridge);
       }),
 
-    detach: (nic) =>
-      exclusive(async () => {
-        attached.delete(nic.tap);
-        await removeTap(nic.tap);
+    join: (nic) =>
+      ofGuest(nic, async () => {
+        const before = served.get(nic.tap);
+        const guest = { nic, isNew: false, isJoined: true };
+        served.set(nic.tap, guest);
+        if (before && before.nic.mac !== nic.mac) {
+          await change("ip", [pinNeighbour(nic, bridge)]);
+          await expelGuest(table, before.nic);
+          await admitGuest(table, nic);
+        }
+        if (before?.isNew) return apply([joining(nic, bridge)]);
+        const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
+        const tap = tapView(host, forwarding, nic, bridge);
+        if (!tap || !isPortRight(tap, bridge)) await apply([joining(nic, bridge)]);
+      }),
+
+    remove: (nic) =>
+      ofGuest(nic, async () => {
+        served.delete(nic.tap);
+        await takeAway(`link delete dev ${nic.tap}`, `neigh delete ${nic.address} dev ${bridge}`);
         await expelGuest(table, nic);
-        await unpinNeighbour(nic, bridge);
       }),
 
-    presence: (nic) =>
-      exclusive(async () => ({
-        tap: (await findLink(nic.tap)) !== undefined,
-        firewall: await isAdmitted(table, nic),
-        neighbour: await isPinned(nic, bridge),
-      })),
+    presence: async (nic) => {
+      const [host, rows] = await Promise.all([readLinks(), readTable(table)]);
+      return {
+        tap: host.links.some(({ ifname }) => ifname === nic.tap),
+        firewall: firewallView(rows, nic)?.isAdmitted ?? false,
+        neighbour: isFixed(neighbourView(host, nic, bridge)),
+      };
+    },
 
-    // Not exclusive: a change that hangs is what diagnosis may be after.
+    // Beside all changes: one that hangs is what diagnosis may be after.
     view: (nic) => viewNic(nic, { bridge, gateway, table }),
 
-    listTaps: () => exclusive(() => listTaps({ bridge, owner })),
+    found,
 
-    removeTap: (tap) =>
-      exclusive(async () => {
-        attached.delete(tap);
-        await removeTap(tap);
+    removeFound: (thing) =>
+      alone(async () => {
+        const user = [...served.values()].find(({ nic }) => refOf(thing.kind, nic) === thing.ref);
+        if (user) throw inUse(thing, user.nic);
+        if (!(await found()).some(({ kind, ref }) => kind === thing.kind && ref === thing.ref)) return;
+        if (thing.kind === "tap") await removeTap(thing.ref);
+        if (thing.kind === "neighbour") {
+          const { neighbours } = await readLinks();
+          const entries = neighbours.filter(({ dev, lladdr }) => dev === bridge && lladdr === thing.ref);
+          await takeAway(...entries.map(({ dst }) => `neigh delete ${dst} dev ${bridge}`));
+        }
+        if (thing.kind === "firewall") {
+          const guests = (await readTable(table))?.guests ?? [];
+          for (const guest of guests) if (guest.address === thing.ref) await expelGuest(table, guest);
+        }
       }),
 
     teardown: () =>
-      exclusive(async () => {
-        const taps = await listTaps({ bridge, owner });
+      alone(async () => {
+        const host = await readLinks();
+        const taps = ourTaps(host.links, { bridge, owner });
         if (taps.length > 0) {
           throw new AppError("conflict", "guests-left", `The network is in use: ${taps.join(", ")}.`, {
             hint: "Destroy the sessions first: sallyport destroy --all",
           });
         }
         await stopResolver(options.resolver.directory);
-        await removeBridge({ ...options, owner });
+        await removeBridge({ ...options, owner }, host);
         await removeFirewall(table);
       }),
   };
 };
+
+const overlap = (a: string, b: string): boolean => overlaps(parseRange(a), parseRange(b));
+
+const inUse = ({ kind, ref }: FoundThing, { tap }: GuestNic): AppError =>
+  new AppError(
+    "conflict",
+    "guest-in-use",
+    `The ${kind} ${ref} belongs to the guest behind ${tap}, which is served now.`,
+    {
+      hint: "End its session instead: sallyport destroy SESSION.",
+    },
+  );

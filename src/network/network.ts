@@ -1,6 +1,39 @@
 import type { GuestNic } from "./guest-nic.ts";
 import type { NicView } from "./view.ts";
 
+/**
+ * The host's side of every guest's network. Implemented by linux.ts; the tests' fake keeps it in memory. Calls for one guest run
+ * in their order, those for different guests beside each other; each ends within the deadlines of the programs it runs.
+ */
+export interface Network {
+  readonly bridge: string;
+  /** Gateway address, prefix length and resolver that a guest is told. */
+  readonly gateway: string;
+  readonly prefixLength: number;
+  /** Bridge, forwarding, firewall table and resolver exist afterwards. Idempotent; no guest is looked at. */
+  ensureHost(): Promise<void>;
+  /** `ensureHost`, and what this process prepared and joined is as it was made: mends what somebody removed, but for TAPs. */
+  ensure(): Promise<void>;
+  /** Its TAP exists, the firewall lets exactly that guest pass, and the host knows its MAC. No frame passes yet. Idempotent. */
+  prepare(nic: GuestNic): Promise<void>;
+  /**
+   * Last: the TAP is on the bridge, isolated and pinned to the guest's MAC. For a guest that has its own MAC and address by now;
+   * the MAC may be another than that of `prepare`, and takes its place. Idempotent: a port that is right is left alone.
+   */
+  join(nic: GuestNic): Promise<void>;
+  /** Removes all of `prepare` and `join`. Idempotent. */
+  remove(nic: GuestNic): Promise<void>;
+  presence(nic: GuestNic): Promise<NicPresence>;
+  /** Everything of `ensureHost`, `prepare` and `join` as it is now, for diagnosis. */
+  view(nic: GuestNic): NicView;
+  /** Guests' things on this host that are ours, owned or not. */
+  found(): Promise<FoundThing[]>;
+  /** Idempotent. Throws AppError `guest-in-use` for a guest that this process prepared. */
+  removeFound(thing: FoundThing): Promise<void>;
+  /** Removes bridge, table and resolver. Throws AppError `guests-left` where a TAP is. */
+  teardown(): Promise<void>;
+}
+
 /** What is left of a guest on the host, by ledger kind. */
 export interface NicPresence {
   tap: boolean;
@@ -8,24 +41,10 @@ export interface NicPresence {
   neighbour: boolean;
 }
 
-/** The host's side of every guest's network. Implemented by linux.ts; a fake for tests keeps a set in memory. */
-export interface Network {
-  readonly bridge: string;
-  /** Gateway address, prefix length and resolver that a guest is told. */
-  readonly gateway: string;
-  readonly prefixLength: number;
-  /** Bridge, forwarding, firewall table and resolver exist afterwards. Idempotent; mends what somebody removed. */
-  ensure(): Promise<void>;
-  /** TAP on the bridge, isolated and pinned to the guest's MAC, and the firewall lets exactly that guest pass. Idempotent. */
-  attach(nic: GuestNic): Promise<void>;
-  /** Removes all of `attach`. Idempotent. */
-  detach(nic: GuestNic): Promise<void>;
-  presence(nic: GuestNic): Promise<NicPresence>;
-  /** Everything of `ensure` and `attach` as it is now, for diagnosis. */
-  view(nic: GuestNic): NicView;
-  /** TAPs that carry our prefix, owned or not. */
-  listTaps(): Promise<string[]>;
-  removeTap(tap: string): Promise<void>;
-  /** Removes bridge, table and resolver. Only when no guest is left. */
-  teardown(): Promise<void>;
+export interface FoundThing {
+  kind: keyof NicPresence;
+  /** As in the ledger: the TAP's name, the address that the firewall lets pass, the MAC that the host knows. */
+  ref: string;
+  /** Where the thing itself says so. */
+  vmId?: string;
 }

@@ -1,82 +1,72 @@
 /** One guest's TAP: made for the VMM's user, isolated on the bridge, pinned to the guest's MAC. */
 import { chmod, stat } from "node:fs/promises";
-import { z } from "zod";
 import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { findLink, ip, ipRemove, tapOwner, tunLinks } from "./ip.ts";
-import { runTool } from "./tool.ts";
+import { change, findLink, type Link, takeAway, tapOwner } from "./ip.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
 
 /**
- * The TAP exists with the right user afterwards. One of another user is a leftover and is made anew. `owner`: the controller, kept
- * as the TAP's alias like the bridge's.
+ * The TAP exists with the right user afterwards; answers whether it was made just now, on no bridge and down. One of another user
+ * is a leftover and is made anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip`
+ * that are run along with it.
  */
-export const ensureTap = async ({ tap, uid }: GuestNic, owner: string): Promise<void> => {
-  if ((await findLink(tap)) && (await tapOwner(tap)) !== uid) await removeTap(tap);
-  if (!(await findLink(tap))) await ip("tuntap", "add", "dev", tap, "mode", "tap", "user", String(uid));
-  if ((await findLink(tap))?.ifalias !== owner) await ip("link", "set", "dev", tap, "alias", owner);
+export const ensureTap = async (
+  { tap, uid }: Pick<GuestNic, "tap" | "uid">,
+  owner: string,
+  more: string[] = [],
+): Promise<boolean> => {
+  const link = await findLink(tap);
+  const isLeftover = link !== undefined && (await tapOwner(tap)) !== uid;
+  const isNew = link === undefined || isLeftover;
+  await change("ip", [
+    ...(isLeftover ? [`link delete dev ${tap}`] : []),
+    ...(isNew ? [`tuntap add dev ${tap} mode tap user ${uid}`] : []),
+    ...(isNew || link.ifalias !== owner ? [`link set dev ${tap} alias "${owner}"`] : []),
+    ...more,
+  ]);
   await openTunDevice();
+  return isNew;
 };
 
-/**
- * Puts the TAP on the bridge so that its guest can reach the bridge itself and nothing else: frames go to no other
- * guest (`isolated`), come from no other MAC (`locked`), and no frame for somebody unknown is flooded to it. Isolation
- * alone would still flood unknown unicast (kernel/hypeman#476). A port that is all that already is left alone: a running
- * guest would lose packets.
- */
-export const joinBridge = async (nic: GuestNic, bridge: string): Promise<void> => {
-  if (await isJoined(nic, bridge)) return;
-  const { tap, mac } = nic;
-  // Down until it is isolated: an open port passes frames between the commands.
-  await ip("link", "set", "dev", tap, "down");
-  await ip("link", "set", "dev", tap, "addrgenmode", "none", "master", bridge);
-  await runTool("bridge", ["link", "set", "dev", tap, ...PORT_OPTIONS]);
-  await runTool("bridge", ["fdb", "replace", mac, "dev", tap, "master", "static"]);
-  await ip("link", "set", "dev", tap, "up");
-};
-
-/** As `ip -d` and `bridge` name them. */
+/** As `ip` and `bridge` name them. */
 const PORT = { isolated: true, locked: true, learning: false, flood: false, mcast_flood: false, bcast_flood: false };
 
-/** For `bridge link set dev <tap>`. */
-export const PORT_OPTIONS = Object.entries(PORT).flatMap(([name, isOn]) => [name, isOn ? "on" : "off"]);
+/** For `bridge link set dev <tap>` and `ip link set dev <tap> type bridge_slave`. */
+export const PORT_OPTIONS = Object.entries(PORT)
+  .map(([name, isOn]) => `${name} ${isOn ? "on" : "off"}`)
+  .join(" ");
 
-const isJoined = async ({ tap, mac }: GuestNic, bridge: string): Promise<boolean> => {
-  const link = await findLink(tap);
-  const { info_slave_data: port = {} } = link?.linkinfo ?? {};
-  return (
-    link?.master === bridge &&
-    link.flags.includes("UP") &&
-    // Left out by a kernel without IPv6.
-    (link.inet6_addr_gen_mode ?? "none") === "none" &&
-    Object.entries(PORT).every(([name, isOn]) => port[name] === isOn) &&
-    (await forwardingEntries(tap)).some(
-      // With a VLAN it is for frames of that VLAN only, and the bridge has none.
-      (entry) => entry.mac === mac && entry.master === bridge && entry.state === "static" && entry.vlan === undefined,
-    )
-  );
-};
+export const hasPortOptions = ({ linkinfo, inet6_addr_gen_mode: mode }: Link): boolean =>
+  Object.entries(PORT).every(([name, isOn]) => linkinfo?.info_slave_data?.[name] === isOn) &&
+  // Left out by a kernel without IPv6.
+  (mode ?? "none") === "none";
 
-const forwardingEntry = z.object({
-  mac: z.string(),
-  master: z.string().optional(),
-  state: z.string().optional(),
-  vlan: z.int().optional(),
-});
+/**
+ * Commands of `ip` that put a TAP on the bridge so that its guest can reach the bridge itself and nothing else: frames go to
+ * no other guest (`isolated`), come from no MAC that the bridge was not told (`locked`), and no frame for somebody unknown is
+ * flooded to it. Isolation alone would still flood unknown unicast (kernel/hypeman#476). Down until all that is said: an
+ * open port passes frames between the commands. Off the bridge first: nothing of a former place is left.
+ */
+export const joinLines = (tap: string, bridge: string): string[] => [
+  `link set dev ${tap} down`,
+  `link set dev ${tap} nomaster`,
+  `link set dev ${tap} addrgenmode none master ${bridge}`,
+  `link set dev ${tap} type bridge_slave ${PORT_OPTIONS}`,
+  `link set dev ${tap} up`,
+];
 
-const forwardingEntries = async (tap: string): Promise<z.infer<typeof forwardingEntry>[]> => {
-  const { stdout } = await runTool("bridge", ["-j", "fdb", "show", "brport", tap]);
-  return z.array(forwardingEntry).parse(JSON.parse(stdout.trim() || "[]"));
-};
+/** Command of `bridge`, the last one: only now the port takes the guest's frames and gets those for it. */
+export const pinLine = ({ tap, mac }: Pick<GuestNic, "tap" | "mac">): string =>
+  `fdb replace ${mac} dev ${tap} master static`;
 
-export const removeTap = (tap: string): Promise<void> => ipRemove("link", "delete", "dev", tap);
+export const removeTap = (tap: string): Promise<void> => takeAway(`link delete dev ${tap}`);
 
 /** TAPs of this controller: with our prefix, and on its bridge or with its alias. Another's may have lost their bridge. */
-export const listTaps = async ({ bridge, owner }: { bridge: string; owner: string }): Promise<string[]> => {
-  const isBridgeOurs = (await findLink(bridge))?.ifalias === owner;
-  return (await tunLinks())
-    .filter(({ ifname }) => ifname.startsWith(TAP_PREFIX))
+export const ourTaps = (links: Link[], { bridge, owner }: { bridge: string; owner: string }): string[] => {
+  const isBridgeOurs = links.find(({ ifname }) => ifname === bridge)?.ifalias === owner;
+  return links
+    .filter(({ ifname, linkinfo }) => ifname.startsWith(TAP_PREFIX) && linkinfo?.info_kind === "tun")
     .filter(({ ifalias, master }) => ifalias === owner || (ifalias === undefined && isBridgeOurs && master === bridge))
     .map((link) => link.ifname);
 };

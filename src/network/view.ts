@@ -1,19 +1,18 @@
-/** The host's side of one guest's network as it is, for diagnosis: looked at, never mended. */
+/** The host's side of one guest's network as it is, for diagnosis and doctor: looked at, never mended. */
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
-import { admittedGuests, readCounters } from "./firewall.ts";
+import { readTable, type TableView } from "./firewall.ts";
 import { guestDrops } from "./guest-drops.ts";
-import { addressesOf, neighboursOn } from "./ip.ts";
+import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "./ip.ts";
 import { legacyTables } from "./legacy-tables.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { runTool } from "./tool.ts";
+import { hasPortOptions } from "./tap.ts";
 
 /** Null: it is not there. */
 export interface NicView {
   tap: () => Promise<TapView | null>;
-  bridge: () => Promise<{ isUp: boolean; addresses: string[] } | null>;
-  neighbour: () => Promise<{ mac: string; state: string } | null>;
-  firewall: () => Promise<{ isAdmitted: boolean; counters: Record<string, number> } | null>;
+  bridge: () => Promise<BridgeView | null>;
+  neighbour: () => Promise<NeighbourView | null>;
+  firewall: () => Promise<FirewallView | null>;
   /** Rules that are certain to drop what the guest needs. */
   foreignDrops: () => Promise<ForeignDrop[]>;
   /** Tables of iptables-legacy, whose rules are not among them. */
@@ -25,12 +24,30 @@ export interface TapView {
   isUp: boolean;
   hasCarrier: boolean;
   bridge: string | null;
+  /** Its port passes no other MAC's frames, none of another guest's, and none for somebody unknown. */
   isIsolated: boolean;
   /** The bridge knows which port has the guest's MAC; it may not learn it. */
   hasForwardingEntry: boolean;
   /** Frames that came from the guest, and that went to it. */
   framesFromGuest: number;
   framesToGuest: number;
+}
+
+export interface BridgeView {
+  isUp: boolean;
+  /** `address/prefixLength`. */
+  addresses: string[];
+}
+
+export interface NeighbourView {
+  mac: string;
+  /** Words of `ip neigh`; PERMANENT is one of ours. */
+  state: string;
+}
+
+export interface FirewallView {
+  isAdmitted: boolean;
+  counters: Record<string, number>;
 }
 
 export interface ForeignDrop {
@@ -46,66 +63,80 @@ const TIMEOUT_MS = 2500;
 export const viewNic = (
   nic: GuestNic,
   { bridge, gateway, table }: { bridge: string; gateway: string; table: string },
-): NicView => ({
-  tap: async () => {
-    const [links, ports, entries] = await Promise.all([
-      ask(link, "ip", "-s", "link", "show", "dev", nic.tap),
-      ask(port, "bridge", "-d", "link", "show", "dev", nic.tap),
-      ask(forwardingEntry, "bridge", "fdb", "show", "brport", nic.tap),
-    ]);
-    const found = links[0];
-    if (!found) return null;
-    return {
-      isUp: found.flags.includes("UP"),
-      hasCarrier: found.flags.includes("LOWER_UP"),
-      bridge: found.master ?? null,
-      isIsolated: ports[0]?.isolated ?? false,
-      hasForwardingEntry: entries.some(({ mac }) => mac === nic.mac),
-      framesFromGuest: found.stats64?.rx.packets ?? 0,
-      framesToGuest: found.stats64?.tx.packets ?? 0,
-    };
-  },
-  bridge: async () => {
-    const found = (await ask(link, "ip", "link", "show", "dev", bridge))[0];
-    return found ? { isUp: found.flags.includes("UP"), addresses: await addressesOf(bridge) } : null;
-  },
-  neighbour: async () => {
-    const entry = (await neighboursOn(bridge)).find(({ dst }) => dst === nic.address);
-    return entry ? { mac: entry.lladdr ?? "", state: entry.state.join(" ") } : null;
-  },
-  firewall: async () => {
-    const [guests, counters] = await Promise.all([admittedGuests(table), readCounters(table)]);
-    if (guests === undefined || counters === undefined) return null;
-    return { isAdmitted: guests.some(({ address, mac }) => address === nic.address && mac === nic.mac), counters };
-  },
-  foreignDrops: async () => {
-    // Our own table, too: somebody may have put a rule into it.
-    const paths = { table: undefined, bridge, gateway, guest: nic.address, tap: nic.tap, uplink: undefined };
-    const drops = await guestDrops(paths);
-    return drops
-      .filter(({ isSure }) => isSure)
-      .map(({ what, family, table: owner, chain, by, keepsHostOut }) => ({
-        text: `${what}: ${family} ${owner} ${chain}: ${by}`,
-        keepsHostOut,
-      }));
-  },
-  legacyTables,
-  isForwarding: async () => (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1",
-});
-
-const packets = z.object({ packets: z.number() });
-const link = z.object({
-  flags: z.array(z.string()),
-  master: z.string().optional(),
-  stats64: z.object({ rx: packets, tx: packets }).optional(),
-});
-const port = z.object({ isolated: z.boolean().optional() });
-const forwardingEntry = z.object({ mac: z.string() });
-
-/** Parsed answer of a query; empty where the interface does not exist. */
-const ask = async <T>(shape: z.ZodType<T>, tool: "ip" | "bridge", ...args: string[]): Promise<T[]> => {
-  const { stdout, stderr } = await runTool(tool, ["-j", ...args], { timeoutMs: TIMEOUT_MS, okCodes: [1, 255] });
-  if (/does not exist|Cannot find (?:bridge )?device|No such device/.test(stderr)) return [];
-  const entries = z.array(z.record(z.string(), z.unknown())).parse(JSON.parse(stdout.trim() || "[]"));
-  return z.array(shape).parse(entries.filter((entry) => Object.keys(entry).length > 0));
+): NicView => {
+  const links = readLinks(TIMEOUT_MS);
+  // Whoever asks for a part is told.
+  links.catch(() => {});
+  return {
+    tap: async () => tapView(await links, await readForwarding(bridge, TIMEOUT_MS), nic, bridge),
+    bridge: async () => bridgeView(await links, bridge),
+    neighbour: async () => neighbourView(await links, nic, bridge),
+    firewall: async () => firewallView(await readTable(table, TIMEOUT_MS), nic),
+    foreignDrops: async () => {
+      // Our own table, too: somebody may have put a rule into it.
+      const paths = { table: undefined, bridge, gateway, guest: nic.address, tap: nic.tap, uplink: undefined };
+      const drops = await guestDrops(paths);
+      return drops
+        .filter(({ isSure }) => isSure)
+        .map(({ what, family, table: owner, chain, by, keepsHostOut }) => ({
+          text: `${what}: ${family} ${owner} ${chain}: ${by}`,
+          keepsHostOut,
+        }));
+    },
+    legacyTables,
+    isForwarding,
+  };
 };
+
+export const tapView = (
+  { links }: HostLinks,
+  forwarding: ForwardingEntry[],
+  { tap, mac }: Pick<GuestNic, "tap" | "mac">,
+  bridge: string,
+): TapView | null => {
+  const found = links.find(({ ifname }) => ifname === tap);
+  if (!found) return null;
+  return {
+    isUp: found.flags.includes("UP"),
+    hasCarrier: found.flags.includes("LOWER_UP"),
+    bridge: found.master ?? null,
+    isIsolated: hasPortOptions(found),
+    hasForwardingEntry: forwarding.some(
+      ({ ifname, mac: of, master, state, vlan }) =>
+        // With a VLAN it is for frames of that VLAN only, and the bridge has none.
+        ifname === tap && of === mac && master === bridge && state === "static" && vlan === undefined,
+    ),
+    framesFromGuest: found.stats64?.rx.packets ?? 0,
+    framesToGuest: found.stats64?.tx.packets ?? 0,
+  };
+};
+
+export const bridgeView = ({ links, bridgeAddresses }: HostLinks, bridge: string): BridgeView | null => {
+  const found = links.find(({ ifname }) => ifname === bridge);
+  if (!found) return null;
+  const addresses = bridgeAddresses.filter(({ ifname }) => ifname === bridge).map(({ address }) => address);
+  return { isUp: found.flags.includes("UP"), addresses };
+};
+
+export const neighbourView = (
+  { neighbours }: HostLinks,
+  { address }: Pick<GuestNic, "address">,
+  bridge: string,
+): NeighbourView | null => {
+  const entry = neighbours.find(({ dst, dev }) => dst === address && dev === bridge);
+  return entry ? { mac: entry.lladdr ?? "", state: entry.state.join(" ") } : null;
+};
+
+export const firewallView = (
+  table: TableView | undefined,
+  nic: Pick<GuestNic, "address" | "mac">,
+): FirewallView | null =>
+  table
+    ? {
+        isAdmitted: table.guests.some(({ address, mac }) => address === nic.address && mac === nic.mac),
+        counters: table.counters,
+      }
+    : null;
+
+export const isForwarding = async (): Promise<boolean> =>
+  (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1";

@@ -46,7 +46,7 @@ vmmConformance("qemu", async () => {
     backend: backendIn(inject("imageDataDir"), image),
     image,
     uid: UID,
-    makeTap: (tap, uid) => ensureTap({ tap, uid, mac: MAC, address: "" }, "sallyport test"),
+    makeTap: async (tap, uid) => void (await ensureTap({ tap, uid }, "sallyport test")),
     removeTap,
     broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
   };
@@ -65,7 +65,7 @@ describe("a QEMU microVM", () => {
     const paths = dataPaths(root).vm(vmId);
     spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap: `sp-${vmId}`, mac: MAC, uid: UID };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
-    await ensureTap({ ...spec, address: "" }, "sallyport test");
+    await ensureTap(spec, "sallyport test");
     vmm = await backendIn(inject("imageDataDir"), image).start(spec, async () => {});
   });
 

@@ -38,7 +38,7 @@ export const tapOffBridge: HostBreak = async ({ stand, vm }) => {
   };
 };
 
-/** The neighbour entries go with the address; the controller's are permanent (network/neighbour.ts). */
+/** The neighbour entries go with the address; the controller's are permanent (network/guest.ts). */
 export const bridgeAddressGone: HostBreak = async ({ stand, vm }) => {
   const mac = (await macOf(stand, vm)) ?? "";
   await stand.inHost("ip", "address", "delete", GATEWAY, "dev", BRIDGE);

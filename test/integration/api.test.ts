@@ -96,7 +96,7 @@ describe("the documents' call", () => {
     expect(receipt.body.gone.map((entry) => entry.kind).toSorted()).toEqual(
       ["directory", "firewall", "lease", "neighbour", "process", "sockets", "tap"].toSorted(),
     );
-    expect(controller.network.attached.size).toBe(0);
+    expect(await controller.network.found()).toEqual([]);
   });
 
   test("unknown provider 404, no or wrong key 401, unknown and malformed fields 400 by name", async () => {
@@ -287,10 +287,10 @@ describe("things at once", () => {
 
   test("a reaper that looks around while microVMs are starting takes nothing of theirs", async () => {
     const controller = await startController({ config: { session: { maxPerUser: 5 } } });
-    const listTaps = controller.network.listTaps.bind(controller.network);
-    controller.network.listTaps = async () => {
+    const found = controller.network.found.bind(controller.network);
+    controller.network.found = async () => {
       await sleep(100);
-      return listTaps();
+      return found();
     };
     const reaping = Promise.all(
       [0, 30, 60, 90].map(async (ms) => {

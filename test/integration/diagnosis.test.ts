@@ -75,7 +75,7 @@ test("a guest that floods its channel is named and ended while its stage still h
 test("a guest taken off the firewall's set while it runs is named on demand, and the session goes on", async () => {
   const sessionId = await start({});
   await until(sessionId, "ready");
-  controller.network.attached.clear();
+  controller.network.host.admitted.clear();
   const { diagnosis } = await controller.client.diagnosis(sessionId);
   expect(diagnosis).toMatchObject({ isProblem: true, cause: { code: "firewall-drops-guest" } });
   expect((await controller.client.session(sessionId)).state).toBe("ready");
@@ -100,8 +100,8 @@ test("what keeps a guest from going on is named while its deadline still runs, a
 test("a controller that starts again while the network cannot be set up lets a guest that lives go on", async () => {
   const sessionId = await start({});
   await until(sessionId, "ready");
-  const attach = controller.network.attach.bind(controller.network);
-  controller.network.attach = () => Promise.reject(new AppError("timeout", "command-timeout", "nft did not finish."));
+  const prepare = controller.network.prepare.bind(controller.network);
+  controller.network.prepare = () => Promise.reject(new AppError("timeout", "command-timeout", "nft did not finish."));
   controller = await controller.restart();
   await poll(async () => /network could not be set up again yet/.test(controller.log()) || undefined, {
     what: "the log's word of it",
@@ -109,7 +109,7 @@ test("a controller that starts again while the network cannot be set up lets a g
     intervalMs: 50,
   });
   expect(await controller.client.session(sessionId)).toMatchObject({ state: "ready", verdict: null });
-  controller.network.attach = attach;
+  controller.network.prepare = prepare;
 });
 
 test("a controller that ended before it recorded the VMM's start leaves no session that waits for it for ever", async () => {

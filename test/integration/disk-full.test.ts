@@ -49,7 +49,7 @@ test("a start is refused with 503 disk-full; a running microVM can be destroyed;
   expect(await vmm.list(controller.paths.vms)).toHaveLength(1);
   const outcome = await controller.client.destroy(sessionId).catch((error: unknown) => error);
   expect(await vmm.list(controller.paths.vms)).toEqual([]);
-  expect(controller.network.attached.size).toBe(0);
+  expect(await controller.network.found()).toEqual([]);
 
   await rm(filler);
   const receipt = outcome instanceof Error ? await controller.client.destroy(sessionId) : outcome;

@@ -16,7 +16,7 @@ import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { killVmm, startVmm, vmmName } from "../../src/vmm/process.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
-import { BRIDGE, connectGuest, SERVER, startInternet, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import { attach, BRIDGE, connectGuest, SERVER, startInternet, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { RemoteNetwork } from "../fixtures/network-world.ts";
 
 const VM = "doctor000001";
@@ -111,7 +111,7 @@ const startMicrovm = async (): Promise<void> => {
   network = await startNetwork(host, { resolver: { directory: paths.resolver, upstream: [SERVER] } });
   cleanup.push("resolver", () => stopResolver(paths.resolver));
   await network.ensure();
-  await network.attach(nic);
+  await attach(network, nic);
   const guest = await connectGuest(host, nic);
   cleanup.push("guest", () => guest.namespace.remove());
   // A process that carries the name and the folder of a microVM, which is how one is found.

@@ -7,7 +7,7 @@ import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture, type Namespace } from "../fixtures/namespace.ts";
-import { BRIDGE, connectGuest, dial, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import { attach, BRIDGE, connectGuest, dial, look, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
 const NIC: GuestNic = { tap: "sp-cccccccccccc", mac: "06:00:c0:a8:64:07", address: "192.168.100.7", uid: 65_534 };
@@ -34,7 +34,7 @@ beforeAll(async () => {
   network = await startNetwork(host, { resolver: { directory, upstream: [] } });
   cleanup.push("resolver", () => stopResolver(directory));
   await network.ensure();
-  await network.attach(NIC);
+  await attach(network, NIC);
   guest = await connectGuest(host, NIC);
   cleanup.push("guest", () => guest.namespace.remove());
 });
@@ -78,10 +78,10 @@ test.each([
   ],
 ])("healthy, then %s", async (_what, broken, seen) => {
   await network.ensure();
-  await network.attach(NIC);
-  expect(await network.view(NIC)).toMatchObject(HEALTHY);
+  await attach(network, NIC);
+  expect(await look(network, NIC)).toMatchObject(HEALTHY);
   await broken();
-  expect(await network.view(NIC)).toMatchObject(seen);
+  expect(await look(network, NIC)).toMatchObject(seen);
 });
 
 /** A table of somebody else's with one chain. */
@@ -109,12 +109,12 @@ test.each([
 ])("another table keeps the host from its guest: %s %s %s", async (family, hook, rule, what, by) => {
   await host.run("nft", ["flush", "ruleset"]);
   await network.ensure();
-  await network.attach(NIC);
-  expect(await network.view(NIC)).toMatchObject(HEALTHY);
+  await attach(network, NIC);
+  expect(await look(network, NIC)).toMatchObject(HEALTHY);
   expect(await dial(host, NIC.address, 8080)).toContain(NIC.address);
   await host.run("nft", ["-f", "-"], { input: table(family, hook, rule, rule ? "accept" : "drop") });
   const expected = { text: `${what}: ${family} other it: ${by}`, keepsHostOut: true };
-  expect((await network.view(NIC)).foreignDrops).toEqual([expected]);
+  expect((await look(network, NIC)).foreignDrops).toEqual([expected]);
   // It asks anew, as a guest that has just booted.
   await guest.namespace.ip("neigh flush dev eth0");
   expect(await dial(host, NIC.address, 8080)).toBe("timeout");
@@ -129,20 +129,20 @@ test.each([
 ])("another table does not: %s %s %s", async (family, hook, rule) => {
   await host.run("nft", ["flush", "ruleset"]);
   await network.ensure();
-  await network.attach(NIC);
+  await attach(network, NIC);
   await host.run("nft", ["-f", "-"], { input: table(family, hook, rule) });
-  expect(await network.view(NIC)).toMatchObject(HEALTHY);
+  expect(await look(network, NIC)).toMatchObject(HEALTHY);
   expect(await dial(host, NIC.address, 8080)).toContain(NIC.address);
 });
 
 test("nothing of a microVM that never was", async () => {
   const never = { ...NIC, tap: "sp-dddddddddddd", address: "192.168.100.8" };
-  expect(await network.view(never)).toMatchObject({ tap: null, neighbour: null });
+  expect(await look(network, never)).toMatchObject({ tap: null, neighbour: null });
 });
 
 // The last: the table stays as long as the namespace.
 test("a table of iptables-legacy is named, though it is empty", async ({ skip }) => {
   const made = await host.run("perl", [fixture("legacy-table.pl"), "filter"], { okCodes: [1] });
   skip(made.exitCode === 1, "this kernel has no iptables-legacy");
-  expect(await network.view(NIC)).toMatchObject({ legacyTables: ["filter"] });
+  expect(await look(network, NIC)).toMatchObject({ legacyTables: ["filter"] });
 });

@@ -12,7 +12,7 @@ import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture } from "../fixtures/namespace.ts";
 import type { Namespace } from "../fixtures/namespace.ts";
 import { BRIDGE, GATEWAY, HOST_UPLINK, PRIVATE_SERVERS, SERVER, TABLE, UNROUTABLE } from "../fixtures/network-world.ts";
-import { connectGuest, dial, dialAs, lookUp, rebindingName, serve } from "../fixtures/network-world.ts";
+import { attach, connectGuest, dial, dialAs, look, lookUp, rebindingName, serve } from "../fixtures/network-world.ts";
 import { startInternet, startNetwork, withIpv6 } from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
@@ -47,8 +47,8 @@ beforeAll(async () => {
   // The resolver outlives its controller by design; here it must not.
   cleanup.push("resolver", () => stopResolver(directory));
   await network.ensure();
-  await network.attach(nicA);
-  await network.attach(nicB);
+  await attach(network, nicA);
+  await attach(network, nicB);
   a = await connectGuest(host, nicA);
   cleanup.push("guest", () => a.namespace.remove());
   b = await connectGuest(host, nicB);
@@ -71,6 +71,9 @@ const counted = async (work: () => Promise<unknown>): Promise<Record<string, num
 
 const sendFrame = (guest: FakeGuest, hex: string) =>
   guest.namespace.run("perl", [fixture("send-frame.pl"), "eth0", hex.replace(/[\s:]/g, "")]);
+
+const tapsOf = async (of: RemoteNetwork): Promise<string[]> =>
+  (await of.found()).flatMap(({ kind, ref }) => (kind === "tap" ? [ref] : [])).toSorted((x, y) => x.localeCompare(y));
 
 /** Some kernels show bridged frames to the IP firewall as well; the bridge has to hold without that. */
 const ignoreBridgedFrames = (): Promise<unknown> =>
@@ -250,30 +253,30 @@ describe("a guest may not", () => {
 });
 
 describe("presence", () => {
-  test("is whole for an attached guest, and repeating changes nothing", async () => {
-    await network.attach(nicA);
+  test("is whole for a guest that has joined, and repeating changes nothing", async () => {
+    await attach(network, nicA);
     expect(await network.presence(nicA)).toEqual({ tap: true, firewall: true, neighbour: true });
-    expect((await network.listTaps()).sort()).toEqual([nicA.tap, nicB.tap]);
+    expect(await tapsOf(network)).toEqual([nicA.tap, nicB.tap]);
     expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
   });
 
-  test("is nothing after detach, which may be repeated", async () => {
+  test("is nothing after its removal, which may be repeated", async () => {
     const nic = nicOf(9, "sp-cccccccccccc");
-    await network.attach(nic);
-    await network.detach(nic);
-    await network.detach(nic);
+    await attach(network, nic);
+    await network.remove(nic);
+    await network.remove(nic);
     expect(await network.presence(nic)).toEqual({ tap: false, firewall: false, neighbour: false });
-    expect(await network.listTaps()).not.toContain(nic.tap);
+    expect(await tapsOf(network)).not.toContain(nic.tap);
   });
 
   test("counts a leftover TAP of another owner out and makes it anew", async () => {
     const nic = nicOf(9, "sp-cccccccccccc");
     await host.ip(`tuntap add dev ${nic.tap} mode tap user 12345`);
-    await network.attach(nic);
+    await attach(network, nic);
     const { stdout } = await host.run("ip", ["-j", "tuntap", "show"]);
     const found = JSON.parse(stdout).find((entry: { ifname: string }) => entry.ifname === nic.tap);
     expect(found.user).toBe(nic.uid);
-    await network.detach(nic);
+    await network.remove(nic);
   });
 });
 
@@ -332,7 +335,7 @@ describe("ensure mends", () => {
     let moved: unknown;
     const events = await linkEvents(async () => {
       moved = await counted(() => network.ensure());
-      await network.attach(nicA);
+      await attach(network, nicA);
     });
     expect((await network.counters())?.forwarded).toBeGreaterThan(0);
     expect(moved).toEqual({});
@@ -455,15 +458,15 @@ test("a second controller on the same bridge is refused and takes none of the fi
     resolver: { directory: join(directory, "2"), upstream: [] },
   });
   await first.ensure();
-  await first.attach(nicA);
-  expect(await second.listTaps()).toEqual([]);
+  await attach(first, nicA);
+  expect(await tapsOf(second)).toEqual([]);
   await expect(second.ensure()).rejects.toThrow("bridge-taken");
-  expect(await first.listTaps()).toEqual([nicA.tap]);
+  expect(await tapsOf(first)).toEqual([nicA.tap]);
   await place.ip(`link delete ${BRIDGE}`);
-  expect(await second.listTaps(), "a TAP whose bridge is gone").toEqual([]);
-  expect(await first.listTaps()).toEqual([nicA.tap]);
+  expect(await tapsOf(second), "a TAP whose bridge is gone").toEqual([]);
+  expect(await tapsOf(first)).toEqual([nicA.tap]);
   await first.ensure();
-  await first.detach(nicA);
+  await first.remove(nicA);
   await first.teardown();
   await place.remove();
 });
@@ -475,15 +478,15 @@ test("an address that somebody gave the bridge besides keeps nothing from being 
     resolver: { directory: join(directory, "besides"), upstream: [] },
   });
   await network.ensure();
-  await network.attach(nicA);
+  await attach(network, nicA);
   await place.ip(`address delete ${GATEWAY}/24 dev ${BRIDGE}`);
   await place.ip(`address add 10.77.0.9/24 dev ${BRIDGE}`);
   await place.run("nft", ["flush ruleset"]);
   await network.ensure();
-  const { bridge, firewall } = await network.view(nicA);
+  const { bridge, firewall } = await look(network, nicA);
   expect(bridge?.addresses).toEqual(expect.arrayContaining([`${GATEWAY}/24`, "10.77.0.9/24"]));
   expect(firewall).toMatchObject({ isAdmitted: true });
-  await network.detach(nicA);
+  await network.remove(nicA);
   await network.teardown();
   await place.remove();
 });

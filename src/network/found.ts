@@ -1,0 +1,30 @@
+/** What is on this host of any guest of ours. Pure. */
+import { TAP_PREFIX } from "../lib/id.ts";
+import type { TableView } from "./firewall.ts";
+import type { GuestNic } from "./guest-nic.ts";
+import type { HostLinks } from "./ip.ts";
+import type { FoundThing, NicPresence } from "./network.ts";
+import { ourTaps } from "./tap.ts";
+
+/** Firewall and neighbour entries say not whose they are: they are ours where the bridge is. */
+export const foundThings = (
+  { links, neighbours }: HostLinks,
+  table: TableView | undefined,
+  bridge: string,
+  owner: string,
+): FoundThing[] => {
+  const isBridgeOurs = links.find(({ ifname }) => ifname === bridge)?.ifalias === owner;
+  const pinned = neighbours.filter(({ dev, state }) => dev === bridge && state.includes("PERMANENT"));
+  return [
+    ...ourTaps(links, { bridge, owner }).map((ref) => ({
+      kind: "tap" as const,
+      ref,
+      vmId: ref.slice(TAP_PREFIX.length),
+    })),
+    ...(isBridgeOurs ? (table?.guests ?? []) : []).map(({ address }) => ({ kind: "firewall" as const, ref: address })),
+    ...(isBridgeOurs ? pinned : []).map(({ lladdr = "" }) => ({ kind: "neighbour" as const, ref: lladdr })),
+  ];
+};
+
+export const refOf = (kind: keyof NicPresence, { tap, address, mac }: GuestNic): string =>
+  ({ tap, firewall: address, neighbour: mac })[kind];

@@ -1,0 +1,168 @@
+/** What every `Network` must do; run against the one of Linux and the tests' fake, so that the fake can't drift. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { GuestNic } from "../../src/network/guest-nic.ts";
+import type { FoundThing, Network } from "../../src/network/network.ts";
+
+export interface NetworkUnderTest {
+  network: Network;
+  /** Another process's network on the same host, as after a crash. */
+  restart(): Promise<Network>;
+  /** Somebody else takes the guest's TAP off the bridge, and its entries out of the firewall and the neighbour table. */
+  meddle(nic: GuestNic): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+const nicOf = (last: number): GuestNic => ({
+  tap: `sp-${String(last).repeat(12)}`,
+  mac: `06:00:c0:a8:64:0${last}`,
+  address: `192.168.100.${last}`,
+  uid: 65_534,
+});
+const [one, two] = [nicOf(5), nicOf(6)];
+const NONE = { tap: false, firewall: false, neighbour: false };
+const WHOLE = { tap: true, firewall: true, neighbour: true };
+
+const thingsOf = ({ tap, address, mac }: GuestNic): FoundThing[] => [
+  { kind: "tap", ref: tap, vmId: tap.slice(3) },
+  { kind: "firewall", ref: address },
+  { kind: "neighbour", ref: mac },
+];
+
+export const networkConformance = (name: string, prepare: () => Promise<NetworkUnderTest>): void => {
+  describe(`network ${name}`, () => {
+    let under: NetworkUnderTest;
+    let network: Network;
+
+    beforeAll(async () => {
+      under = await prepare();
+      ({ network } = under);
+    });
+    afterAll(() => under.dispose());
+
+    const found = async (by = network): Promise<FoundThing[]> =>
+      (await by.found()).toSorted((a, b) => `${a.kind} ${a.ref}`.localeCompare(`${b.kind} ${b.ref}`));
+    const foundOf = (...nics: GuestNic[]): FoundThing[] =>
+      nics.flatMap(thingsOf).toSorted((a, b) => `${a.kind} ${a.ref}`.localeCompare(`${b.kind} ${b.ref}`));
+    const seen = async (nic: GuestNic) => {
+      const { tap, neighbour, firewall } = network.view(nic);
+      const [port, fixed, rules] = [await tap(), await neighbour(), await firewall()];
+      return {
+        bridge: port?.bridge,
+        isUp: port?.isUp,
+        isIsolated: port?.isIsolated,
+        hasForwardingEntry: port?.hasForwardingEntry,
+        mac: fixed?.mac,
+        isAdmitted: rules?.isAdmitted,
+      };
+    };
+    const prepared = ({ mac }: GuestNic) => ({
+      bridge: null,
+      isUp: false,
+      isIsolated: false,
+      hasForwardingEntry: false,
+      mac,
+      isAdmitted: true,
+    });
+    const joined = ({ mac }: GuestNic) => ({
+      bridge: network.bridge,
+      isUp: true,
+      isIsolated: true,
+      hasForwardingEntry: true,
+      mac,
+      isAdmitted: true,
+    });
+
+    test("nothing is there, and no guest can be prepared, before the host is", async () => {
+      expect(await found()).toEqual([]);
+      expect(await network.presence(one)).toEqual(NONE);
+      const { tap, bridge, neighbour, firewall } = network.view(one);
+      expect([await tap(), await bridge(), await neighbour(), await firewall()]).toEqual([null, null, null, null]);
+      await expect(network.prepare(one)).rejects.toMatchObject({ code: "command-failed" });
+      await network.remove(one);
+      expect(await found()).toEqual([]);
+    });
+
+    test("the host is made, and made again changes nothing", async () => {
+      await network.ensureHost();
+      await network.ensureHost();
+      const { bridge, firewall, isForwarding } = network.view(one);
+      expect(await bridge()).toEqual({ isUp: true, addresses: [`${network.gateway}/${network.prefixLength}`] });
+      expect(await firewall()).toMatchObject({ isAdmitted: false });
+      expect(await isForwarding()).toBe(true);
+    });
+
+    test("a guest that is prepared has everything, but is on no bridge, whatever is mended", async () => {
+      await network.prepare(one);
+      await network.prepare(one);
+      await network.ensure();
+      expect(await network.presence(one)).toEqual(WHOLE);
+      expect(await seen(one)).toEqual(prepared(one));
+      expect(await found()).toEqual(foundOf(one));
+    });
+
+    test("one that joined is on it, and joins again", async () => {
+      await network.join(one);
+      await network.join(one);
+      await network.prepare(one);
+      expect(await seen(one)).toEqual(joined(one));
+    });
+
+    test("a guest may join with another MAC than it was prepared with: only that one is let pass", async () => {
+      const clone = { ...two, mac: "06:00:00:00:00:0c" };
+      await network.prepare(two);
+      await network.join(clone);
+      expect(await seen(clone)).toEqual(joined(clone));
+      expect(await seen(two)).toMatchObject({ isAdmitted: false, hasForwardingEntry: false, mac: clone.mac });
+      expect(await found()).toEqual(foundOf(one, clone));
+      await network.remove(clone);
+      expect(await network.presence(clone)).toEqual(NONE);
+      expect(await found()).toEqual(foundOf(one));
+    });
+
+    test("what somebody else took away is mended, for those that joined and those that did not", async () => {
+      await network.prepare(two);
+      for (const nic of [one, two]) await under.meddle(nic);
+      expect(await network.presence(one)).toEqual({ tap: true, firewall: false, neighbour: false });
+      expect(await seen(one)).toMatchObject({ bridge: null, isAdmitted: false });
+      await network.ensure();
+      expect(await seen(one)).toEqual(joined(one));
+      expect(await seen(two)).toEqual(prepared(two));
+    });
+
+    test("a guest's things are not removed as found ones while it is served", async () => {
+      for (const thing of foundOf(one, two)) {
+        await expect(network.removeFound(thing), thing.kind).rejects.toMatchObject({ code: "guest-in-use" });
+      }
+      await expect(network.teardown()).rejects.toMatchObject({ code: "guests-left" });
+      expect(await seen(one)).toEqual(joined(one));
+    });
+
+    test("removal leaves nothing, may be repeated, and touches no other guest", async () => {
+      await network.remove(two);
+      await network.remove(two);
+      expect(await network.presence(two)).toEqual(NONE);
+      expect(await found()).toEqual(foundOf(one));
+      expect(await seen(one)).toEqual(joined(one));
+    });
+
+    test("another controller's process finds what was left, by kind, and removes it", async () => {
+      await network.prepare(two);
+      const later = await under.restart();
+      await later.ensureHost();
+      expect(await found(later)).toEqual(foundOf(one, two));
+      for (const thing of foundOf(two)) {
+        await later.removeFound(thing);
+        await later.removeFound(thing);
+      }
+      expect(await later.presence(two)).toEqual(NONE);
+      expect(await found(later)).toEqual(foundOf(one));
+      await later.prepare(one);
+      await later.join(one);
+      expect(await seen(one)).toEqual(joined(one));
+      await later.remove(one);
+      await later.teardown();
+      await later.teardown();
+      expect(await found(later)).toEqual([]);
+    });
+  });
+};

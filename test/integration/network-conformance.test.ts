@@ -1,0 +1,43 @@
+/** The network of Linux, in a namespace, and the tests' fake: held to the same. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stopResolver } from "../../src/network/resolver.ts";
+import { networkConformance } from "../conformance/network.ts";
+import { createFakeHost, createFakeNetwork } from "../fixtures/fake-network.ts";
+import { createNamespace } from "../fixtures/namespace.ts";
+import { BRIDGE, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
+
+networkConformance("fake", async () => {
+  const host = createFakeHost();
+  return {
+    network: createFakeNetwork(GATEWAY, 24, host),
+    restart: async () => createFakeNetwork(GATEWAY, 24, host),
+    meddle: async ({ tap, address }) => {
+      host.taps.set(tap, { bridge: null, mac: null });
+      host.admitted.delete(address);
+      host.neighbours.delete(address);
+    },
+    dispose: async () => {},
+  };
+});
+
+networkConformance("Linux", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "sallyport-conformance-"));
+  const host = await createNamespace("conf");
+  const start = () => startNetwork(host, { resolver: { directory, upstream: [] } });
+  return {
+    network: await start(),
+    restart: start,
+    meddle: async ({ tap, address, mac }) => {
+      await host.ip(`link set dev ${tap} nomaster`);
+      await host.ip(`neigh delete ${address} dev ${BRIDGE}`);
+      await host.run("nft", [`delete element inet ${TABLE} guests { ${address} . ${mac} }`]);
+    },
+    dispose: async () => {
+      await stopResolver(directory);
+      await host.remove();
+      await rm(directory, { recursive: true });
+    },
+  };
+});
