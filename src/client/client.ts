@@ -70,7 +70,7 @@ export interface Client {
 }
 
 /** Times in a row that a broken event stream is connected again, and the pause before the first of them. */
-const MAX_RECONNECTS = 8;
+const MAX_RECONNECTS = 14;
 const RECONNECT_MS = 500;
 
 /** Removing process, TAP, firewall and directory, each seen gone, takes seconds on a busy host. */

@@ -6,7 +6,7 @@ import type { Session } from "../session/session.ts";
 export const viewOf = (
   session: Session,
   vm: Microvm | undefined,
-  live: Pick<SessionView, "hasViewer" | "wrongPairingCodes" | "warning">,
+  { isCaught, ...live }: Pick<SessionView, "hasViewer" | "wrongPairingCodes" | "warning"> & { isCaught: boolean },
 ): SessionView => ({
   sessionId: session.id,
   provider: session.provider,
@@ -18,14 +18,14 @@ export const viewOf = (
   createdAt: session.createdAt,
   expiresAt: session.expiresAt,
   ...live,
-  credential: credentialOf(session),
+  credential: credentialOf(session, isCaught),
   verdict: session.verdict,
   outcome: session.outcome,
   hasReceipt: session.receipt !== null,
 });
 
-const credentialOf = (session: Session): SessionView["credential"] => {
+const credentialOf = (session: Session, isCaught: boolean): SessionView["credential"] => {
   if (session.recipientKey === null) return "none-possible";
   if (session.sealedTakenAt !== null) return "taken";
-  return session.sealed === null ? "awaited" : "waiting";
+  return isCaught ? "waiting" : "awaited";
 };

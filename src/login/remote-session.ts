@@ -35,6 +35,15 @@ export interface RemoteSessionOptions {
 /** Time that the controller has to end an overdue session by itself before this side gives up. */
 const GRACE_MS = 60_000;
 
+/** For a controller that is started anew: it has the sealed callback from the guest again. */
+const AWAY_MS = 120_000;
+
+/** An answer that was lost on its way is asked for again; whatever the controller says in words stays true. */
+const untilBack = (error: unknown): undefined => {
+  if (error instanceof AppError && error.code === "controller-unreachable") return undefined;
+  throw error;
+};
+
 export const createRemoteSession = (options: RemoteSessionOptions): RemoteSession => {
   const { client, started, recipient } = options;
   const { sessionId } = started;
@@ -42,9 +51,9 @@ export const createRemoteSession = (options: RemoteSessionOptions): RemoteSessio
 
   const caught = async (): Promise<CaughtCallback> => {
     await until(({ credential }) => credential === "waiting" || credential === "taken");
-    const sealed = await poll(() => client.credentials(sessionId), {
+    const sealed = await poll(() => client.credentials(sessionId).catch(untilBack), {
       what: "the sealed callback that the controller announced",
-      timeoutMs: 30_000,
+      timeoutMs: AWAY_MS,
       intervalMs: 500,
       signal: options.signal,
     });

@@ -3,7 +3,6 @@ import type { KeyObject } from "node:crypto";
 import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
-import type { Sealed } from "../contract/guest.ts";
 import type { StageRecord, Warning } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
 import type { EvidenceFile } from "../diagnosis/evidence.ts";
@@ -13,10 +12,9 @@ import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createMutex } from "../lib/mutex.ts";
 import { awaitBrowser, MicrovmFailure } from "../microvm/boot.ts";
-import { createBrowserCalls, type BrowserCalls } from "./browser-calls.ts";
-import { collectSealed } from "./collect.ts";
 import { evidenceOf } from "./evidence.ts";
 import { examineMicrovm, type Purpose } from "../microvm/examine.ts";
+import { createHandover, type Handover } from "./handover.ts";
 import { guestIdentity } from "./identity.ts";
 import { createLookout, type Lookout } from "../microvm/lookout.ts";
 import type { MicrovmDeps, Microvms, RunningMicrovm } from "../microvm/microvm.ts";
@@ -59,8 +57,7 @@ export class SessionDriver {
   readonly #exclusively = createMutex();
   #ending: SessionChange | undefined;
   readonly #lookout: Lookout;
-  /** What the browser in the guest is told: `open`, `answer`. */
-  readonly browser: BrowserCalls;
+  readonly handover: Handover;
   #warning: Warning | null = null;
   #question: Promise<Examination> | undefined;
   #afterTaken: NodeJS.Timeout | undefined;
@@ -72,11 +69,13 @@ export class SessionDriver {
     this.#session = session;
     this.#vm = vm;
     this.#logger = deps.logger.child({ sessionId: session.id });
-    this.browser = createBrowserCalls({
+    this.handover = createHandover({
       channel: () => this.#channel,
       session: () => this.#session,
-      onOpened: (host) => this.#change({ openedAt: new Date().toISOString(), openedHost: host }),
+      change: (change) => this.#change(change),
+      onCaught: () => deps.onChange(this.#session),
       signal: this.#stop.signal,
+      logger: this.#logger,
     });
     this.#lookout = createLookout({
       look: () => this.#examine("warning"),
@@ -146,18 +145,6 @@ export class SessionDriver {
     if (this.#session.state === "ready") await this.#change({ state: "active" });
   }
 
-  /** Hands the sealed box out, once; from then on it exists nowhere on this host. */
-  async takeSealed(): Promise<Sealed | undefined> {
-    return this.#exclusively(async () => {
-      const { sealed } = this.#session;
-      if (!sealed) return undefined;
-      await this.#apply({ sealed: null, sealedTakenAt: new Date().toISOString() });
-      await this.#deps.store.forgetDeleted();
-      this.#endAfterTaken();
-      return sealed;
-    });
-  }
-
   /** What is to be said of the microVM now; one look for all who ask while it lasts. */
   diagnose(): Promise<Examination> {
     this.#question ??= this.#examine("question").finally(() => (this.#question = undefined));
@@ -196,14 +183,8 @@ export class SessionDriver {
       });
       await this.#change({ state: "ready" });
     }
-    const collecting = collectSealed({
-      channel,
-      signal: this.#stop.signal,
-      logger: this.#logger,
-      session: () => this.#session,
-      onSealed: (sealed) => this.#change({ sealed }),
-    });
-    return Promise.race([watchGuest(context), collecting]);
+    this.handover.collect();
+    return watchGuest(context);
   }
 
   async #running(image: Image | undefined): Promise<RunningMicrovm> {
@@ -249,7 +230,7 @@ export class SessionDriver {
     await this.#recordEnding();
     const receipt = signReceipt(receiptBodyOf(this.#session, this.#vm, gone), this.#deps.receiptKey);
     const end = this.#session.state === "completing" ? { state: "destroyed" as const } : {};
-    await this.#change({ ...end, sealed: null, receipt });
+    await this.#change({ ...end, receipt });
   }
 
   async #recordEnding(): Promise<void> {
@@ -273,6 +254,7 @@ export class SessionDriver {
 
   /** The requester has the result; one that does not come back to say so is not waited for. */
   #endAfterTaken(): void {
+    clearTimeout(this.#afterTaken);
     this.#afterTaken = setTimeout(() => this.end("signed-in"), AFTER_TAKEN_MS);
   }
 
@@ -287,6 +269,7 @@ export class SessionDriver {
       this.#logger.info({ from: before, to: this.#session.state, verdict: this.#session.verdict?.code }, "session");
       if (before === "starting") this.#deps.onBooted(this.#session, this.#vm);
     }
+    if (change.sealedTakenAt) this.#endAfterTaken();
     this.#deps.onChange(this.#session);
   }
 }

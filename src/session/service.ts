@@ -14,7 +14,7 @@ import { createChanges } from "./changes.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { createMicrovms, type MicrovmDeps } from "../microvm/microvm.ts";
 import { over, requireImage, requireRecipient, requireUsable, requireUserId, stopping } from "./refusals.ts";
-import { isOver, newSession, type Session } from "./session.ts";
+import { isOver, isWhole, newSession, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
@@ -46,8 +46,11 @@ export type SessionService = ReturnType<typeof createSessionService>;
 
 export const createSessionService = (deps: ServiceDeps) => {
   const microvms = createMicrovms(deps);
-  const seats = createViewerSeats(deps.store);
   const lives = new Map<string, Life>();
+  const seats = createViewerSeats(deps.store, (id) => {
+    const state = lives.get(id)?.driver.session.state;
+    return state !== undefined && isWhole(state);
+  });
   const changes = createChanges();
   const starting = new Set<string>();
   /** Of sessions whose driver could not write down how they ended: the next one does. */
@@ -58,6 +61,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     ...deps,
     microvms,
     onChange: (session) => {
+      if (!isWhole(session.state)) seats.disconnect(session.id);
       if (isOver(session.state)) seats.clear(session.id);
       changes.tell(session.id);
     },
@@ -125,6 +129,9 @@ export const createSessionService = (deps: ServiceDeps) => {
       wrongPairingCodes: await deps.store.pairingFailures(id),
     }),
 
+    /** A sealed box is here. */
+    isCaught: (id: string): boolean => lives.get(id)?.driver.handover.isCaught ?? false,
+
     /** What is in its guest's way now; null when nothing is, or nobody looks any more. */
     warningOf: (id: string): Warning | null => lives.get(id)?.driver.warning ?? null,
 
@@ -157,10 +164,10 @@ export const createSessionService = (deps: ServiceDeps) => {
       const recipe = requireUsable(deps.providers.get(driver.session.provider), driver.session.provider);
       const checked = checkAuthorizeUrl(url, recipe, callback);
       requireRecipient(driver.session, checked);
-      await driver.browser.open(checked);
+      await driver.handover.open(checked);
     },
 
-    /** The sealed box once; undefined while it is awaited. Throws 409 without a key, 410 when taken or over. */
+    /** The sealed box, until it was answered; undefined while it is awaited. Throws 409 without a key, 410 when answered or over. */
     credentials: async (id: string): Promise<Sealed | undefined> => {
       const session = await get(id);
       if (session.recipientKey === null) {
@@ -173,16 +180,16 @@ export const createSessionService = (deps: ServiceDeps) => {
           },
         );
       }
-      if (session.sealedTakenAt !== null) {
-        throw new AppError("gone", "credential-taken", "The result was handed out already; it is given once.");
+      if (session.answeredAt !== null) {
+        throw new AppError("gone", "credential-taken", "The result was fetched and answered already.");
       }
       const driver = lives.get(id)?.driver;
       if (isOver(session.state) || !driver) throw over(session);
-      return driver.takeSealed();
+      return driver.handover.take();
     },
 
     answer: async (id: string, sealedAnswer: string): Promise<void> =>
-      (await liveDriver(id)).browser.answer(sealedAnswer),
+      (await liveDriver(id)).handover.answer(sealedAnswer),
 
     viewerConnected: async (id: string): Promise<void> => (await liveDriver(id)).viewerConnected(),
 
@@ -204,17 +211,16 @@ export const createSessionService = (deps: ServiceDeps) => {
     /** A look at the session's microVM now; undefined when it has none any more, or none yet. */
     diagnose: async (id: string): Promise<Examination | undefined> => {
       const { state } = await get(id);
-      // From `completing` on the microVM is being taken apart.
-      return isOver(state) || state === "completing" ? undefined : lives.get(id)?.driver.diagnose();
+      return isWhole(state) ? lives.get(id)?.driver.diagnose() : undefined;
     },
 
     /** What there is to know of a session, alive or over. Throws AppError `no-evidence`. */
     evidence: async (id: string): Promise<EvidenceFile[]> => {
       const session = await get(id);
       const driver = lives.get(id)?.driver;
-      // From `completing` on the microVM is being taken apart; what was kept of it before is whole.
-      const isWhole = !isOver(session.state) && session.state !== "completing";
-      const files = (isWhole ? await driver?.evidence() : undefined) ?? (await readEvidence(deps.paths, id));
+      // What was kept of it before it is taken apart is whole.
+      const files =
+        (isWhole(session.state) ? await driver?.evidence() : undefined) ?? (await readEvidence(deps.paths, id));
       if (files) return files;
       throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
         hint: "Evidence is kept for a few days, and within a size for all sessions (evidence.keepDays, evidence.maxMib).",

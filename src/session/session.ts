@@ -13,7 +13,6 @@
  */
 import type { StartRequest } from "../contract/api.ts";
 import type { SessionState, StageRecord, Verdict } from "../contract/session.ts";
-import type { Sealed } from "../contract/guest.ts";
 import type { Receipt } from "../contract/session.ts";
 import { newSessionId } from "../lib/id.ts";
 
@@ -32,8 +31,10 @@ export interface Session {
   recipientKey: string | null;
   stages: StageRecord[];
   verdict: Verdict | null;
-  sealed: Sealed | null;
+  /** When the requester first fetched the sealed result. */
   sealedTakenAt: string | null;
+  /** When the requester acknowledged it with the tool's answer: the guest has forgotten it. */
+  answeredAt: string | null;
   /** When a URL was sent to the browser: one per session. */
   openedAt: string | null;
   /** Its host, for the strip beside the screen; never its path or query. */
@@ -61,6 +62,9 @@ export const canTransition = (from: SessionState, to: SessionState): boolean => 
 /** Nothing more will happen to it. */
 export const isOver = (state: SessionState): boolean => TRANSITIONS[state].length === 0;
 
+/** Its microVM is there, or comes; from `completing` on it is being taken apart, and nobody is at its screen. */
+export const isWhole = (state: SessionState): boolean => !isOver(state) && state !== "completing";
+
 /** As it is asked for; nothing of it is on this host yet. */
 export const newSession = (
   { provider, recipientKey }: StartRequest,
@@ -77,8 +81,8 @@ export const newSession = (
   recipientKey: recipientKey ?? null,
   stages: [],
   verdict: null,
-  sealed: null,
   sealedTakenAt: null,
+  answeredAt: null,
   openedAt: null,
   openedHost: null,
   outcome: null,

@@ -1,6 +1,5 @@
 /** Sessions on disk. Every change is one statement guarded by state and generation. */
-import { sql, type Selectable } from "kysely";
-import { sealed as sealedSchema } from "../contract/guest.ts";
+import type { Selectable } from "kysely";
 import {
   receipt as receiptSchema,
   stageRecord,
@@ -16,7 +15,7 @@ import { canTransition, type Outcome, type Session } from "./session.ts";
 export type SessionChange = Partial<
   Pick<
     Session,
-    "state" | "stages" | "verdict" | "sealed" | "sealedTakenAt" | "openedAt" | "openedHost" | "outcome" | "receipt"
+    "state" | "stages" | "verdict" | "sealedTakenAt" | "answeredAt" | "openedAt" | "openedHost" | "outcome" | "receipt"
   >
 >;
 
@@ -91,11 +90,6 @@ export const createSessionStore = (db: Db) => ({
     return next;
   },
 
-  /** What was deleted is out of the write-ahead log, too, and so nowhere on the disk. */
-  forgetDeleted: async (): Promise<void> => {
-    await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(db);
-  },
-
   /** How many wrong pairing codes were typed; 0 for a session that does not exist. */
   pairingFailures: async (id: string): Promise<number> => {
     const row = await db.selectFrom("sessions").select("pairingFailures").where("id", "=", id).executeTakeFirst();
@@ -141,8 +135,8 @@ const COLUMNS = [
   "recipientKey",
   "stages",
   "verdict",
-  "sealed",
   "sealedTakenAt",
+  "answeredAt",
   "openedAt",
   "openedHost",
   "outcome",
@@ -153,7 +147,6 @@ const toRow = (session: Session) => ({
   ...session,
   stages: JSON.stringify(session.stages),
   verdict: session.verdict && JSON.stringify(session.verdict),
-  sealed: session.sealed && JSON.stringify(session.sealed),
   receipt: session.receipt && JSON.stringify(session.receipt),
 });
 
@@ -161,7 +154,6 @@ const fromRow = (row: Pick<Selectable<SessionsTable>, (typeof COLUMNS)[number]>)
   ...row,
   stages: stageRecord.array().parse(JSON.parse(row.stages)),
   verdict: row.verdict === null ? null : verdictSchema.parse(JSON.parse(row.verdict)),
-  sealed: row.sealed === null ? null : sealedSchema.parse(JSON.parse(row.sealed)),
   outcome: row.outcome as Outcome | null,
   receipt: row.receipt === null ? null : receiptSchema.parse(JSON.parse(row.receipt)),
 });

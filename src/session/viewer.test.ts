@@ -1,39 +1,26 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { AppError } from "../lib/errors.ts";
 import { openDatabase } from "../state/db.ts";
-import type { Session } from "./session.ts";
+import { newSession, type Session } from "./session.ts";
 import { createSessionStore, type SessionStore } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
 
 const session: Session = {
+  ...newSession({ provider: "oidc" }, { userId: "ada", startedBy: "key_1", ttlSec: 900 }),
   id: "ses_1",
-  userId: "ada",
-  startedBy: "key_1",
-  provider: "oidc",
-  state: "requested",
-  generation: 0,
-  createdAt: "2026-01-01T00:00:00.000Z",
-  expiresAt: "2026-01-01T00:15:00.000Z",
-  recipientKey: null,
-  stages: [],
-  verdict: null,
-  sealed: null,
-  sealedTakenAt: null,
-  openedAt: null,
-  openedHost: null,
-  outcome: null,
-  receipt: null,
 };
+let isScreenOpen = true;
 
 describe("viewer seats", () => {
   let store: SessionStore;
   beforeEach(async () => {
+    isScreenOpen = true;
     store = createSessionStore(await openDatabase(":memory:"));
     await store.insert(session, hashPairingCode("ses_1", "ABCD-2345"));
   });
 
   test("the right code, however it is typed, gives a cookie that gives a ticket that works once", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     const cookie = await seats.pair("ses_1", " abcd2345 ");
     expect(hashPairingCode("ses_1", "m05k-1abc")).toBe(hashPairingCode("ses_1", "MO5K LABC"));
     const ticket = seats.newTicket("ses_1", cookie);
@@ -43,7 +30,7 @@ describe("viewer seats", () => {
   });
 
   test("four wrong codes are 403, the fifth locks, and then even the right one is 429", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     for (let i = 0; i < 4; i++) {
       await expect(seats.pair("ses_1", "XXXX-XXXX")).rejects.toMatchObject({ status: 403, code: "wrong-pairing-code" });
     }
@@ -52,7 +39,7 @@ describe("viewer seats", () => {
   });
 
   test("tries that come all at once are five all the same", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     const tries = await Promise.allSettled(
       Array.from({ length: 40 }, (_, i) => seats.pair("ses_1", `XXXX-${1000 + i}`)),
     );
@@ -63,7 +50,7 @@ describe("viewer seats", () => {
   });
 
   test("a right code takes none of the five tries", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     for (let i = 0; i < 7; i++) await seats.pair("ses_1", "ABCD-2345");
     expect(await store.pairingFailures("ses_1")).toBe(0);
   });
@@ -71,7 +58,7 @@ describe("viewer seats", () => {
   test("a ticket is good for 30 seconds, and eight may wait", async () => {
     vi.useFakeTimers({ toFake: ["performance"] });
     try {
-      const seats = createViewerSeats(store);
+      const seats = createViewerSeats(store, () => isScreenOpen);
       const cookie = await seats.pair("ses_1", "ABCD-2345");
       const [late = "", inTime = ""] = Array.from({ length: 8 }, () => seats.newTicket("ses_1", cookie));
       expect(() => seats.newTicket("ses_1", cookie)).toThrow(expect.objectContaining({ code: "too-many-tickets" }));
@@ -85,8 +72,22 @@ describe("viewer seats", () => {
     }
   });
 
+  test("when a session ends, its screen is closed and not opened again; who is paired is still answered", async () => {
+    const seats = createViewerSeats(store, () => isScreenOpen);
+    const cookie = await seats.pair("ses_1", "ABCD-2345");
+    const [first, second] = [seats.newTicket("ses_1", cookie), seats.newTicket("ses_1", cookie)];
+    const disconnect = vi.fn<() => void>();
+    seats.sitDown("ses_1", first, disconnect);
+    isScreenOpen = false;
+    seats.disconnect("ses_1");
+    expect(disconnect).toHaveBeenCalledOnce();
+    expect(() => seats.sitDown("ses_1", second, () => {})).toThrow(expect.objectContaining({ code: "session-ending" }));
+    expect(() => seats.newTicket("ses_1", cookie)).toThrow(expect.objectContaining({ code: "session-ending" }));
+    seats.requirePaired("ses_1", cookie);
+  });
+
   test("a second viewer is refused while the first is connected, and welcome after", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     const first = await seats.pair("ses_1", "ABCD-2345");
     const leave = seats.sitDown("ses_1", seats.newTicket("ses_1", first), () => {});
     await expect(seats.pair("ses_1", "ABCD-2345")).rejects.toMatchObject({ status: 409, code: "viewer-present" });
@@ -96,7 +97,7 @@ describe("viewer seats", () => {
   });
 
   test("a reload of the same browser replaces its own connection", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     const cookie = await seats.pair("ses_1", "ABCD-2345");
     let isFirstClosed = false;
     seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), () => (isFirstClosed = true));
@@ -105,7 +106,7 @@ describe("viewer seats", () => {
   });
 
   test("another session's cookie or ticket opens nothing", async () => {
-    const seats = createViewerSeats(store);
+    const seats = createViewerSeats(store, () => isScreenOpen);
     await store.insert({ ...session, id: "ses_2" }, hashPairingCode("ses_2", "ABCD-2345"));
     const cookie = await seats.pair("ses_1", "ABCD-2345");
     await seats.pair("ses_2", "ABCD-2345");

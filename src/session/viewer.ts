@@ -33,8 +33,16 @@ const normalised = (code: string): string =>
 /** Codes are short, so the stored form is bound to the session; the five tries are what protects them. */
 export const hashPairingCode = (sessionId: string, code: string): string => hash(`${sessionId}\n${normalised(code)}`);
 
-export const createViewerSeats = (store: SessionStore) => {
+/** `isScreenOpen`: the session has a screen, or will have one; from `completing` on it has none. */
+export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId: string) => boolean) => {
   const seats = new Map<string, Seat>();
+
+  const requireScreen = (sessionId: string): void => {
+    if (isScreenOpen(sessionId)) return;
+    throw new AppError("gone", "session-ending", "The session is ending; its browser is being destroyed.", {
+      hint: "Start a new sign-in in the terminal.",
+    });
+  };
 
   const paired = (sessionId: string, cookie: string | undefined): Seat => {
     const seat = seats.get(sessionId);
@@ -79,9 +87,10 @@ export const createViewerSeats = (store: SessionStore) => {
       paired(sessionId, cookie);
     },
 
-    /** A right to open the WebSocket once, within 30 s. */
+    /** A right to open the WebSocket once, within 30 s. Throws `not-paired` 401, `session-ending` 410. */
     newTicket: (sessionId: string, cookie: string | undefined): string => {
       const seat = paired(sessionId, cookie);
+      requireScreen(sessionId);
       const now = performance.now();
       for (const [key, expiry] of seat.tickets) if (expiry < now) seat.tickets.delete(key);
       if (seat.tickets.size >= MAX_TICKETS) {
@@ -96,7 +105,7 @@ export const createViewerSeats = (store: SessionStore) => {
 
     /**
      * Uses a ticket up and takes the screen; an older connection of the same browser (a reload, a lost network) is closed.
-     * Returns what to call when the connection ends. Throws `bad-ticket` 401.
+     * Returns what to call when the connection ends. Throws `bad-ticket` 401, `session-ending` 410.
      */
     sitDown: (sessionId: string, ticket: string, disconnect: () => void): (() => void) => {
       const seat = seats.get(sessionId);
@@ -106,6 +115,7 @@ export const createViewerSeats = (store: SessionStore) => {
       if (!seat || expiry === undefined || expiry < performance.now()) {
         throw new AppError("unauthenticated", "bad-ticket", "The ticket is unknown, used or older than 30 s.");
       }
+      requireScreen(sessionId);
       const previous = seat.disconnect;
       seat.disconnect = disconnect;
       previous?.();
@@ -115,6 +125,9 @@ export const createViewerSeats = (store: SessionStore) => {
     },
 
     hasViewer: (sessionId: string): boolean => seats.get(sessionId)?.disconnect !== undefined,
+
+    /** The screen goes: the connection is closed; who is paired is still told what becomes of the session. */
+    disconnect: (sessionId: string): void => seats.get(sessionId)?.disconnect?.(),
 
     /** The session is over: the connection is closed and nothing of the pairing is kept. */
     clear: (sessionId: string): void => {

@@ -4,6 +4,7 @@ import { CamelCasePlugin, Kysely, Migrator, SqliteDialect, type SqliteDatabase }
 import { AppError } from "../lib/errors.ts";
 import { init } from "./migrations/001-init.ts";
 import { owners } from "./migrations/002-owners.ts";
+import { answered } from "./migrations/003-answered.ts";
 import type { Database } from "./schema.ts";
 
 export type Db = Kysely<Database>;
@@ -22,7 +23,7 @@ export const openDatabase = async (file: string): Promise<Db> => {
   });
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => ({ "001-init": init, "002-owners": owners }) },
+    provider: { getMigrations: async () => ({ "001-init": init, "002-owners": owners, "003-answered": answered }) },
   });
   const { error } = await migrator.migrateToLatest();
   if (error) {

@@ -28,9 +28,8 @@ export interface SessionsTable {
   stages: Generated<string>;
   /** JSON Verdict. */
   verdict: string | null;
-  /** JSON Sealed: readable by nobody but the requester. */
-  sealed: string | null;
   sealedTakenAt: string | null;
+  answeredAt: string | null;
   openedAt: string | null;
   openedHost: string | null;
   outcome: string | null;

@@ -1,6 +1,4 @@
 /** Bad input and the states of a session, on the real controller with a fake machine. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { request, type IncomingMessage } from "node:http";
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -301,28 +299,6 @@ describe("things at once", () => {
     const sessions = await Promise.all([1, 2, 3].map(() => start(controller, { provider: "oidc" })));
     expect((await reaping).flatMap(({ removed }) => removed)).toEqual([]);
     for (const { body } of sessions) await untilState(controller, body.sessionId, "ready");
-    await controller.dispose();
-  });
-
-  test("two requests for the result at once: one gets it", async () => {
-    const controller = await startController({
-      behaviour: () => ({ caught: { method: "GET", target: "/callback?code=1", rawHeaders: [], body: "" } }),
-    });
-    const recipient = await createRecipient();
-    const { body } = await start(controller, { provider: "oidc", recipientKey: recipient.publicKey });
-    const path = `/api/auth/session/${body.sessionId}`;
-    await untilState(controller, body.sessionId, "ready");
-    const opened = { url: authorizeUrl(), callback: { port: 4321, path: "/callback" } };
-    expect((await call(controller, "POST", `${path}/open`, { body: opened })).status).toBe(204);
-    for await (const view of controller.client.events(String(body.sessionId))) if (view.credential === "waiting") break;
-    const answers = await Promise.all([1, 2, 3].map(() => call(controller, "GET", `${path}/credentials`)));
-    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 410, 410]);
-    const given = JSON.stringify(answers.find(({ status }) => status === 200)?.body);
-    const ciphertext = /"ciphertext":"([^"]+)"/.exec(given)?.[1] ?? "none given";
-    expect(given).toContain(ciphertext);
-    for (const file of ["sallyport.db", "sallyport.db-wal"]) {
-      expect(await readFile(join(controller.paths.root, file), "latin1")).not.toContain(ciphertext);
-    }
     await controller.dispose();
   });
 });

@@ -17,6 +17,7 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
     viewOf(session, await sessions.microvmOf(session.id), {
       ...(await sessions.seatOf(session.id)),
       warning: sessions.warningOf(session.id),
+      isCaught: sessions.isCaught(session.id),
     });
 
   app.get(
@@ -64,7 +65,7 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       schema: {
         params,
         response: { 200: credentialsResponse, 202: z.object({ state: z.string() }) },
-        summary: "The sealed result, once",
+        summary: "The sealed result, until it was answered",
         tags,
       },
     },
