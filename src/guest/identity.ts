@@ -1,7 +1,8 @@
 /** `configure`: gives this copy of the image its own identity. Each part stands alone and may come again. */
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { GuestParams } from "../contract/guest.ts";
+import { writeFileAtomically } from "../lib/atomic-file.ts";
 import type { run } from "../lib/exec.ts";
 import { poll } from "../lib/wait.ts";
 import { eth0Address } from "./machine.ts";
@@ -62,12 +63,10 @@ export const createIdentity = ({ root, session, runProgram, now = Date.now }: Id
     await poll(isThere, { what: `${address} on eth0`, timeoutMs: 10_000, intervalMs: 20 });
   };
 
-  /** By rename: readers see the old file or the new one, and a symbolic link in its place is not followed. */
   const replace = async (name: string, content: string): Promise<void> => {
     const path = join(root, name);
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(`${path}.new`, content);
-    await rename(`${path}.new`, path);
+    writeFileAtomically(path, content, 0o644);
   };
 
   return { configure };

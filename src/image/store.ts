@@ -2,6 +2,7 @@
 import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { IMAGE_FILES, imageManifest, imageName, imagePointer, type ImageManifest } from "../contract/image-manifest.ts";
+import { writeFileAtomically } from "../lib/atomic-file.ts";
 import { AppError } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
@@ -79,9 +80,7 @@ export const createImageStore = (paths: DataPaths): ImageStore => {
     point: async (name, digest) => {
       const pointer = pointerOf(name);
       await mkdir(names, { recursive: true });
-      const fresh = `${pointer}.${process.pid}`;
-      await writeFile(fresh, `${JSON.stringify({ digest })}\n`);
-      await rename(fresh, pointer);
+      writeFileAtomically(pointer, `${JSON.stringify({ digest })}\n`, 0o644);
       const image = await store.find(name);
       if (!image) throw noImage(name);
       return image;

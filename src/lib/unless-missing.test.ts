@@ -18,6 +18,7 @@ test("gives what is there, and something else for what is not", async () => {
 
 test("throws whatever else is wrong", async () => {
   await expect(unlessMissing(readFile(folder), "none")).rejects.toMatchObject({ code: "EISDIR" });
+  expect(await unlessMissing(readdir(join(file, "below")), [], ["ENOENT", "ENOTDIR"])).toEqual([]);
   await expect(unlessMissing(readdir(join(file, "below")), [])).rejects.toMatchObject({ code: "ENOTDIR" });
   await expect(unlessMissing(Promise.reject(new Error("no errno")), "none")).rejects.toThrow("no errno");
 });

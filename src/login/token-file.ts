@@ -1,10 +1,11 @@
 /** Where `login --token-file` keeps what an issuer gave: one JSON file, 0600, replaced whole. */
-import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { access, lstat, open, readFile, rename, rm } from "node:fs/promises";
+import { access, lstat, readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
+import { writeFileAtomically } from "../lib/atomic-file.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Account, Tokens } from "./flow.ts";
 
 const storedAccount = z.object({ account: z.object({ issuer: z.string(), sub: z.string() }) });
@@ -13,10 +14,7 @@ const storedAccount = z.object({ account: z.object({ issuer: z.string(), sub: z.
 export const checkTokenFile = async (file: string): Promise<void> => {
   try {
     await access(dirname(resolve(file)), constants.W_OK);
-    const status = await lstat(file).catch((error: unknown) => {
-      if (errnoOf(error) === "ENOENT") return undefined;
-      throw error;
-    });
+    const status = await unlessMissing(lstat(file), undefined);
     if (status && !status.isFile()) throw new Error("it is a link, a folder or a device");
     if (status && status.uid !== process.getuid?.()) throw new Error("it belongs to another user");
   } catch (cause) {
@@ -28,36 +26,18 @@ export const checkTokenFile = async (file: string): Promise<void> => {
 };
 
 /**
- * Writes tokens so that nobody ever sees half of them or another mode: a new file of our own, flushed, then renamed.
- * A link in its place is replaced and not followed. Throws AppError `token-file-unusable`, `token-file-taken` (by another account).
+ * Writes tokens so that nobody ever sees half of them, another mode, or them in another place. Throws AppError `token-file-unusable`, `token-file-taken` (by another account).
  */
 export const writeTokenFile = async (file: string, account: Account, tokens: Tokens): Promise<void> => {
   await checkTokenFile(file);
   await refuseOtherAccount(file, account);
-  const temporary = `${resolve(file)}.${randomBytes(6).toString("hex")}`;
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const handle = await open(temporary, flags, 0o600);
-  try {
-    await handle.writeFile(`${JSON.stringify({ account, ...tokens }, null, 2)}\n`);
-    await handle.sync();
-    await handle.close();
-    await rename(temporary, file);
-  } catch (error) {
-    await handle.close();
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  writeFileAtomically(file, `${JSON.stringify({ account, ...tokens }, null, 2)}\n`);
 };
 
 /** A login swapped under somebody's tools would make them work for whoever signed in (login CSRF). */
 const refuseOtherAccount = async (file: string, { issuer, sub, name }: Account): Promise<void> => {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return;
-    throw error;
-  }
+  const text = await unlessMissing(readFile(file, "utf8"), undefined);
+  if (text === undefined) return;
   const stored = storedAccount.safeParse(parseOrUndefined(text));
   if (stored.success && stored.data.account.issuer === issuer && stored.data.account.sub === sub) return;
   const held = stored.success ? `the tokens of another account (${stored.data.account.sub})` : "something else";

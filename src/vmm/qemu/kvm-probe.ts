@@ -2,12 +2,12 @@
  * Whether KVM works here, found out by booting a kernel: there are hosts where `/dev/kvm` exists and opens, and every real
  * guest hangs at 100 % system time, or the VMM aborts on a processor register it may not set.
  */
-import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { errnoOf } from "../../lib/errors.ts";
+import { writeFileAtomically } from "../../lib/atomic-file.ts";
+import { unlessMissing } from "../../lib/unless-missing.ts";
 import { machineArguments, QEMU } from "./arguments.ts";
 import { bootKernel } from "./boot-kernel.ts";
 import { qemuVersion } from "./version.ts";
@@ -45,14 +45,8 @@ export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> =>
 };
 
 /** Opens `/dev/kvm` for a VMM that is to get it as an open file; undefined where there is none to open. */
-export const openKvm = async (): Promise<FileHandle | undefined> => {
-  try {
-    return await open("/dev/kvm", "r+");
-  } catch (error) {
-    if (["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"].includes(errnoOf(error) ?? "")) return undefined;
-    throw error;
-  }
-};
+export const openKvm = (): Promise<FileHandle | undefined> =>
+  unlessMissing(open("/dev/kvm", "r+"), undefined, ["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"]);
 
 const measure = async ({ vmlinux, timeoutMs = 20_000 }: KvmProbeOptions): Promise<KvmVerdict> => {
   const kvm = await openKvm();
@@ -81,16 +75,14 @@ const cacheKey = async (vmlinux: string): Promise<string> => {
 /** A cache that can't be understood is no cache: the probe is run again. */
 const readCache = async (file: string): Promise<z.infer<typeof cached> | undefined> => {
   try {
-    return cached.safeParse(JSON.parse(await readFile(file, "utf8"))).data;
+    return cached.safeParse(JSON.parse(await unlessMissing(readFile(file, "utf8"), "null"))).data;
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
 };
 
 const writeCache = async (file: string, content: z.infer<typeof cached>): Promise<void> => {
   await mkdir(dirname(file), { recursive: true });
-  const draft = `${file}.${randomUUID()}`;
-  await writeFile(draft, JSON.stringify(content));
-  await rename(draft, file);
+  writeFileAtomically(file, JSON.stringify(content));
 };
