@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import { readEnv } from "../src/config/env.ts";
 import { AppError, errnoOf } from "../src/lib/errors.ts";
+import { orAfter } from "../src/lib/wait.ts";
 
 export interface SpawnOptions {
   /** Gets both output streams; made if missing, appended to. */
@@ -68,7 +68,7 @@ export const spawnIn = async (
 const endOf = async (child: ChildProcess, stdout: Readable): Promise<number> => {
   const closed = once(stdout, "close");
   const [code] = (await once(child, "exit")) as [number | null];
-  await Promise.race([closed, sleep(LAST_LINES_MS, undefined, { ref: false })]);
+  await orAfter(closed, LAST_LINES_MS, () => undefined);
   return code ?? -1;
 };
 

@@ -1,7 +1,6 @@
 /** Keeps evidence within its age and its size on disk; the oldest goes first. */
 import { lstat, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { errnoOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
@@ -68,11 +67,4 @@ const isRemoved = async (folder: string): Promise<boolean> => {
   }
 };
 
-const list = async (folder: string): Promise<string[]> => {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
-    throw error;
-  }
-};
+const list = (folder: string): Promise<string[]> => unlessMissing(readdir(folder), [], ["ENOENT", "ENOTDIR"]);

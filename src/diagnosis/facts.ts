@@ -1,7 +1,6 @@
 /** Gathers all that a diagnosis is made of: everything at once, each with a time-out, nothing changed. */
 import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, loadavg } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
 import type { BootStage } from "../contract/session.ts";
@@ -12,6 +11,7 @@ import type { GuestNic } from "../network/guest-nic.ts";
 import type { Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
+import { orAfter } from "../lib/wait.ts";
 import { exitIn } from "../vmm/process.ts";
 import { noConsole } from "./console-facts.ts";
 import { createConsoleReader } from "./console-reader.ts";
@@ -189,16 +189,7 @@ const tailOf = (log: string): string[] =>
     .slice(-LOG_TAIL_LINES)
     .map((line) => redactText(line).slice(0, 500));
 
-const inTime = async <T>(answer: Promise<T>, timeoutMs: number): Promise<T> => {
-  const timer = new AbortController();
-  const late = sleep(timeoutMs, undefined, { signal: timer.signal }).then(() => {
+const inTime = <T>(answer: Promise<T>, timeoutMs: number): Promise<T> =>
+  orAfter(answer, timeoutMs, () => {
     throw new Error(`no answer within ${timeoutMs / 1000} s`);
   });
-  // Aborted when the answer was first.
-  late.catch(() => {});
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    timer.abort();
-  }
-};

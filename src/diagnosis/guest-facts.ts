@@ -5,6 +5,7 @@ import { MAX_JOURNAL_UNITS, unitName, type GuestParams } from "../contract/guest
 import { messageOf } from "../lib/errors.ts";
 import { redactText, redactValue } from "../lib/redact.ts";
 import { plainText } from "../lib/terminal.ts";
+import { msUntil } from "../lib/wait.ts";
 
 /** What came in time is to be there before the caller gives up. */
 const TOLERANCE_MS = 100;
@@ -23,7 +24,7 @@ export interface GuestOptions {
 export const askGuest = async ({ channel, timeoutMs }: GuestOptions): Promise<GuestFacts> => {
   const deadline = performance.now() + timeoutMs - TOLERANCE_MS;
   const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
-    channel.call(method, params, { timeoutMs: Math.max(Math.round(deadline - performance.now()), 1) });
+    channel.call(method, params, { timeoutMs: msUntil(deadline) });
 
   const machine = await call("facts", {});
   const [units] = await Promise.allSettled([call("units", {})]);

@@ -1,6 +1,6 @@
 /** What a check is and how one is run: in its own time, with every way it can end turned into a line. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
+import { orAfter } from "../lib/wait.ts";
 import type { Host } from "./host.ts";
 
 /** `warning`: works, but is worth knowing. `unchecked`: could not be looked at, and why. */
@@ -35,17 +35,11 @@ export const problem = (text: string, remedy?: string): Answer => said("problem"
 export const runCheck = async (check: Check, host: Host): Promise<CheckLine[]> => {
   if (check.needsRoot && !host.isRoot) return [{ name: check.name, ...onlyAsRoot("Only root can look at this.") }];
   const { deadlineMs = 5_000 } = check;
-  const done = new AbortController();
-  const late = sleep(deadlineMs, "late" as const, { signal: done.signal });
-  late.catch(() => {});
   try {
-    const found = await Promise.race([check.look(host), late]);
-    const answers = found === "late" ? [hanging(deadlineMs)] : [found].flat();
-    return answers.map((answer) => ({ name: check.name, ...answer }));
+    const answers = await orAfter(check.look(host), deadlineMs, () => hanging(deadlineMs));
+    return [answers].flat().map((answer) => ({ name: check.name, ...answer }));
   } catch (error) {
     return [{ name: check.name, ...failed(error, host) }];
-  } finally {
-    done.abort();
   }
 };
 

@@ -1,5 +1,5 @@
 /** Whether this machine can run microVMs, how many, and what mends the rest. Changes nothing. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { orAfter } from "../lib/wait.ts";
 import { runCheck } from "./check.ts";
 import type { Check, CheckLine } from "./check.ts";
 import { clock } from "./clock.ts";
@@ -64,13 +64,9 @@ export const examine = async (options: HostOptions): Promise<DoctorReport> => {
 const CAPACITY_MS = 5_000;
 
 /** The same questions as those of `memory` and `disk`, which tell what is the matter with an answer that does not come. */
-const capacityInTime = async (host: Host): Promise<Capacity | null> => {
-  const done = new AbortController();
-  const late = sleep(CAPACITY_MS, null, { signal: done.signal });
-  late.catch(() => {});
-  try {
-    return await Promise.race([capacityOf(host).catch(() => null), late]);
-  } finally {
-    done.abort();
-  }
-};
+const capacityInTime = (host: Host): Promise<Capacity | null> =>
+  orAfter(
+    capacityOf(host).catch(() => null),
+    CAPACITY_MS,
+    () => null,
+  );

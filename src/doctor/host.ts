@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { createImageStore, type ImageStore } from "../image/store.ts";
-import { errnoOf } from "../lib/errors.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { ownerOf, type BridgeOptions } from "../network/bridge.ts";
 import { readTable, type TableView } from "../network/firewall.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
@@ -108,11 +108,6 @@ const readGuest = async (paths: DataPaths, vmId: string): Promise<RunningGuest |
   return address === undefined ? undefined : { vmId, tap, mac, address };
 };
 
-const unlessGone = async (text: Promise<string>): Promise<string | undefined> => {
-  try {
-    return await text;
-  } catch (error) {
-    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return undefined;
-    throw error;
-  }
-};
+/** Files of a process that may end, or a microVM that may be destroyed, while we look. */
+const unlessGone = (text: Promise<string>): Promise<string | undefined> =>
+  unlessMissing(text, undefined, ["ENOENT", "ESRCH"]);

@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestResult } from "../contract/guest.ts";
-import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import type { run } from "../lib/exec.ts";
 
 export interface BrowserOptions {
@@ -85,12 +86,6 @@ const allowedUrl = (text: string, waitingPageUrl: string): string => {
   throw new AppError("unprocessable", "url-refused", "Only https addresses are opened in the guest's browser.");
 };
 
-const readIfThere = async (path: string): Promise<string> => {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    // No such unit yet, or a process that ended while it was looked at.
-    if (["ENOENT", "ESRCH", "ENODEV"].includes(errnoOf(error) ?? "")) return "";
-    throw error;
-  }
-};
+/** Empty for no such unit yet, or a process that ended while it was looked at. */
+const readIfThere = (path: string): Promise<string> =>
+  unlessMissing(readFile(path, "utf8"), "", ["ENOENT", "ESRCH", "ENODEV"]);

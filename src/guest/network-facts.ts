@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestFacts } from "../contract/diagnosis.ts";
-import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { addressText, linkTarget, readText, type Sources } from "./kernel-facts.ts";
 
 /** `RTF_UP` and `RTF_GATEWAY` of linux/route.h. */
@@ -79,11 +79,5 @@ const indexOf = async (root: string, link: string): Promise<string> =>
 const valueOf = (text: string, key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
 
 /** The kernel answers EINVAL for a link that is down. */
-const carrier = async (path: string): Promise<string> => {
-  try {
-    return (await readFile(path, "utf8")).trim();
-  } catch (error) {
-    if (["EINVAL", "ENOENT"].includes(errnoOf(error) ?? "")) return "0";
-    throw error;
-  }
-};
+const carrier = async (path: string): Promise<string> =>
+  (await unlessMissing(readFile(path, "utf8"), "0", ["EINVAL", "ENOENT"])).trim();

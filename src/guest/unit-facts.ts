@@ -3,6 +3,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestUnits } from "../contract/diagnosis.ts";
 import type { run } from "../lib/exec.ts";
+import { msUntil } from "../lib/wait.ts";
 import { partsInto } from "./facts.ts";
 
 export interface UnitOptions {
@@ -32,7 +33,7 @@ export const unitFacts = async ({ root, runProgram }: UnitOptions): Promise<Gues
   const part = partsInto(missing);
   const deadline = performance.now() + TIMEOUT_MS;
   const systemctl = async (...args: string[]): Promise<string> =>
-    (await runProgram("systemctl", args, { timeoutMs: Math.max(deadline - performance.now(), 1) })).stdout;
+    (await runProgram("systemctl", args, { timeoutMs: msUntil(deadline) })).stdout;
   const [shown, failed] = await Promise.all([
     part("units", [], () => units(root, systemctl)),
     part("failed units", [], () => failedUnits(systemctl)),

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cleanup } from "../lib/cleanup.ts";
 import { AppError } from "../lib/errors.ts";
+import { orAfter } from "../lib/wait.ts";
 
 const PREFIX = "tmp-";
 const BUSY = 75;
@@ -41,12 +42,7 @@ const lock = async (path: string): Promise<() => Promise<void>> => {
   holder.stdin.on("error", () => {});
   const held = new Promise<"held">((resolve) => holder.stdout.once("data", () => resolve("held")));
   holder.stdin.write("\n");
-  const timeout = AbortSignal.timeout(LOCK_TIMEOUT_MS);
-  const late = new Promise<"late">((resolve) =>
-    timeout.addEventListener("abort", () => resolve("late"), { once: true }),
-  );
-
-  const outcome = await Promise.race([held, ended, late]);
+  const outcome = await orAfter(Promise.race([held, ended]), LOCK_TIMEOUT_MS, () => "late" as const);
   if (outcome === "held") {
     return async () => {
       holder.stdin.end();

@@ -22,3 +22,16 @@ export const poll = async <T>(ask: () => Promise<T | undefined>, options: PollOp
     await sleep(options.intervalMs, undefined, options.signal ? { signal: options.signal } : {});
   }
 };
+
+/** `work`, or `instead()` where it takes longer than `timeoutMs`: then it is not stopped, only no longer waited for. */
+export const orAfter = async <T, U>(work: Promise<T>, timeoutMs: number, instead: () => U): Promise<T | Awaited<U>> => {
+  const done = new AbortController();
+  try {
+    return await Promise.race([work, sleep(timeoutMs, undefined, { signal: done.signal }).then(instead)]);
+  } finally {
+    done.abort();
+  }
+};
+
+/** Milliseconds until `deadline` (of `performance.now()`), at least 1: to some, 0 means for ever. */
+export const msUntil = (deadline: number): number => Math.max(Math.round(deadline - performance.now()), 1);

@@ -1,8 +1,8 @@
 /** The unmodified tool as a process: its output passed on as it comes, its end awaited, its whole tree stopped. */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../lib/errors.ts";
+import { orAfter } from "../lib/wait.ts";
 
 export interface ToolOptions {
   command: string[];
@@ -50,13 +50,8 @@ export const startTool = async ({ command, env, isInteractive, onOutput }: ToolO
     exited,
     stop: async () => {
       send("SIGTERM");
-      const patience = new AbortController();
-      const isOver = await Promise.race([
-        exited.then(() => true),
-        sleep(KILL_AFTER_MS, false, { signal: patience.signal }).catch(() => false),
-      ]);
-      patience.abort();
-      if (isOver) return;
+      const isOver = exited.then(() => true);
+      if (await orAfter(isOver, KILL_AFTER_MS, () => false)) return;
       send("SIGKILL");
       // A grandchild that keeps the pipe open must not keep this program waiting.
       child.stdout.destroy();

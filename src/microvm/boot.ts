@@ -9,6 +9,7 @@ import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { msUntil } from "../lib/wait.ts";
 import { boundConsole } from "../vmm/console.ts";
 import type { Lookout } from "./lookout.ts";
 import { deadlineMsOf, STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
@@ -65,8 +66,7 @@ const passStage = async (rule: StageRule, console: ConsoleReader, options: BootO
   let lastSeen: string | undefined;
   for (;;) {
     options.signal.throwIfAborted();
-    const leftMs = Math.max(deadline - performance.now(), 1);
-    const seen = await rule.check(options, Math.min(CHECK_MS, leftMs)).catch(messageOf);
+    const seen = await rule.check(options, Math.min(CHECK_MS, msUntil(deadline))).catch(messageOf);
     if (seen === undefined) return;
     if (seen !== lastSeen) options.logger.info({ stage: rule.stage, seen }, "waiting");
     lastSeen = seen;

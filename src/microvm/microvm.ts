@@ -4,9 +4,10 @@ import type { Config } from "../config/config.ts";
 import { RESOURCE_KINDS, type GoneResource, type ResourceKind } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import type { Ledger } from "./ledger.ts";
-import { AppError, errnoOf } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
 import { netmask } from "../network/ipv4.ts";
 import { isLeased, releaseAddress } from "../network/lease.ts";
@@ -137,15 +138,8 @@ const processesOf = async (deps: MicrovmDeps, vm: Microvm) => {
 };
 
 const waitUntilMissing = (folder: string): Promise<true> =>
-  poll(
-    async () => {
-      try {
-        await readdir(folder);
-        return undefined;
-      } catch (error) {
-        if (errnoOf(error) === "ENOENT") return true;
-        throw error;
-      }
-    },
-    { what: `the folder ${folder} to be gone`, timeoutMs: 5000, intervalMs: 50 },
-  );
+  poll(async () => ((await unlessMissing(readdir(folder), undefined)) ? undefined : true), {
+    what: `the folder ${folder} to be gone`,
+    timeoutMs: 5000,
+    intervalMs: 50,
+  });

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { needsRoot } from "./tool.ts";
 
 /**
@@ -18,10 +19,5 @@ export const setSysctl = async (name: string, value: string): Promise<void> => {
 };
 
 /** As `setSysctl`, where a kernel without the whole feature has nothing to set. */
-export const setSysctlIfThere = async (name: string, value: string): Promise<void> => {
-  try {
-    await setSysctl(name, value);
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-  }
-};
+export const setSysctlIfThere = (name: string, value: string): Promise<void> =>
+  unlessMissing(setSysctl(name, value), undefined);

@@ -1,8 +1,8 @@
 /** Boots a kernel without a root file system as far as it gets: to the panic that says there is none. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../../lib/errors.ts";
+import { orAfter } from "../../lib/wait.ts";
 import { identify } from "../../lib/process.ts";
 import { killVmm, VMM_ENVIRONMENT } from "../process.ts";
 import { unprivileged } from "../unprivileged.ts";
@@ -50,13 +50,9 @@ export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOpti
       });
     }
   });
-  const giveUp = new AbortController();
   try {
-    const outcome = await Promise.race([
-      booted,
-      ended.then(() => "ended" as const),
-      sleep(timeoutMs, "hung" as const, { signal: giveUp.signal }),
-    ]);
+    const first = Promise.race([booted, ended.then(() => "ended" as const)]);
+    const outcome = await orAfter(first, timeoutMs, () => "hung" as const);
     return { outcome, ms: Math.round(performance.now() - startedAt), detail: lastLine(output) };
   } catch (cause) {
     throw new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
@@ -64,7 +60,6 @@ export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOpti
       cause,
     });
   } finally {
-    giveUp.abort();
     const identity = child.pid === undefined ? undefined : await identify(child.pid);
     if (identity) await killVmm(identity);
   }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { AppError, errnoOf } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
-import { poll } from "../../lib/wait.ts";
+import { msUntil, poll } from "../../lib/wait.ts";
 import type { VmmClient } from "../vmm.ts";
 import { connectQmp } from "./qmp.ts";
 import type { Qmp } from "./qmp.ts";
@@ -26,7 +26,7 @@ const connected = async (path: string, timeoutMs: number, signal?: AbortSignal):
   const deadline = performance.now() + timeoutMs;
   const attempt = async (): Promise<Qmp | undefined> => {
     try {
-      return await connectQmp(path, Math.max(deadline - performance.now(), 1));
+      return await connectQmp(path, msUntil(deadline));
     } catch (error) {
       // The socket is not there yet, or not listened on yet; or a client before us has just gone.
       if (["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(errnoOf(error) ?? "")) return undefined;
