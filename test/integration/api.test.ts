@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRecipient } from "../../src/handover/sealing.ts";
+import { openDatabase } from "../../src/state/db.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 const challenge = createHash("sha256").update("verifier").digest("base64url");
@@ -366,6 +367,26 @@ describe("failures", () => {
 });
 
 describe("a restart", () => {
+  test("a session whose time runs out ends by itself, by the time that was promised at its start", async () => {
+    const first = await startController();
+    const { body } = await start(first, { provider: "oidc" });
+    expect(Date.parse(String(body.expiresAt)) - Date.now()).toBeGreaterThan(800_000);
+    await untilState(first, body.sessionId, "ready");
+    const left = await first.abandon();
+    const db = await openDatabase(first.paths.database);
+    await db
+      .updateTable("sessions")
+      .set({ expires_at: new Date(Date.now() + 1500).toISOString() })
+      .execute();
+    await db.destroy();
+    const second = await startController(left);
+    expect((await second.client.session(String(body.sessionId))).state).toBe("ready");
+    await untilState(second, body.sessionId, "destroyed");
+    expect((await second.client.session(String(body.sessionId))).outcome).toBe("expired");
+    expect(await second.client.vms()).toEqual([]);
+    await second.dispose();
+  });
+
   test("a controller that stops leaves the microVM running; the next one adopts it and it can be signed in", async () => {
     const first = await startController();
     const { body } = await start(first, { provider: "oidc" });

@@ -2,6 +2,7 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { LIMITS } from "../../src/http/limits.ts";
 import type { StartResponse } from "../../src/contract/api.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
@@ -29,8 +30,12 @@ const pair = async (): Promise<string> => (await post("pair", { pairingCode: ses
 const newTicket = async (cookie: string): Promise<string> =>
   (JSON.parse((await post("ticket", undefined, cookie)).body) as { ticket: string }).ticket;
 
-const dial = (ticket: string, origin = ORIGIN): WebSocket =>
-  new WebSocket(`ws+unix:${controller.url.slice(5)}:${path}/vnc`, ["binary", `sallyport.ticket.${ticket}`], { origin });
+const dial = (ticket: string | undefined, origin: string | undefined = ORIGIN): WebSocket =>
+  new WebSocket(
+    `ws+unix:${controller.url.slice(5)}:${path}/vnc`,
+    ["binary", ...(ticket === undefined ? [] : [`sallyport.ticket.${ticket}`])],
+    origin === "none" ? {} : { origin },
+  );
 
 /** The first bytes of the screen, or the HTTP status of the refusal. */
 const greeting = (socket: WebSocket): Promise<string | number> =>
@@ -71,10 +76,20 @@ describe("the screen", () => {
     expect((await post("pair", { pairingCode: session.pairingCode })).status).toBe(204);
   });
 
+  test("takes no message of more than a megabyte", async () => {
+    const socket = dial(await newTicket(await pair()));
+    await greeting(socket);
+    const ended = closed(socket);
+    socket.send(Buffer.alloc(LIMITS.screenMessageBytes + 1));
+    expect(await ended).toBe(1009);
+  });
+
   test("is refused with a used ticket, a made-up one, none, and from another site", async () => {
     const cookie = await pair();
     const ticket = await newTicket(cookie);
     expect(await greeting(dial(ticket, "http://evil.test"))).toBe(403);
+    expect(await greeting(dial(ticket, "none"))).toBe(403);
+    expect(await greeting(dial(undefined))).toBe(401);
     const socket = dial(ticket);
     expect(await greeting(socket)).toMatch(/^RFB/);
     expect(await greeting(dial(ticket))).toBe(401);
