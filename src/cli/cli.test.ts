@@ -136,10 +136,17 @@ describe("login", () => {
   afterAll(() => identity.close());
 
   /** The shipped recipe has no issuer; the CLI takes issuer and client id from the controller. */
-  const controller = async (browse?: FakeControllerOptions["browse"]): Promise<void> => {
+  const controller = async (
+    browse?: FakeControllerOptions["browse"],
+    options: Partial<FakeControllerOptions> = {},
+  ): Promise<void> => {
     const fields = { name: "oidc", title: "Test", mode: "oidc", issuer: identity.issuer, clientId: CLIENT_ID };
     const recipe = providerRecipe.parse(fields);
-    fake = await startFakeController({ recipe, browse: browse ?? ((request) => identity.signIn(request, subject)) });
+    fake = await startFakeController({
+      recipe,
+      browse: browse ?? ((request) => identity.signIn(request, subject)),
+      ...options,
+    });
     env = {
       SALLYPORT_URL: fake.url,
       SALLYPORT_KEY: KEY,
@@ -218,6 +225,28 @@ describe("login", () => {
     expect(ending.code).toBe(130);
     expect(fake.destroyed).toEqual(["ses_fake"]);
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "interrupted" } });
+  }, 20_000);
+
+  test("an issuer whose page to sign in at is another's is refused on this side", async () => {
+    identity.lieAbout("https://evil.test/auth");
+    await controller(async () => undefined, { isGullible: true });
+    const ending = await sallyport(["login", "oidc", "--json"], env);
+    await fake.close();
+    expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "url-host-not-listed" } });
+    expect(fake.opened).toEqual([]);
+  }, 20_000);
+
+  test("the tool's environment has nothing of ours, and the rest as it was", async () => {
+    await controller();
+    const file = join(folder, "printer.yaml");
+    const recipe = { name: "printer", title: "Printer", mode: "open", command: ["/usr/bin/env"], hosts: ["localhost"] };
+    writeFileSync(file, JSON.stringify(recipe));
+    const ours = { ...env, SALLYPORT_LOG_LEVEL: "debug", SALLYPORT_SOMETHING_NEW: "x", THEIRS: "kept" };
+    const ending = await sallyport(["login", "printer", "--recipe", file], ours);
+    await fake.close();
+    expect(ending.stderr).toMatch(/^THEIRS=kept$/m);
+    expect(ending.stderr).not.toMatch(/SALLYPORT_/);
+    expect(ending.stdout + ending.stderr).not.toContain(KEY);
   }, 20_000);
 
   test("an unknown provider: 4; token options for a tool: 2; a tool that is missing: 6, before any session", async () => {

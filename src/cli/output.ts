@@ -1,4 +1,4 @@
-/** Text for people, JSON for programs. What comes from a guest or a controller is stripped of terminal control. */
+/** Text for people, JSON for programs. What comes from a guest or a controller is stripped of terminal control, or escaped in JSON. */
 import { plainText } from "../lib/terminal.ts";
 
 export interface TextSink {
@@ -26,14 +26,22 @@ export const createOutput = (sinks: { stdout: TextSink; stderr: TextSink; isJson
   const line = (text: string): void => void stdout.write(`${plainText(text)}\n`);
   return {
     result: (value, text) => {
-      if (isJson()) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      if (isJson()) stdout.write(`${json(value, 2)}\n`);
       else for (const one of [text()].flat()) line(one);
     },
-    jsonLine: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
+    jsonLine: (value) => void stdout.write(`${json(value)}\n`),
     line,
     note: (text) => void stderr.write(`${plainText(text)}\n`),
   };
 };
+
+/** Also with the escapes that JSON allows and does not ask for: a terminal obeys 8-bit sequences and signs of direction. */
+const json = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, null, indent).replaceAll(/[\u007f-\u009f\u2028\u2029]|\p{Cf}/gu, (character) =>
+    [...Array(character.length).keys()]
+      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
 
 /** Columns padded to their widest cell, with a heading. */
 export const table = (heading: string[], rows: string[][]): string[] => {

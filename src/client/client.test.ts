@@ -118,7 +118,10 @@ describe("calls", () => {
     ["url-insecure", "http://127.0.0.1:4000"],
     ["url-insecure", "http://localhost:4000"],
     ["url-invalid", "ftp://x"],
-    ["url-invalid", "http://127.0.0.1:4000/path"],
+    ["url-invalid", "https://sally.example.org/path"],
+    ["url-invalid", "https://sally.example.org@evil.test"],
+    ["url-invalid", "https://sally.example.org?x"],
+    ["url-invalid", "https://sally.example.org#x"],
     ["url-invalid", "nonsense"],
   ])("%s: %s", (code, url) => {
     expect(() => createClient({ url, key: "k" })).toThrow(expect.objectContaining({ code }));

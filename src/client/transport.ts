@@ -135,7 +135,7 @@ const exchanged = (path: string): AppError =>
 const parseUrl = (url: string): { origin: string; socketPath?: string } => {
   if (url.startsWith("unix:/")) return { origin: "http://localhost", socketPath: resolve(url.slice("unix:".length)) };
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (!parsed || !["http:", "https:"].includes(parsed.protocol) || !["/", ""].includes(parsed.pathname)) {
+  if (!parsed || !["http:", "https:"].includes(parsed.protocol) || parsed.href !== `${parsed.origin}/`) {
     throw new AppError("invalid", "url-invalid", `${url} is not the address of a controller.`, {
       hint: "Use https://host[:port] or unix:/path/to/socket.",
     });

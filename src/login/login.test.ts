@@ -160,6 +160,24 @@ describe("relay", () => {
     expect(existsSync(wire)).toBe(false);
   });
 
+  test("an address of another host is refused on this side, whatever the controller thinks of it", async () => {
+    const recipe = recipeOf("xdg-open", { hosts: ["login.example.org"] });
+    await expect(run(recipe, { isGullible: true })).rejects.toMatchObject({ code: "url-host-not-listed" });
+    expect(fake.opened).toEqual([]);
+  });
+
+  test.each<[string, Partial<CaughtRequest>]>([
+    ["another path", { target: "/settings?delete=all" }],
+    ["another host", { rawHeaders: ["Host", "evil.test"] }],
+    ["another method", { method: "DELETE" }],
+    ["a header that frames anew", { rawHeaders: ["Host", "localhost:1", "Transfer-Encoding", "chunked"] }],
+  ])("what the guest caught goes to the tool only as a redirect to it: not with %s", async (_what, odd) => {
+    const browse: FakeControllerOptions["browse"] = async (request) => ({ ...(await signsIn(request)), ...odd });
+    await expect(run(recipeOf("xdg-open"), { browse })).rejects.toMatchObject({ code: "callback-refused" });
+    expect(existsSync(wire)).toBe(false);
+    expect(fake.answers.map(({ status }) => status)).toEqual([502]);
+  });
+
   test("a link to another origin is not shown, no tool is started, and the session is destroyed", async () => {
     const links = { receipt: "https://viewer.test@evil.test/receipt" };
     await expect(run(recipeOf("xdg-open"), { links })).rejects.toMatchObject({ code: "link-foreign" });
@@ -215,6 +233,15 @@ describe("relay", () => {
 });
 
 describe("open", () => {
+  test("opens no page of another host, whatever the controller thinks of it", async () => {
+    const device = { mode: "open", command: [process.execPath, fixture("device-tool.mjs")] };
+    const env = { FAKE_TOOL_DONE: join(folder, "done") };
+    const recipe = recipeOf("", { ...device, env, hosts: ["login.example.org"] });
+    // What is printed is not even tried: the shim's address is the one that is judged.
+    await expect(run(recipe, { isGullible: true })).rejects.toMatchObject({ code: "url-host-not-listed" });
+    expect(fake.opened).toEqual([]);
+  });
+
   test("opens the page, and ends when the tool does", async () => {
     const done = join(folder, "done");
     const recipe = recipeOf("", {
