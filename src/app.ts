@@ -56,8 +56,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   prepareDirectories(paths);
 
   const db = await openDatabase(paths.database);
-  const keys = createKeyStore(db);
-  await keys.ensureAdmin(paths.adminKey);
+  const keys = createKeyStore(db, paths.adminKey);
+  await keys.ensureAdmin();
   const images = overrides.images ?? createImageStore(paths);
   const providers = loadProviders({
     directories: [join(packageRoot(), "providers"), paths.providers],

@@ -93,7 +93,10 @@ const requireKey = async (keys: KeyStore, request: FastifyRequest, anyOf: Scope[
     });
   }
   const holder = await keys.holderOf(key);
-  if (!holder) throw new AppError("unauthenticated", "wrong-key", "This API key is unknown or was revoked.");
+  if (!holder)
+    throw new AppError("unauthenticated", "wrong-key", "This API key is unknown or was revoked.", {
+      hint: "Ask the operator for another; the operator's own is made anew by root on this machine: sallyport keys admin --new.",
+    });
   if (anyOf.length > 0 && !anyOf.some((scope) => holder.scopes.includes(scope))) {
     throw new AppError("forbidden", "missing-scope", `This API key does not have the scope ${anyOf.join(" or ")}.`);
   }

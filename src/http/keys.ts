@@ -6,6 +6,7 @@ import { writeFileAtomically } from "../lib/atomic-file.ts";
 import { AppError } from "../lib/errors.ts";
 import { newApiKey, newKeyId } from "../lib/id.ts";
 import { readKeyFile } from "../lib/key-file.ts";
+import { createMutex } from "../lib/mutex.ts";
 import type { Db } from "../state/db.ts";
 
 export interface KeyHolder {
@@ -25,7 +26,15 @@ export interface KeyRecord {
 
 export type KeyStore = ReturnType<typeof createKeyStore>;
 
-export const createKeyStore = (db: Db) => {
+/** Of the key that is made from the file, and of no other. */
+const LOCAL_OPERATOR = { userId: "admin", scopes: ["login", "act-as", "operate"], label: "local operator" } as const;
+
+/**
+ * `adminKeyFile` (0600, root's) holds the local operator's key, which the command line reads: whoever may write there is root. So the
+ * file decides what that key is: a key in it that the database does not know is entered as it is used or at the next start, and
+ * takes the place of the one before. One that was revoked stays so.
+ */
+export const createKeyStore = (db: Db, adminKeyFile: string) => {
   const create = async (input: { userId: string; scopes: Scope[]; label: string }, key = newApiKey()) => {
     const record: KeyRecord = {
       id: newKeyId(),
@@ -40,19 +49,42 @@ export const createKeyStore = (db: Db) => {
     return { ...record, key };
   };
 
+  const holderOf = async (key: string): Promise<KeyHolder | undefined> => {
+    const row = await db
+      .selectFrom("apiKeys")
+      .selectAll()
+      .where("hash", "=", hashKey(key))
+      .where("revokedAt", "is", null)
+      .executeTakeFirst();
+    return row && { keyId: row.id, userId: row.userId, scopes: parseScopes(row.scopes) };
+  };
+
+  const enterAdmin = async (): Promise<void> => {
+    const key = readKeyFile(adminKeyFile);
+    if (key === undefined) return;
+    const known = await db.selectFrom("apiKeys").select("id").where("hash", "=", hashKey(key)).executeTakeFirst();
+    if (known) return;
+    await db
+      .updateTable("apiKeys")
+      .set({ revokedAt: new Date().toISOString() })
+      .where("userId", "=", LOCAL_OPERATOR.userId)
+      .where("label", "=", LOCAL_OPERATOR.label)
+      .where("revokedAt", "is", null)
+      .execute();
+    await create({ ...LOCAL_OPERATOR, scopes: [...LOCAL_OPERATOR.scopes] }, key);
+  };
+  const inTurn = createMutex();
+
   return {
     /** The secret is in the answer and nowhere else. */
     create,
 
     /** Who holds this secret, or undefined. Looked up by hash: equal time for every wrong one. */
     holderOf: async (key: string): Promise<KeyHolder | undefined> => {
-      const row = await db
-        .selectFrom("apiKeys")
-        .selectAll()
-        .where("hash", "=", hashKey(key))
-        .where("revokedAt", "is", null)
-        .executeTakeFirst();
-      return row && { keyId: row.id, userId: row.userId, scopes: parseScopes(row.scopes) };
+      const holder = await holderOf(key);
+      if (holder || hashKey(key) !== hashKey(readKeyFile(adminKeyFile) ?? "")) return holder;
+      await inTurn(enterAdmin);
+      return holderOf(key);
     },
 
     list: async (): Promise<KeyRecord[]> => {
@@ -70,23 +102,10 @@ export const createKeyStore = (db: Db) => {
       if (numUpdatedRows === 0n) throw new AppError("not-found", "unknown-key", `There is no key ${id}.`);
     },
 
-    /**
-     * The local operator's key, in a 0600 file that the command line reads. Made at first start, and again when the
-     * file is gone; a file whose key the database does not know (a restored copy) is entered anew.
-     */
-    ensureAdmin: async (file: string): Promise<void> => {
-      const existing = readKeyFile(file);
-      if (existing !== undefined) {
-        const row = await db
-          .selectFrom("apiKeys")
-          .select("id")
-          .where("hash", "=", hashKey(existing))
-          .executeTakeFirst();
-        if (row) return;
-      }
-      const key = existing ?? newApiKey();
-      if (existing === undefined) writeFileAtomically(file, `${key}\n`);
-      await create({ userId: "admin", scopes: ["login", "act-as", "operate"], label: "local operator" }, key);
+    /** At start: makes the local operator's key file if there is none, and enters what is in it. */
+    ensureAdmin: async (): Promise<void> => {
+      if (readKeyFile(adminKeyFile) === undefined) writeFileAtomically(adminKeyFile, `${newApiKey()}\n`);
+      await enterAdmin();
     },
   };
 };

@@ -376,7 +376,7 @@ describe("a restart", () => {
     const db = await openDatabase(first.paths.database);
     await db
       .updateTable("sessions")
-      .set({ expires_at: new Date(Date.now() + 1500).toISOString() })
+      .set({ expiresAt: new Date(Date.now() + 1500).toISOString() })
       .execute();
     await db.destroy();
     const second = await startController(left);

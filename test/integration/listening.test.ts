@@ -160,6 +160,31 @@ describe("the local command line", () => {
     expect(received()).toBe("");
   });
 
+  test("makes a revoked operator's key anew, without one that is good, while the controller runs and while it does not", async () => {
+    const controller = await start({});
+    const configFile = join(controller.paths.root, "config.yaml");
+    const [{ id } = { id: "" }] = await controller.client.keys();
+    await controller.client.revokeKey(id);
+    const refused = await sallyport(configFile, "ls");
+    expect([refused.code, refused.text]).toEqual([3, expect.stringMatching(/sallyport keys admin --new/)]);
+    expect((await sallyport(configFile, "keys", "admin")).code).toBe(2);
+    expect(await sallyport(configFile, "keys", "admin", "--new")).toMatchObject({ code: 0 });
+    expect((await lstat(controller.paths.adminKey)).mode & 0o777).toBe(0o600);
+    expect(await sallyport(configFile, "ls")).toMatchObject({ code: 0 });
+    await expect(controller.client.sessions()).rejects.toMatchObject({ code: "wrong-key" });
+
+    const old = await readFile(controller.paths.adminKey, "utf8");
+    await controller.stop();
+    const later = await sallyport(configFile, "keys", "admin", "--new");
+    expect([later.code, later.text]).toEqual([0, expect.stringMatching(/when the controller runs again/)]);
+    const next = await controller.restart();
+    cleanups.push(() => next.dispose());
+    expect(await next.client.sessions()).toEqual([]);
+    const client = createClient({ url: next.url, key: old.trim() });
+    await expect(client.sessions()).rejects.toMatchObject({ code: "wrong-key" });
+    await client.close();
+  });
+
   test("sends nothing to another user's socket, in their folder or in one of root's", async () => {
     const { folder, remove } = createGuardedFolder();
     cleanups.push(remove);

@@ -1,5 +1,10 @@
 import { Option, type Command } from "commander";
+import { createClient } from "../../client/client.ts";
 import { scope, type Scope } from "../../contract/api.ts";
+import { writeFileAtomically } from "../../lib/atomic-file.ts";
+import { AppError, messageOf } from "../../lib/errors.ts";
+import { newApiKey } from "../../lib/id.ts";
+import { dataPaths } from "../../lib/paths.ts";
 import type { CliContext } from "../context.ts";
 import { table } from "../output.ts";
 
@@ -19,6 +24,11 @@ export const addKeys = (program: Command, context: CliContext): void => {
       ]);
     });
   keys
+    .command("admin")
+    .description("the local operator's own key; needs no key, but the rights to the data directory (root)")
+    .requiredOption("--new", "make it anew, where it was revoked, lost or seen by somebody; the old one ends")
+    .action(() => renewAdmin(context));
+  keys
     .command("ls")
     .description("list keys")
     .action(async () => {
@@ -37,4 +47,33 @@ export const addKeys = (program: Command, context: CliContext): void => {
       await context.client().revokeKey(keyId);
       context.out.result({ id: keyId, revoked: true }, () => `Key ${keyId} is revoked.`);
     });
+};
+
+/** The controller believes the file; a running one is asked something, so that the old key ends at once. */
+const renewAdmin = async (context: CliContext): Promise<void> => {
+  const { out, signal } = context;
+  const { dataDir, socket } = context.config();
+  const { adminKey: file } = dataPaths(dataDir);
+  const key = newApiKey();
+  try {
+    writeFileAtomically(file, `${key}\n`);
+  } catch (cause) {
+    throw new AppError("forbidden", "admin-key-unwritable", `The key cannot be written: ${messageOf(cause)}.`, {
+      hint: "Run this as root (sudo) on the controller's machine, and with its configuration (--config) if it has one.",
+      cause,
+    });
+  }
+  const client = createClient({ url: `unix:${socket}`, key, signal });
+  try {
+    await client.keys();
+    out.result(
+      { file, isInUse: true },
+      () => `${file} holds a new key, which counts from now on; the old one is revoked.`,
+    );
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "controller-unreachable") throw error;
+    out.result({ file, isInUse: false }, () => `${file} holds a new key, which counts when the controller runs again.`);
+  } finally {
+    await client.close();
+  }
 };
