@@ -96,7 +96,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     onStage: metrics.observeStage,
     onBooted: (session, vm) => tracer.export(bootSpans(session, vm, new Date().toISOString())),
   });
-  const reapAll = (request: { dryRun: boolean }) => reap({ paths, db, ledger, network, vmm }, request);
+  const reapAll = (request: { dryRun: boolean }) =>
+    reap({ paths, db, ledger, network, vmm, uids: vmmUids(config.vm.uidBase) }, request);
   const chores = createChores({ config, paths, ledger, network, sessions, reap: reapAll, logger });
   const app = await createServer(
     {

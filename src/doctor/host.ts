@@ -58,7 +58,7 @@ const TOOL_MS = 4_000;
 export const createHost = ({ config, path, isDeep }: HostOptions): Host => {
   const paths = dataPaths(config.dataDir);
   const vmms = once(async () => {
-    const found = await listVmms(paths.vms);
+    const found = await listVmms({ vmsDir: paths.vms, uids: vmmUids(config.vm.uidBase) });
     return Promise.all(found.map(async ({ vmId, process }) => ({ vmId, residentMib: await residentMib(process.pid) })));
   });
   return {

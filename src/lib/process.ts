@@ -1,5 +1,9 @@
-import { readdir, readFile } from "node:fs/promises";
-import { errnoOf } from "./errors.ts";
+/** Processes of this host, in whatever namespace. Root sees all of them. */
+import { readFileSync } from "node:fs";
+import { open, readdir } from "node:fs/promises";
+import { setImmediate as turn } from "node:timers/promises";
+import { AppError, errnoOf } from "./errors.ts";
+import { poll } from "./wait.ts";
 
 /** A process that can be told from a later one with the same number. */
 export interface ProcessIdentity {
@@ -9,40 +13,108 @@ export interface ProcessIdentity {
 }
 
 /** Identity of a running process, or undefined when there is none (a zombie counts as none). */
-export const identify = async (pid: number): Promise<ProcessIdentity | undefined> => (await look(pid))?.identity;
+export const identify = async (pid: number): Promise<ProcessIdentity | undefined> => look(pid)?.identity;
 
-export const isAlive = async (process: ProcessIdentity): Promise<boolean> =>
-  (await identify(process.pid))?.startTicks === process.startTicks;
+export const isAlive = async (process: ProcessIdentity): Promise<boolean> => isThere(process);
 
 /** Stopped by a signal or a debugger: it is there, and does nothing. */
-export const isStopped = async (process: ProcessIdentity): Promise<boolean> => {
-  const found = await look(process.pid);
-  return found?.identity.startTicks === process.startTicks && ["T", "t"].includes(found.state);
-};
+export const isStopped = async (process: ProcessIdentity): Promise<boolean> =>
+  isThere(process) && ["T", "t"].includes(look(process.pid)?.state ?? "");
+
+/** Of a child of ours that has not been waited for: known even when it has ended already. */
+export const identifyChild = (pid: number): ProcessIdentity => ({ pid, startTicks: fieldsOf(pid)?.[19] ?? "" });
+
+const isThere = ({ pid, startTicks }: ProcessIdentity): boolean => look(pid)?.identity.startTicks === startTicks;
 
 /** `state`: field 3 of /proc/PID/stat. */
-const look = async (pid: number): Promise<{ identity: ProcessIdentity; state: string } | undefined> => {
-  let stat: string;
-  try {
-    stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  } catch (error) {
-    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return undefined;
-    throw error;
-  }
-  // The command name in parentheses may hold spaces and parentheses itself.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const [state = ""] = fields;
-  if (state === "Z" || state === "X") return undefined;
-  return { identity: { pid, startTicks: fields[19] ?? "" }, state };
+const look = (pid: number): { identity: ProcessIdentity; state: string } | undefined => {
+  const fields = fieldsOf(pid);
+  if (!fields) return undefined;
+  const { 0: state = "", 17: threads, 19: startTicks = "" } = fields;
+  // Of a process whose first thread ended by itself the others go on: it looks like a zombie and is none.
+  if (state === "X" || (state === "Z" && !(Number(threads) > 1))) return undefined;
+  return { identity: { pid, startTicks }, state };
 };
 
-/** Processes of this host, in whatever namespace, whose argument list fits. Root sees all of them. */
+/** Fields of /proc/PID/stat from the third on. */
+const fieldsOf = (pid: number): string[] | undefined => {
+  const stat = ofProcess(pid, "stat");
+  // The command name in parentheses may hold spaces and parentheses itself.
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+};
+
+/** A file that the kernel makes up of its own memory: reading it takes microseconds and waits for nobody. */
+const ofProcess = (pid: number, file: "stat" | "status"): string | undefined => {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+};
+
+const isGone = (error: unknown): boolean => ["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "");
+
+/** Processes looked at before others get a turn: any local user can start thousands. */
+const LOOKS_PER_TURN = 200;
+
+/**
+ * Processes whose real, effective and saved user is one of those that `isTheirs` accepts. Nobody can put a process there
+ * but root and that user, which no command line, name or folder can say.
+ */
+export const processesOf = async (
+  isTheirs: (uid: number) => boolean,
+): Promise<{ process: ProcessIdentity; uid: number }[]> => {
+  const found: { process: ProcessIdentity; uid: number }[] = [];
+  for (const [index, pid] of (await allPids()).entries()) {
+    if (index % LOOKS_PER_TURN === LOOKS_PER_TURN - 1) await turn();
+    const uid = userOf(pid);
+    const process = uid !== undefined && isTheirs(uid) ? look(pid)?.identity : undefined;
+    if (uid !== undefined && process) found.push({ process, uid });
+  }
+  return found;
+};
+
+const allPids = async (): Promise<number[]> =>
+  (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+
+const userOf = (pid: number): number | undefined => {
+  const [, real, effective, saved] = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t/m.exec(ofProcess(pid, "status") ?? "") ?? [];
+  return real !== undefined && real === effective && real === saved ? Number(real) : undefined;
+};
+
+/** More than any program of ours is started with. */
+const MAX_COMMAND_LINE_BYTES = 128 * 1024;
+
+/**
+ * Arguments of a process, of a long line the beginning; empty for one that is gone. Only of processes that are known to be
+ * ours: it is the process itself that says them, and it can make their reading wait.
+ */
+export const commandLine = async (pid: number): Promise<string[]> => {
+  try {
+    const file = await open(`/proc/${pid}/cmdline`);
+    try {
+      const buffer = Buffer.alloc(MAX_COMMAND_LINE_BYTES);
+      let length = 0;
+      for (let bytesRead = 1; bytesRead > 0 && length < buffer.length; length += bytesRead) {
+        ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
+      }
+      return buffer.toString("utf8", 0, length).split("\0").slice(0, -1);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
+};
+
+/** Processes of whatever user whose argument list fits. */
 export const findProcesses = async (
   fits: (args: string[]) => boolean,
 ): Promise<{ process: ProcessIdentity; args: string[] }[]> => {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(
-    pids.map(async (pid) => {
+    (await allPids()).map(async (pid) => {
       const args = await commandLine(pid);
       const process = fits(args) ? await identify(pid) : undefined;
       return process ? [{ process, args }] : [];
@@ -51,11 +123,43 @@ export const findProcesses = async (
   return found.flat();
 };
 
-const commandLine = async (pid: number): Promise<string[]> => {
+/**
+ * Kills what `find` finds until it finds nothing more: what was started meanwhile, too. `what`: whose processes they are, as
+ * the subject of a sentence. Throws AppError `process-stays` after `timeoutMs`.
+ */
+export const killAll = async (
+  what: string,
+  find: () => Promise<ProcessIdentity[]>,
+  timeoutMs = 5_000,
+): Promise<void> => {
+  let left: ProcessIdentity[] = [];
+  const kill = async (): Promise<true | undefined> => {
+    left = await find();
+    for (const process of left) killNow(process);
+    return left.length === 0 || undefined;
+  };
   try {
-    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1);
-  } catch (error) {
-    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return [];
-    throw error;
+    await poll(kill, { what, timeoutMs, intervalMs: 20 });
+  } catch (cause) {
+    if (!(cause instanceof AppError)) throw cause;
+    const pids = left.map(({ pid }) => pid).join(", ");
+    throw new AppError("timeout", "process-stays", `${what} did not end although it was killed: process ${pids}.`, {
+      hint: `It hangs in the kernel; see what it waits for (cat /proc/${left[0]?.pid}/stack) and mend that.`,
+      cause,
+    });
+  }
+};
+
+/** Kills one process. As `killAll`; one that is gone, or whose number is somebody else's now, is left alone. */
+export const killProcess = (what: string, process: ProcessIdentity): Promise<void> =>
+  killAll(what, async () => (isThere(process) ? [process] : []));
+
+/** Looked at and signalled in one go: Node knows no pidfd, and between the two there is time for nothing of ours. */
+const killNow = (found: ProcessIdentity): void => {
+  if (!isThere(found)) return;
+  try {
+    process.kill(found.pid, "SIGKILL");
+  } catch {
+    // It ended in between; or it may not be signalled, which the one who waits for its end will say.
   }
 };

@@ -1,19 +1,19 @@
 /** Making and unmaking what one microVM owns on this host. The ledger is told first, the undo is always the same road. */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import { RESOURCE_KINDS, type GoneResource, type ResourceKind } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import type { Ledger } from "./ledger.ts";
-import { AppError } from "../lib/errors.ts";
+import { Cleanup } from "../lib/cleanup.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
-import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import type { ProcessIdentity } from "../lib/process.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { poll } from "../lib/wait.ts";
 import { netmask } from "../network/ipv4.ts";
 import { isLeased, releaseAddress } from "../network/lease.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
-import type { VmmBackend } from "../vmm/vmm.ts";
+import type { VmmBackend, VmmRecord } from "../vmm/vmm.ts";
 import type { Microvm, MicrovmStore } from "./store.ts";
 
 export interface MicrovmDeps {
@@ -53,6 +53,7 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Run
   // A guest that boots is given its address and MAC by its VMM: nobody else's frame can come out of it.
   await network.join(vm);
 
+  await requireOwnUser(deps, vm);
   await ledger.acquire(vm.id, "sockets", `${vm.id}/run`);
   const process = await vmm.start(
     {
@@ -74,6 +75,21 @@ const launch = async (deps: MicrovmDeps, vm: Microvm, image: Image): Promise<Run
   return { ...vm, process };
 };
 
+/** What runs as the microVM's user is ended with the microVM: it must be nobody else's. Throws AppError `user-taken`. */
+const requireOwnUser = async ({ vmm }: MicrovmDeps, vm: Microvm): Promise<void> => {
+  const others = await vmm.processes({ vmId: vm.id, uid: vm.uid, process: null });
+  if (others.length === 0) return;
+  const pids = others.map(({ pid }) => pid).join(", ");
+  throw new AppError(
+    "unavailable",
+    "user-taken",
+    `User ${vm.uid}, meant for a microVM, has processes already: ${pids}.`,
+    {
+      hint: "Another controller or program uses this range of users: end what runs there, or give this controller another one (vm.uidBase).",
+    },
+  );
+};
+
 /** A microVM of a former controller: its network is set up again where somebody took it apart. */
 const adopt = async ({ network }: MicrovmDeps, vm: Microvm): Promise<void> => {
   try {
@@ -89,18 +105,23 @@ const adopt = async ({ network }: MicrovmDeps, vm: Microvm): Promise<void> => {
 };
 
 /**
- * Ends the process, takes the network apart, removes the folder, returns the lease, and looks after each step whether
- * the thing is really gone. May be called again after a crash at any line. Throws when something refuses to go.
+ * Ends the processes, takes the network apart, removes the folder, each also when another of these steps fails; then looks
+ * whether the things are really gone, and returns the lease when all are. May be called again after a crash at any line.
+ * Throws AppError `not-gone` when something refuses to go, with all that went wrong.
  */
 const destroy = async (deps: MicrovmDeps, vm: Microvm): Promise<GoneResource[]> => {
   const { ledger, network } = deps;
   const paths = deps.paths.vm(vm.id);
 
-  for (const process of await processesOf(deps, vm)) await deps.vmm.kill(process);
-  await network.remove(vm);
-  await rm(paths.root, { recursive: true, force: true });
-  await waitUntilMissing(paths.root);
-  await recordGone(deps, vm);
+  const steps = new Cleanup();
+  steps.push("the folder", () => rm(paths.root, { recursive: true, force: true }));
+  steps.push("the network", () => network.remove(vm));
+  steps.push("the VMM", async () => deps.vmm.kill(await recordOf(deps, vm)));
+  const failure = await steps.run().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  await recordGone(deps, vm, failure);
 
   return (await ledger.of(vm.id)).flatMap((entry) =>
     entry.seenGoneAt === null
@@ -111,35 +132,38 @@ const destroy = async (deps: MicrovmDeps, vm: Microvm): Promise<GoneResource[]> 
 
 /**
  * After everything was removed, so that a disk too full to write to keeps no microVM alive; each thing is looked for
- * first. Throws AppError `not-gone` when one is still there: no receipt is signed over it.
+ * first: no receipt is signed over one that is still there. The address goes last of all: with it the VMM's user would
+ * belong to somebody else.
  */
-const recordGone = async ({ db, ledger, network, vmm, paths }: MicrovmDeps, vm: Microvm): Promise<void> => {
-  const isRunning = (await vmm.list(paths.vms)).some((entry) => entry.vmId === vm.id);
-  const presence = await network.presence(vm);
-  await releaseAddress(db, vm.id);
-  const isThere: Record<ResourceKind, boolean> = {
-    process: isRunning,
-    ...presence,
-    sockets: false,
-    directory: false,
+const recordGone = async (deps: MicrovmDeps, vm: Microvm, failure: unknown): Promise<void> => {
+  const { db, ledger } = deps;
+  const isThere = await thingsThere(deps, vm);
+  if (!Object.values(isThere).includes(true)) await releaseAddress(db, vm.id);
+  const isStill: Record<ResourceKind, boolean> = {
+    ...isThere,
+    sockets: isThere.directory,
     lease: await isLeased(db, vm.id),
   };
-  for (const kind of RESOURCE_KINDS) if (!isThere[kind]) await ledger.seenGone(vm.id, kind);
-  const left = RESOURCE_KINDS.filter((kind) => isThere[kind]);
-  if (left.length > 0) throw new AppError("internal", "not-gone", `Still there after its removal: ${left.join(", ")}.`);
-};
-
-/** The recorded process and any that names this VM: the controller may have died between spawn and record. */
-const processesOf = async (deps: MicrovmDeps, vm: Microvm) => {
-  const named = (await deps.vmm.list(deps.paths.vms)).filter((entry) => entry.vmId === vm.id).map((e) => e.process);
-  const recorded = (await deps.vms.get(vm.id))?.process;
-  if (recorded && (await isAlive(recorded)) && !named.some((p) => p.pid === recorded.pid)) named.push(recorded);
-  return named;
-};
-
-const waitUntilMissing = (folder: string): Promise<true> =>
-  poll(async () => ((await unlessMissing(readdir(folder), undefined)) ? undefined : true), {
-    what: `the folder ${folder} to be gone`,
-    timeoutMs: 5000,
-    intervalMs: 50,
+  for (const kind of RESOURCE_KINDS) if (!isStill[kind]) await ledger.seenGone(vm.id, kind);
+  const left = RESOURCE_KINDS.filter((kind) => isStill[kind]);
+  if (left.length === 0 && failure === undefined) return;
+  const what =
+    left.length > 0 ? `Still there after its removal: ${left.join(", ")}.` : "All is gone, but not all went well.";
+  throw new AppError("internal", "not-gone", failure === undefined ? what : `${what} ${messageOf(failure)}`, {
+    hint: "It is tried again each minute; what keeps it is in the sentence, or see: sallyport doctor.",
+    cause: failure,
   });
+};
+
+const thingsThere = async (deps: MicrovmDeps, vm: Microvm) => ({
+  process: (await deps.vmm.processes(await recordOf(deps, vm))).length > 0,
+  ...(await deps.network.presence(vm)),
+  directory: (await unlessMissing(stat(deps.paths.vm(vm.id).root), undefined)) !== undefined,
+});
+
+/** With the process that was recorded last: `vm` may be older than its start. */
+const recordOf = async ({ vms }: MicrovmDeps, vm: Microvm): Promise<VmmRecord> => ({
+  vmId: vm.id,
+  uid: vm.uid,
+  process: (await vms.get(vm.id))?.process ?? null,
+});

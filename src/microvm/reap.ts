@@ -14,6 +14,8 @@ export interface ReapDeps {
   ledger: Ledger;
   network: Network;
   vmm: VmmBackend;
+  /** First and last user that VMMs run as. */
+  uids: readonly [number, number];
 }
 
 export interface ReapResult {
@@ -62,11 +64,11 @@ export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promis
   return result;
 };
 
-const processes = async ({ vmm, paths }: ReapDeps): Promise<Thing[]> =>
-  (await vmm.list(paths.vms)).map(({ vmId, process }) => ({
-    vmId,
-    name: `process ${process.pid} (microVM ${vmId})`,
-    remove: () => vmm.kill(process),
+const processes = async ({ vmm, paths, uids }: ReapDeps): Promise<Thing[]> =>
+  (await vmm.list({ vmsDir: paths.vms, uids })).map((found) => ({
+    vmId: found.vmId,
+    name: `process ${found.process.pid} (microVM ${found.vmId})`,
+    remove: () => vmm.kill(found),
   }));
 
 const ofNetwork = async ({ network }: ReapDeps): Promise<Thing[]> =>

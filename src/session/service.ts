@@ -106,7 +106,8 @@ export const createSessionService = (deps: ServiceDeps) => {
   };
 
   const liveDriver = async (id: string): Promise<SessionDriver> => {
-    const driver = lives.get(id)?.driver;
+    // After a restart of the controller nobody may have taken it up yet.
+    const driver = (await lifeOf(id))?.driver;
     if (driver && !isOver(driver.session.state)) return driver;
     throw over(await get(id));
   };

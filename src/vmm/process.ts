@@ -1,31 +1,18 @@
 /** VMM processes of any kind: start one detached, end one for certain, find all that are ours. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { appendFile, constants, open } from "node:fs/promises";
+import { appendFile, constants } from "node:fs/promises";
 import { resolve, sep } from "node:path";
+import { startDaemon, type DaemonCommand } from "../lib/daemon.ts";
 import { AppError, errnoOf } from "../lib/errors.ts";
-import { findProcesses, identify, isAlive } from "../lib/process.ts";
+import { commandLine, isAlive, killAll, processesOf } from "../lib/process.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
-import { SYSTEM_PATH } from "../lib/programs.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
-import { poll } from "../lib/wait.ts";
+import type { FoundVmm, VmmRange, VmmRecord } from "./vmm.ts";
 
 /** The marker on a VMM's command line, as the value of its own option for a name. */
 export const vmmName = (vmId: string): string => `${NAME_PREFIX}${vmId}`;
 const NAME_PREFIX = "sallyport-";
-
-/** All that a VMM gets to know of its surroundings. */
-export const VMM_ENVIRONMENT = { PATH: SYSTEM_PATH };
-
-export interface VmmCommand {
-  /** Program and arguments. */
-  argv: string[];
-  logFile: string;
-  /** Open files the process gets as numbers 3, 4, … */
-  files?: number[];
-}
 
 export interface StartedVmm {
   identity: ProcessIdentity;
@@ -33,66 +20,48 @@ export interface StartedVmm {
   died: Promise<never>;
 }
 
-/**
- * Starts a process in a session and process group of its own, with no pipe to this one: it outlives the controller, and
- * signals to the controller's group don't reach it. Its environment holds nothing of the controller's.
- */
-export const startVmm = async ({ argv, logFile, files = [] }: VmmCommand): Promise<StartedVmm> => {
-  const [program = "", ...args] = argv;
-  const log = await open(logFile, "a", 0o600);
-  const child = spawn(program, args, {
-    detached: true,
-    cwd: "/",
-    env: VMM_ENVIRONMENT,
-    stdio: ["ignore", log.fd, log.fd, ...files],
+/** Starts a VMM, which outlives the controller. Throws AppError `vmm-missing`. */
+export const startVmm = async (command: DaemonCommand): Promise<StartedVmm> => {
+  const { logFile } = command;
+  const { identity, ended } = await startDaemon(command).catch((cause: unknown) => {
+    throw new AppError("unavailable", "vmm-missing", `The program ${command.argv[0]} can't be started.`, {
+      hint: "Install it: apt install util-linux",
+      cause,
+    });
   });
-  child.unref();
-  const exit = once(child, "exit");
-  const died = exit.then(async ([code, signal]) => {
-    const how = signal ? `was ended by ${signal}` : `ended with code ${code}`;
+  const died = ended.then(async (how) => {
     const error = await vmmDied(how, logFile);
     await writeExit(logFile, how);
     throw error;
   });
   // Of interest only while somebody waits for it.
   died.catch(() => {});
-  try {
-    await once(child, "spawn");
-  } catch (cause) {
-    throw new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
-      hint: "Install it: apt install util-linux",
-      cause,
-    });
-  } finally {
-    await log.close();
-  }
-  const identity = child.pid === undefined ? undefined : await identify(child.pid);
-  if (!identity) return died;
   return { identity, died };
 };
 
-/** Kills the process group of a VMM and waits until it is seen gone. Throws AppError `deadline` if it stays for 5 s. */
-export const killVmm = async (process_: ProcessIdentity): Promise<void> => {
-  // The number may belong to somebody else by now.
-  if (!(await isAlive(process_))) return;
-  try {
-    process.kill(-process_.pid, "SIGKILL");
-  } catch (error) {
-    if (errnoOf(error) !== "ESRCH") throw error;
-  }
-  await poll(async () => !(await isAlive(process_)) || undefined, {
-    what: `the end of VMM process ${process_.pid}`,
-    timeoutMs: 5_000,
-    intervalMs: 20,
-  });
+/**
+ * All that runs for a microVM: every process of its user, whatever it says of itself, which is nobody else's while the
+ * microVM has it; and the recorded one, which is still root's for an instant after its start.
+ */
+export const processesOfVmm = async ({ uid, process }: VmmRecord): Promise<ProcessIdentity[]> => {
+  const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
+  const isRecordedElse = process && !found.some(({ pid }) => pid === process.pid) && (await isAlive(process));
+  return isRecordedElse ? [...found, process] : found;
 };
 
-/** Processes whose command line has our marker and, for the same microVM, a path below `vmsDir`. */
-export const listVmms = async (vmsDir: string): Promise<{ vmId: string; process: ProcessIdentity }[]> =>
-  (await findProcesses((args) => markedVm(args, vmsDir) !== undefined)).map(({ process, args }) => ({
-    vmId: markedVm(args, vmsDir) ?? "",
-    process,
-  }));
+/** Kills all that runs for a microVM and waits until it is seen gone. Throws AppError `process-stays`. */
+export const killVmm = (vm: VmmRecord): Promise<void> =>
+  killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm));
+
+/** VMMs among the processes of our users whose command line has our marker and, for the same microVM, a path below `vmsDir`. */
+export const listVmms = async ({ vmsDir, uids: [first, last] }: VmmRange): Promise<FoundVmm[]> => {
+  const ours = await processesOf((uid) => uid >= first && uid <= last);
+  const marked = ours.map(async ({ process, uid }) => {
+    const vmId = markedVm(await commandLine(process.pid), vmsDir);
+    return vmId === undefined ? [] : [{ vmId, uid, process }];
+  });
+  return (await Promise.all(marked)).flat();
+};
 
 /** The microVM that a command line names both as a name and as a directory below `vmsDir`. Pure. */
 export const markedVm = (args: string[], vmsDir: string): string | undefined => {

@@ -12,8 +12,30 @@ export interface MicrovmSpec {
   memoryMib: number;
   tap: string;
   mac: string;
-  /** Unprivileged user and group the VMM runs as; owner of its sockets, its console file and the TAP. */
+  /** Unprivileged user and group the VMM runs as, and nothing else does; owner of its sockets, its console file and the TAP. */
   uid: number;
+}
+
+/** By what a microVM's VMM is found again. */
+export interface VmmRecord {
+  vmId: string;
+  uid: number;
+  /** Null: its start was not seen to its end. */
+  process: ProcessIdentity | null;
+}
+
+/** Where microVMs of one controller are. */
+export interface VmmRange {
+  /** Folder with a folder for each of them. */
+  vmsDir: string;
+  /** First and last user that their VMMs run as. */
+  uids: readonly [number, number];
+}
+
+export interface FoundVmm {
+  vmId: string;
+  uid: number;
+  process: ProcessIdentity;
 }
 
 export interface VmmCapabilities {
@@ -42,8 +64,13 @@ export interface VmmBackend {
    */
   start(spec: MicrovmSpec, onSpawn: (process: ProcessIdentity) => Promise<void>): Promise<ProcessIdentity>;
   connect(paths: VmPaths, timeoutMs: number): Promise<VmmClient>;
-  /** Kills at once and waits until the process is seen gone. Idempotent; never signals a process that is not ours. */
-  kill(process: ProcessIdentity): Promise<void>;
-  /** Our VMM processes on this host below `vmsDir`, by what their command lines name. */
-  list(vmsDir: string): Promise<{ vmId: string; process: ProcessIdentity }[]>;
+  /** All that runs for this microVM now, whatever it calls itself. */
+  processes(vm: VmmRecord): Promise<ProcessIdentity[]>;
+  /**
+   * Kills all that runs for this microVM and waits until it is seen gone. Idempotent; never signals a process of another
+   * user. Throws AppError `process-stays`.
+   */
+  kill(vm: VmmRecord): Promise<void>;
+  /** VMM processes in the range, by what they say of themselves: to find those of which there is no record. */
+  list(range: VmmRange): Promise<FoundVmm[]>;
 }

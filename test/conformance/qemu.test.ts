@@ -45,7 +45,7 @@ vmmConformance("qemu", async () => {
   return {
     backend: backendIn(inject("imageDataDir"), image),
     image,
-    uid: UID,
+    uidBase: UID + 100,
     makeTap: async (tap, uid) => void (await ensureTap({ tap, uid }, "sallyport test")),
     removeTap,
     broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
@@ -70,7 +70,7 @@ describe("a QEMU microVM", () => {
   });
 
   afterAll(async () => {
-    await backendIn(root, spec.image as Image).kill(vmm);
+    await backendIn(root, spec.image as Image).kill({ ...spec, process: vmm });
     await removeTap(spec.tap);
     await rm(root, { recursive: true });
   });
@@ -105,7 +105,7 @@ describe("a QEMU microVM", () => {
   });
 
   test("lives on when its console reached the limit, and the file grows no more", async () => {
-    await backendIn(root, spec.image as Image).kill(vmm);
+    await backendIn(root, spec.image as Image).kill({ ...spec, process: vmm });
     await truncate(spec.paths.console, 0);
     const accelerator = { kind: "emulation", tscKhz: await hostTscKhz() } as const;
     const maxFileBytes = 600;

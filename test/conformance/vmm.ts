@@ -6,17 +6,19 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
-import { identify, isAlive, isStopped } from "../../src/lib/process.ts";
+import { commandLine, identify, isAlive, isStopped, killProcess } from "../../src/lib/process.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { exitIn } from "../../src/vmm/process.ts";
-import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
+import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
+import type { FoundVmm, MicrovmSpec, VmmBackend, VmmRange } from "../../src/vmm/vmm.ts";
 
 export interface VmmUnderTest {
   backend: VmmBackend;
   /** All of a specification but what the suite makes itself. */
   image: MicrovmSpec["image"];
-  uid: number;
+  /** First of the users that the suite's VMMs run as; the hundred from it on are nobody else's. */
+  uidBase: number;
   /** Makes the interface that the VMM opens, and takes it away. */
   makeTap: (tap: string, uid: number) => Promise<void>;
   removeTap: (tap: string) => Promise<void>;
@@ -29,6 +31,7 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
     let under: VmmUnderTest;
     let root: string;
     const taps: string[] = [];
+    let microvms = 0;
 
     beforeAll(async () => {
       under = await prepare();
@@ -38,7 +41,7 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
     });
 
     afterEach(async () => {
-      for (const { process } of await under.backend.list(join(root, "vms"))) await under.backend.kill(process);
+      for (const found of await vms()) await under.backend.kill(found);
       for (const tap of taps.splice(0)) await under.removeTap(tap);
     });
 
@@ -55,7 +58,7 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
         memoryMib: 512,
         tap: `sp-${vmId}`,
         mac: "06:00:c0:a8:64:05",
-        uid: under.uid,
+        uid: under.uidBase + microvms++,
       };
       await mkdir(spec.paths.root, { recursive: true, mode: 0o711 });
       await under.makeTap(spec.tap, spec.uid);
@@ -68,7 +71,11 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
       return { spec, process: await under.backend.start(spec, async () => {}) };
     };
 
-    const vms = (): Promise<{ vmId: string; process: ProcessIdentity }[]> => under.backend.list(join(root, "vms"));
+    const range = (folder = join(root, "vms")): VmmRange => ({
+      vmsDir: folder,
+      uids: [under.uidBase, under.uidBase + 100],
+    });
+    const vms = (): Promise<FoundVmm[]> => under.backend.list(range());
 
     test("knows its version", async () => {
       expect(await under.backend.version()).toMatch(/^\d+\.\d+\.\d+$/);
@@ -131,19 +138,20 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
       const second = await start();
       const found = (await vms()).sort((a, b) => a.process.pid - b.process.pid);
       expect(found).toEqual([
-        { vmId: first.spec.vmId, process: first.process },
-        { vmId: second.spec.vmId, process: second.process },
+        { vmId: first.spec.vmId, uid: first.spec.uid, process: first.process },
+        { vmId: second.spec.vmId, uid: second.spec.uid, process: second.process },
       ]);
-      expect(await under.backend.list(join(root, "vm"))).toEqual([]);
-      expect(await under.backend.list("/nowhere")).toEqual([]);
+      expect(await under.backend.list(range(join(root, "vm")))).toEqual([]);
+      expect(await under.backend.list(range("/nowhere"))).toEqual([]);
+      expect(await under.backend.list({ ...range(), uids: [second.spec.uid, second.spec.uid] })).toHaveLength(1);
     });
 
     test("kills for certain, and twice", async () => {
       const { spec, process } = await start();
-      await under.backend.kill(process);
+      await under.backend.kill({ ...spec, process });
       expect(await identify(process.pid)).toBeUndefined();
       expect(await vms()).toEqual([]);
-      await under.backend.kill(process);
+      await under.backend.kill({ ...spec, process });
       await expect(under.backend.connect(spec.paths, 200)).rejects.toMatchObject({ kind: "timeout" });
     });
 
@@ -170,9 +178,41 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
     });
 
     test("kills no process that only has the number", async () => {
-      const { process } = await start();
-      await under.backend.kill({ ...process, startTicks: "1" });
+      const { spec, process } = await start();
+      await under.backend.kill({ ...spec, uid: spec.uid + 1, process: { ...process, startTicks: "1" } });
       expect(await isAlive(process)).toBe(true);
+    });
+
+    test("kills what was never recorded, and what a VMM left behind in a session of its own", async () => {
+      const { spec, process } = await start();
+      const child = await startDecoy(["perl", "-e", "sleep 600"], { uid: spec.uid });
+      const other = await startDecoy(["perl", "-e", "sleep 600"], { uid: spec.uid + 1 });
+      expect(await under.backend.processes({ ...spec, process: null })).toEqual(
+        expect.arrayContaining([process, child]),
+      );
+      await under.backend.kill({ ...spec, process: null });
+      expect(await under.backend.processes({ ...spec, process })).toEqual([]);
+      expect(await isAlive(other)).toBe(true);
+      await killProcess("The decoy", other);
+    });
+
+    test("is not deceived by another user's process that says the same of itself, nor keeps what it says", async () => {
+      const { spec, process } = await start();
+      const args = await commandLine(process.pid);
+      const [same, endless] = await Promise.all([
+        startDecoy(["perl", "-e", "sleep 600", ...args], { uid: NOBODY }),
+        startDecoy(["perl", "-e", "sleep 600", ...args, ...Array<string>(15).fill("x".repeat(100_000))], {
+          uid: NOBODY,
+        }),
+      ]);
+      expect(await vms()).toEqual([{ vmId: spec.vmId, uid: spec.uid, process }]);
+      expect(Buffer.byteLength((await commandLine(endless.pid)).join(" "))).toBeLessThan(129 * 1024);
+      await under.backend.kill({ ...spec, process });
+      expect(await isAlive(process)).toBe(false);
+      for (const decoy of [same, endless]) {
+        expect(await isAlive(decoy)).toBe(true);
+        await killProcess("The decoy", decoy);
+      }
     });
 
     test("says why a VMM died at its start, and leaves nothing", async () => {

@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await controller.stop();
   // Whatever a failed test left would keep the file system busy.
-  for (const { process } of await vmm.list(controller.paths.vms)) await vmm.kill(process);
+  for (const found of await vmm.list(controller.microvms)) await vmm.kill(found);
   await run("umount", [dataDir]);
   await rm(dataDir, { recursive: true });
 });
@@ -46,9 +46,9 @@ test("a start is refused with 503 disk-full; a running microVM can be destroyed;
   const filler = await fillDisk();
 
   await expect(controller.client.start({ provider: "oidc" })).rejects.toMatchObject({ code: "disk-full", status: 503 });
-  expect(await vmm.list(controller.paths.vms)).toHaveLength(1);
+  expect(await vmm.list(controller.microvms)).toHaveLength(1);
   const outcome = await controller.client.destroy(sessionId).catch((error: unknown) => error);
-  expect(await vmm.list(controller.paths.vms)).toEqual([]);
+  expect(await vmm.list(controller.microvms)).toEqual([]);
   expect(await controller.network.found()).toEqual([]);
 
   await rm(filler);

@@ -14,12 +14,16 @@ import { run } from "../../src/lib/exec.ts";
 import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { stopResolver } from "../../src/network/resolver.ts";
-import { killVmm, startVmm, vmmName } from "../../src/vmm/process.ts";
+import { killProcess } from "../../src/lib/process.ts";
+import { unprivileged } from "../../src/vmm/unprivileged.ts";
+import { startVmm, vmmName } from "../../src/vmm/process.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
 import { attach, BRIDGE, connectGuest, SERVER, startInternet, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { RemoteNetwork } from "../fixtures/network-world.ts";
 
 const VM = "doctor000001";
+/** In the range that a configuration without `vm.uidBase` gives. */
+const VMM_UID = 900_005;
 const nic: GuestNic = { tap: `sp-${VM}`, mac: "06:00:c0:a8:64:05", address: "192.168.100.5", uid: 65_534 };
 
 const cleanup = new Cleanup();
@@ -114,15 +118,16 @@ const startMicrovm = async (): Promise<void> => {
   await attach(network, nic);
   const guest = await connectGuest(host, nic);
   cleanup.push("guest", () => guest.namespace.remove());
-  // A process that carries the name and the folder of a microVM, which is how one is found.
+  // A process of a VMM's user that carries the name and the folder of a microVM, which is how one is found.
   const vm = paths.vm(VM);
   await mkdir(vm.root, { recursive: true });
   const kernelArgs = [`ip=${nic.address}::192.168.100.1:255.255.255.0::eth0:off`];
   await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs } }), { mode: 0o600 });
-  const argv = [NODE, "-e", "setInterval(() => {}, 1e6)", vmmName(VM), vm.console];
+  const command = ["perl", "-e", "sleep 1000000", vmmName(VM), vm.console];
+  const argv = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, command);
   const { identity, died } = await startVmm({ argv, logFile: vm.vmmLog });
   died.catch(() => {});
-  cleanup.push("VMM", () => killVmm(identity));
+  cleanup.push("VMM", () => killProcess("The VMM", identity));
 };
 
 interface Examination {

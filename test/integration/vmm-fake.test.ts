@@ -6,7 +6,7 @@ vmmConformance("fake", async () => ({
     behaviour: ({ image }) => (image.rootfs === "/missing" ? { vmm: "dies-at-start" } : {}),
   }),
   image: { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" },
-  uid: 65_534,
+  uidBase: 1_000_000_000 + (process.pid % 1_000_000) * 200,
   makeTap: async () => {},
   removeTap: async () => {},
   broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),

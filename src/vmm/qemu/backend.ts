@@ -1,6 +1,6 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
 import type { Logger } from "../../lib/logger.ts";
-import { killVmm, listVmms } from "../process.ts";
+import { killVmm, listVmms, processesOfVmm } from "../process.ts";
 import type { VmmBackend } from "../vmm.ts";
 import { createAcceleratorChoice } from "./accelerator.ts";
 import type { AcceleratorOptions } from "./accelerator.ts";
@@ -34,6 +34,7 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
       return startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, onSpawn);
     },
     connect: connectQemu,
+    processes: processesOfVmm,
     kill: killVmm,
     list: listVmms,
   };

@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { AppError } from "../../lib/errors.ts";
 import { orAfter } from "../../lib/wait.ts";
-import { identify } from "../../lib/process.ts";
-import { killVmm, VMM_ENVIRONMENT } from "../process.ts";
+import { identifyChild, killProcess } from "../../lib/process.ts";
+import { SYSTEM_PATH } from "../../lib/programs.ts";
 import { unprivileged } from "../unprivileged.ts";
 
 /** The line at the end of a boot that had all it needs but a root file system; memory, timers and devices worked. */
@@ -32,13 +32,13 @@ export interface BootedKernel {
 export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOptions): Promise<BootedKernel> => {
   const startedAt = performance.now();
   const [program = "", ...args] = unprivileged({ uid: NOBODY, maxFileBytes: MIB }, [...argv, "-serial", "stdio"]);
-  // Detached: killing is by process group.
   const child = spawn(program, args, {
     detached: true,
     cwd: "/",
-    env: VMM_ENVIRONMENT,
+    env: { PATH: SYSTEM_PATH },
     stdio: ["ignore", "pipe", "pipe", ...files],
   });
+  const identity = child.pid === undefined ? undefined : identifyChild(child.pid);
   const ended = once(child, "close");
   ended.catch(() => {});
   let output = "";
@@ -60,8 +60,7 @@ export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOpti
       cause,
     });
   } finally {
-    const identity = child.pid === undefined ? undefined : await identify(child.pid);
-    if (identity) await killVmm(identity);
+    if (identity) await killProcess("The VMM that boots a kernel as a probe", identity);
   }
 };
 

@@ -1,10 +1,10 @@
-import { chmod, chown, mkdir, open, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { AppError } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { killVmm, startVmm } from "../process.ts";
 import type { StartedVmm } from "../process.ts";
-import { unprivileged } from "../unprivileged.ts";
+import { handOver, unprivileged } from "../unprivileged.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import type { Accelerator } from "./arguments.ts";
 import { QEMU } from "./arguments.ts";
@@ -48,7 +48,7 @@ export const startQemu = async (
     return identity;
   } catch (error) {
     waiting.abort();
-    await killVmm(identity);
+    await killVmm({ ...spec, process: identity });
     throw error;
   }
 };
@@ -60,16 +60,6 @@ const spawned = async ({ spec, accelerator }: QemuStart, argv: string[]): Promis
   } finally {
     await kvm?.close();
   }
-};
-
-/** What the VMM's user needs in the microVM's directory, and no more: to pass through it, its sockets, its console. */
-const handOver = async ({ paths, uid }: MicrovmSpec): Promise<void> => {
-  await chown(paths.root, -1, uid);
-  await chmod(paths.root, 0o710);
-  await mkdir(paths.run, { recursive: true, mode: 0o700 });
-  await chown(paths.run, uid, uid);
-  await (await open(paths.console, "a", 0o600)).close();
-  await chown(paths.console, uid, uid);
 };
 
 const refuseLongPaths = ({ control, channel }: VmPaths): void => {

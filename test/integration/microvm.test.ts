@@ -1,0 +1,138 @@
+/** What of a microVM may go wrong, or be put in its way by others on the host, at its start and its end. */
+import { mkdir } from "node:fs/promises";
+import { afterEach, expect, onTestFinished, test } from "vitest";
+import { run } from "../../src/lib/exec.ts";
+import { commandLine, isAlive, killProcess, type ProcessIdentity } from "../../src/lib/process.ts";
+import { poll } from "../../src/lib/wait.ts";
+import type { SessionView } from "../../src/contract/api.ts";
+import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
+import { createFakeBackend } from "../fixtures/fake-backend.ts";
+import { createFakeNetwork } from "../fixtures/fake-network.ts";
+import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
+
+const backend = createFakeBackend();
+let controller: TestController;
+afterEach(() => controller.dispose());
+
+const begin = async (options: TestControllerOptions = {}): Promise<void> => {
+  controller = await startController(options);
+};
+
+const untilState = async (sessionId: string, state: string): Promise<SessionView> => {
+  for await (const view of controller.client.events(sessionId)) if (view.state === state) return view;
+  throw new Error(`the session never became ${state}`);
+};
+
+/** A session whose browser is ready, and its VMM. */
+const startSession = async () => {
+  const { sessionId } = await controller.client.start({ provider: "oidc" });
+  await untilState(sessionId, "ready");
+  const vm = (await controller.client.vms()).find((view) => view.sessionId === sessionId);
+  const vmm = (await backend.list(controller.microvms)).find(({ vmId }) => vmId === vm?.vmId);
+  if (!vm || !vmm) throw new Error("the session has no microVM");
+  return { sessionId, vm, vmm };
+};
+
+const decoy = async (command: string[], uid: number): Promise<ProcessIdentity> => {
+  const found = await startDecoy(command, { uid });
+  onTestFinished(() => killProcess("The decoy", found));
+  return found;
+};
+
+const SLEEP = ["perl", "-e", "sleep 600"];
+
+test("processes of another user with a VMM's words keep no microVM alive and no controller from starting", async () => {
+  await begin();
+  const { sessionId, vmm } = await startSession();
+  const words = await commandLine(vmm.process.pid);
+  const endless = Array<string>(15).fill("x".repeat(100_000));
+  const decoys = await Promise.all(
+    [words, words, words, [...words, ...endless], [...endless, ...words], words].map((args) =>
+      decoy([...SLEEP, ...args], NOBODY),
+    ),
+  );
+
+  const { body } = await controller.client.destroy(sessionId);
+  expect(body.gone.map(({ kind }) => kind)).toContain("process");
+  expect(await isAlive(vmm.process)).toBe(false);
+
+  controller = await controller.restart();
+  expect(await controller.client.reap({ dryRun: false })).toEqual({ found: [], removed: [], failed: [] });
+  expect(controller.log()).not.toContain("did not end");
+  // That it is none of ours, and not that it may not be killed, is what saves it.
+  for (const found of decoys) expect(await isAlive(found)).toBe(true);
+});
+
+test("what runs as a microVM's user ends with it, whatever it calls itself and however it hid", async ({ skip }) => {
+  const hasThreads = await run("perl", ["-Mthreads", "-e", "1"]).then(
+    () => true,
+    () => false,
+  );
+  if (!hasThreads) skip("this perl has no threads");
+  await begin();
+  const { sessionId, vmm } = await startSession();
+  const child = await decoy(SLEEP, vmm.uid);
+  // Its first thread ends by itself, and the process looks like a zombie.
+  const threaded = "use threads; threads->create(sub { sleep 600 }); syscall(60, 0)";
+  const headless = await decoy(["perl", "-e", threaded], vmm.uid);
+  const isHeadless = async () => ((await commandLine(headless.pid)).length === 0 ? true : undefined);
+  await poll(isHeadless, { what: "the end of the first thread", timeoutMs: 10_000, intervalMs: 20 });
+  expect(await isAlive(headless)).toBe(true);
+
+  await controller.client.destroy(sessionId);
+  for (const gone of [vmm.process, child, headless]) expect(await isAlive(gone)).toBe(false);
+});
+
+test("a microVM gets no user that something runs as already, and that is left alone", async () => {
+  await begin();
+  const { sessionId, vmm } = await startSession();
+  await controller.client.destroy(sessionId);
+  // Addresses are leased in turn, and users go with them.
+  const next = await decoy(SLEEP, vmm.uid + 1);
+  const { sessionId: refused } = await controller.client.start({ provider: "oidc" });
+  const { verdict } = await untilState(refused, "failed");
+  expect(verdict).toMatchObject({ sentence: expect.stringContaining(String(next.pid)) });
+  expect(await isAlive(next)).toBe(true);
+});
+
+test("a removal that fails keeps no other from being done, and all is told; the next try makes it good", async () => {
+  const network = createFakeNetwork("127.19.7.1", 29);
+  let isBroken = true;
+  const remove = network.remove.bind(network);
+  network.remove = async (nic) => {
+    if (isBroken) throw new Error("nft: no such thing");
+    await remove(nic);
+  };
+  await begin({ network });
+  const { sessionId, vm, vmm } = await startSession();
+  await expect(controller.client.destroy(sessionId)).rejects.toMatchObject({
+    message: expect.stringMatching(/Still there after its removal: lease, tap, firewall, neighbour\..*no such thing/),
+  });
+  expect(await isAlive(vmm.process)).toBe(false);
+  const [held] = await controller.client.vms();
+  expect(held?.holds.map(({ kind }) => kind).toSorted()).toEqual(["firewall", "lease", "neighbour", "tap"]);
+  expect(held?.vmId).toBe(vm.vmId);
+
+  isBroken = false;
+  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(7);
+  expect(await controller.client.vms()).toEqual([]);
+});
+
+test("a VMM that nobody recorded is found by its user and removed, with what it started", async () => {
+  await begin();
+  const { paths, microvms } = controller;
+  const left = await controller.abandon();
+  const [uid] = microvms.uids;
+  const vm = paths.vm("unrecorded00");
+  await mkdir(vm.root, { mode: 0o700 });
+  const image = { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" };
+  const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, tap: "", mac: "" };
+  const vmm = await backend.start({ vmId: "unrecorded00", paths: vm, image, ...machine, uid }, async () => {});
+  const child = await decoy(SLEEP, uid);
+  await begin(left);
+  const reaped = async () => controller.log().includes("reaped") || undefined;
+  await poll(reaped, { what: "the reaper", timeoutMs: 10_000, intervalMs: 50 });
+  expect(controller.log()).toContain(`process ${vmm.pid} (microVM unrecorded00)`);
+  for (const gone of [vmm, child]) expect(await isAlive(gone)).toBe(false);
+  expect(await controller.client.reap({ dryRun: true })).toEqual({ found: [], removed: [], failed: [] });
+});
