@@ -111,6 +111,19 @@ describe("a stream", () => {
     await until(() => made.signal?.aborted === true, "the second stream's end");
   });
 
+  test("is not filled with heartbeats while nobody reads", async () => {
+    await serve({ heartbeatMs: 2 });
+    const socket = await deaf();
+    await untilStalled();
+    made.isOver = true;
+    let text = "";
+    socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+    socket.resume();
+    await until(() => text.endsWith("\r\n0\r\n\r\n"), "the stream's end");
+    expect(text).not.toContain("~");
+    socket.destroy();
+  });
+
   test("ends when its key is no longer good, whether it is read or not", async () => {
     await serve({ heartbeatMs: 20 });
     const socket = await deaf();

@@ -6,11 +6,14 @@ import { poll } from "../../src/lib/wait.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 const ID = "ses_00000000000000000000000000";
+/** Apart, so that no bound is kept by another's. */
 let controller: TestController;
+let quick: TestController;
 beforeAll(async () => {
-  controller = await startController({ limits: { headMs: 300, requestMs: 600, lookMs: 50, idleMs: 300 } });
+  controller = await startController({ limits: { headMs: 300, requestMs: 600_000, lookMs: 50 } });
+  quick = await startController({ limits: { headMs: 600, requestMs: 600, lookMs: 50, idleMs: 300 } });
 });
-afterAll(() => controller.dispose());
+afterAll(() => Promise.all([controller.dispose(), quick.dispose()]));
 
 interface Raw {
   socket: Socket;
@@ -70,27 +73,32 @@ describe("every call says who may make it", () => {
 });
 
 describe("what is never finished is closed in time", () => {
-  const key = () => `authorization: Bearer ${controller.adminKey}`;
+  const post = (path: string, where: TestController): string =>
+    head(
+      "POST",
+      path,
+      `authorization: Bearer ${where.adminKey}`,
+      "content-type: application/json",
+      "content-length: 9",
+    ) + "{";
 
   test.each([
-    ["nothing at all", () => ""],
-    ["half a head", () => "POST /api/auth/start HTTP/1.1\r\nhost:"],
-    [
-      "half a body of a call without a key",
-      () => head("POST", `/api/auth/session/${ID}/pair`, "content-length: 9") + "{",
-    ],
-    ["half a body of a call with one", () => head("POST", "/api/auth/start", key(), "content-length: 9") + "{"],
-    ["a finished request, and then no other", () => head("GET", "/health")],
-  ])("%s", async (_what, text) => {
-    const raw = dial();
-    raw.socket.write(text());
+    ["nothing at all", () => controller, ""],
+    ["half a head", () => controller, "POST /api/auth/start HTTP/1.1\r\nhost:"],
+    ["half a body of a call without a key", () => quick, `/api/auth/session/${ID}/pair`],
+    ["half a body of a call with one", () => quick, "/api/auth/start"],
+    ["a finished request, and then no other", () => quick, head("GET", "/health")],
+  ])("%s", async (_what, where, text) => {
+    const raw = dial(where());
+    raw.socket.write(text.startsWith("/") ? post(text, where()) : text);
     await until(() => raw.isClosed, "the end of the connection");
+    expect(raw.text).toMatch(/^$|^HTTP\/1\.1 (408|200)/);
   });
 
   test("and meanwhile others are served", async () => {
-    const unfinished = Array.from({ length: 50 }, () => dial());
-    for (const { socket } of unfinished) socket.write(head("POST", "/api/auth/start", key(), "content-length: 9"));
-    expect(await controller.client.sessions()).toEqual([]);
+    const unfinished = Array.from({ length: 50 }, () => dial(quick));
+    for (const { socket } of unfinished) socket.write(post("/api/auth/start", quick));
+    expect(await quick.client.sessions()).toEqual([]);
     await until(() => unfinished.every(({ isClosed }) => isClosed), "all of them to be closed");
   });
 });
