@@ -12,6 +12,7 @@ import { bridge, forwarding, range, tun } from "./network.ts";
 import { programs } from "./programs.ts";
 import { capacityOf, disk, memory, type Capacity } from "./room.ts";
 import { taps } from "./taps.ts";
+import { users } from "./users.ts";
 
 /** In the order they are shown; all run at once. To add one: a file or a const beside its like, and its name here. */
 export const CHECKS: readonly Check[] = [
@@ -23,6 +24,7 @@ export const CHECKS: readonly Check[] = [
   checksums,
   memory,
   disk,
+  users,
   tun,
   range,
   bridge,

@@ -1,0 +1,37 @@
+/** The users that VMMs run as: whoever shares a number with one can end it, and read what is between it and the controller. */
+import { readFile } from "node:fs/promises";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import { ok, problem } from "./check.ts";
+import type { Check } from "./check.ts";
+
+export const users: Check = {
+  name: "users",
+  look: async ({ network: { vmmUids } }) => {
+    const range = vmmUids.join(" to ");
+    const texts = await Promise.all(FILES.map((name) => unlessMissing(readFile(`/etc/${name}`, "utf8"), "")));
+    const taken = FILES.flatMap((name, index) => takenIn(name, texts[index] ?? "", vmmUids));
+    if (taken.length === 0) return ok(`The numbers ${range}, which microVMs run as, are nobody else's.`);
+    return problem(
+      `Of the numbers ${range}, which microVMs run as, others have some: ${taken.slice(0, 5).join(", ")}.`,
+      `set vm.uidBase so that ${vmmUids[1] - vmmUids[0] + 1} numbers from there on are in none of these files`,
+    );
+  },
+};
+
+/** The accounts themselves, and the ranges that they may map into containers of their own (man subuid(5)). */
+const FILES = ["passwd", "group", "subuid", "subgid"] as const;
+
+/** Who has numbers between `first` and `last`, as `NAME in /etc/FILE`. Pure. */
+export const takenIn = (name: (typeof FILES)[number], text: string, [first, last]: [number, number]): string[] =>
+  text.split("\n").flatMap((line) => {
+    const [who = "", second, third, fourth] = line.split(":");
+    const ranges: Record<typeof name, [number, number][]> = {
+      passwd: [one(third), one(fourth)],
+      group: [one(third)],
+      subuid: [[Number(second), Number(second) + Number(third) - 1]],
+      subgid: [[Number(second), Number(second) + Number(third) - 1]],
+    };
+    return ranges[name].some(([from, to]) => from <= last && to >= first) ? [`${who} in /etc/${name}`] : [];
+  });
+
+const one = (number: string | undefined): [number, number] => [Number(number), Number(number)];
