@@ -23,6 +23,7 @@ import { createLinuxNetwork } from "./network/linux.ts";
 import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
 import { createMicrovmStore } from "./microvm/store.ts";
+import { forgetHistory } from "./session/history.ts";
 import { createSessionService } from "./session/service.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
@@ -98,7 +99,16 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   });
   const reapAll = (request: { dryRun: boolean }) =>
     reap({ paths, db, ledger, network, vmm, uids: vmmUids(config.vm.uidBase) }, request);
-  const chores = createChores({ config, paths, ledger, network, sessions, reap: reapAll, logger });
+  const chores = createChores({
+    config,
+    paths,
+    ledger,
+    network,
+    sessions,
+    reap: reapAll,
+    forgetHistory: () => forgetHistory(db, config.history),
+    logger,
+  });
   const app = await createServer(
     {
       config,

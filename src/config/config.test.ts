@@ -172,6 +172,8 @@ const REFUSED: [yaml: string, sentence: string][] = [
   ["session: {deadlinesSec: {agent: 0}}", "session.deadlinesSec.agent: "],
   ["providers: {Oidc: {}}", "providers.Oidc: "],
   ["providers: {oidc: text}", "providers.oidc: "],
+  ["history: {keepDays: -1}", "history.keepDays: "],
+  ["history: {max: 0}", "history.max: "],
   ["evidence: {keepDays: -1}", "evidence.keepDays: "],
   ["evidence: {maxMib: 0}", "evidence.maxMib: "],
   ...["https://key@collector.test", "https://collector.test/?key=1", "collector.test:4318", "ftp://collector.test"].map(

@@ -69,6 +69,13 @@ const fileSchema = z.strictObject({
     .prefault({}),
   /** Provider name → fields laid over its recipe, e.g. `oidc: {issuer, clientId}`. */
   providers: z.record(providerName, z.record(z.string(), z.unknown())).default({}),
+  /** Sessions that ended; the oldest are forgotten first. */
+  history: z
+    .strictObject({
+      keepDays: z.int().min(0).max(3650).default(30),
+      max: z.int().min(1).max(1_000_000).default(10_000),
+    })
+    .prefault({}),
   evidence: z
     .strictObject({
       keepDays: z.int().min(0).max(365).default(7),

@@ -15,6 +15,7 @@ export const redactedConfig = (config: Config): Record<string, unknown> => ({
   vm: config.vm,
   session: config.session,
   providers: Object.keys(config.providers),
+  history: config.history,
   evidence: config.evidence,
   hasTelemetry: config.telemetry.otlpEndpoint !== undefined,
 });

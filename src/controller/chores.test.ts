@@ -12,6 +12,7 @@ const deps = (changes: Partial<Record<keyof ChoresDeps, unknown>>): ChoresDeps =
     network: {},
     sessions: { resume: async () => [], vms: async () => [], isDriven: () => true },
     reap: async () => ({ found: [], removed: [], failed: [] }),
+    forgetHistory: async () => 0,
     logger: createLogger({ level: "silent" }),
     ...changes,
   }) as unknown as ChoresDeps;

@@ -16,6 +16,8 @@ export interface ChoresDeps {
   network: Network;
   sessions: SessionService;
   reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
+  /** Answers how many sessions were forgotten. */
+  forgetHistory: () => Promise<number>;
   logger: Logger;
 }
 
@@ -26,7 +28,16 @@ export interface Chores {
   leaks(): number;
 }
 
-export const createChores = ({ config, paths, ledger, network, sessions, reap, logger }: ChoresDeps): Chores => {
+export const createChores = ({
+  config,
+  paths,
+  ledger,
+  network,
+  sessions,
+  reap,
+  forgetHistory,
+  logger,
+}: ChoresDeps): Chores => {
   let leaks = Number.NaN;
   const chores: Record<string, () => Promise<void>> = {
     "taking up sessions that nobody looks after": async () => {
@@ -44,6 +55,10 @@ export const createChores = ({ config, paths, ledger, network, sessions, reap, l
       if (failed.length > 0) logger.error({ failed }, "could not be removed");
       const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm)).flatMap((vm) => vm.holds);
       leaks = failed.length + ofEnded.length;
+    },
+    "forgetting old sessions": async () => {
+      const forgotten = await forgetHistory();
+      if (forgotten > 0) logger.info({ forgotten }, "old sessions forgotten");
     },
     "removing old evidence": async () => {
       const pruned = await pruneEvidence(paths, config.evidence);

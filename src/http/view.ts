@@ -1,11 +1,10 @@
 import type { SessionView } from "../contract/api.ts";
-import type { Microvm } from "../microvm/store.ts";
 import type { Session } from "../session/session.ts";
 
 /** A session as the API shows it: nothing of its keys, code or sealed box. */
 export const viewOf = (
   session: Session,
-  vm: Microvm | undefined,
+  vm: { id: string; address: string } | undefined,
   { isCaught, ...live }: Pick<SessionView, "hasViewer" | "wrongPairingCodes" | "warning"> & { isCaught: boolean },
 ): SessionView => ({
   sessionId: session.id,

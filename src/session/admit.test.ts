@@ -1,7 +1,5 @@
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { RECEIPT } from "../../test/fixtures/receipt.ts";
 import { loadConfig, type Config } from "../config/config.ts";
 import type { Image } from "../image/image.ts";
 import { openDatabase, type Db } from "../state/db.ts";
@@ -19,7 +17,7 @@ const configOf = (session: Partial<Config["session"]>): Config => ({
 
 let db: Db;
 beforeEach(async () => {
-  db = await openDatabase(join(await mkdtemp(join(tmpdir(), "sallyport-admit-")), "sallyport.db"));
+  db = await openDatabase(":memory:");
   return () => db.destroy();
 });
 
@@ -61,20 +59,7 @@ describe("who is let in", () => {
     const failed = await store.change(await store.change(first, { state: "starting" }), { state: "failed" });
     expect(await answerTo("ada", config)).toBe("admitted");
     expect(await answerTo("bob", config)).toBe("host-full");
-    const receipt = { body: { ...RECEIPT, sessionId: first.id }, publicKey: "", signature: "" };
-    await store.change(failed, { receipt });
+    await store.change(failed, { receipt: RECEIPT });
     expect(await answerTo("bob", config)).toBe("admitted");
   });
 });
-
-const RECEIPT = {
-  version: 1 as const,
-  provider: "oidc",
-  userId: "ada",
-  vmId: null,
-  imageDigest: null,
-  startedAt: "",
-  destroyedAt: "",
-  outcome: "failed",
-  gone: [],
-};

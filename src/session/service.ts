@@ -125,16 +125,17 @@ export const createSessionService = (deps: ServiceDeps) => {
         throw error;
       }),
 
-    seatOf: async (id: string) => ({
-      hasViewer: seats.hasViewer(id),
-      wrongPairingCodes: await deps.store.pairingFailures(id),
-    }),
+    wrongPairingCodes: deps.store.pairingFailures,
 
-    /** A sealed box is here. */
-    isCaught: (id: string): boolean => lives.get(id)?.driver.handover.isCaught ?? false,
-
-    /** What is in its guest's way now; null when nothing is, or nobody looks any more. */
-    warningOf: (id: string): Warning | null => lives.get(id)?.driver.warning ?? null,
+    /** What no record has: `warning` is what is in its guest's way now, null when nothing is or nobody looks any more. */
+    liveOf: (id: string): { hasViewer: boolean; isCaught: boolean; warning: Warning | null } => {
+      const driver = lives.get(id)?.driver;
+      return {
+        hasViewer: seats.hasViewer(id),
+        isCaught: driver?.handover.isCaught ?? false,
+        warning: driver?.warning ?? null,
+      };
+    },
 
     /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
     start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {

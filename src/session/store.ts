@@ -1,5 +1,5 @@
 /** Sessions on disk. Every change is one statement guarded by state and generation. */
-import type { Selectable } from "kysely";
+import type { Selectable, SelectQueryBuilder } from "kysely";
 import {
   receipt as receiptSchema,
   stageRecord,
@@ -8,7 +8,7 @@ import {
 } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
-import type { SessionsTable } from "../state/schema.ts";
+import type { Database, SessionsTable } from "../state/schema.ts";
 import { canTransition, type Outcome, type Session } from "./session.ts";
 
 /** What a change may set; the state's own change is checked against the transition table. */
@@ -19,10 +19,17 @@ export type SessionChange = Partial<
   >
 >;
 
-export interface SessionFilter {
-  /** Those of this user, and those that this key started for others. */
-  visibleTo?: { userId: string; keyId: string };
-  limit?: number;
+/** Those of this user, and those that this key started for others. */
+export interface Viewpoint {
+  userId: string;
+  keyId: string;
+}
+
+/** A session with what is told of it beside its own record. */
+export interface ListedSession {
+  session: Session;
+  vm: { id: string; address: string } | undefined;
+  wrongPairingCodes: number;
 }
 
 /** How many sessions of which user are in which state. */
@@ -43,15 +50,26 @@ export const createSessionStore = (db: Db) => ({
     return row && fromRow(row);
   },
 
-  /** Newest first; all of them without `limit`. */
-  list: async (filter: SessionFilter): Promise<Session[]> => {
-    let query = db.selectFrom("sessions").select(COLUMNS).orderBy("createdAt", "desc");
-    if (filter.limit !== undefined) query = query.limit(filter.limit);
-    const { visibleTo } = filter;
-    if (visibleTo) {
-      query = query.where((eb) => eb("userId", "=", visibleTo.userId).or("startedBy", "=", visibleTo.keyId));
-    }
-    return (await query.execute()).map(fromRow);
+  /** Newest first, `limit` at most; all that there are, or those that `seenBy` may see. */
+  list: async ({ seenBy, limit }: { seenBy?: Viewpoint; limit: number }): Promise<ListedSession[]> => {
+    const newest = <Row>(query: SelectQueryBuilder<Database, "sessions", Row>) =>
+      query.orderBy("createdAt", "desc").orderBy("id", "desc").limit(limit);
+    const all = db.selectFrom("sessions").select(["createdAt", "id"]);
+    const seen = seenBy && all.where("userId", "=", seenBy.userId).union(all.where("startedBy", "=", seenBy.keyId));
+    const rows = await db
+      .selectFrom(newest(seen ?? all).as("seen"))
+      .innerJoin("sessions", "sessions.id", "seen.id")
+      .leftJoin("vms", "vms.sessionId", "sessions.id")
+      .select(COLUMNS.map((column) => `sessions.${column}` as const))
+      .select(["sessions.pairingFailures", "vms.id as vmId", "vms.address"])
+      .orderBy("seen.createdAt", "desc")
+      .orderBy("seen.id", "desc")
+      .execute();
+    return rows.map(({ pairingFailures, vmId, address, ...row }) => ({
+      session: fromRow(row),
+      vm: vmId === null || address === null ? undefined : { id: vmId, address },
+      wrongPairingCodes: pairingFailures,
+    }));
   },
 
   /** Sessions that a controller must look after: alive, or ended without a receipt. */

@@ -5,9 +5,12 @@ import { AppError } from "../lib/errors.ts";
 import { init } from "./migrations/001-init.ts";
 import { owners } from "./migrations/002-owners.ts";
 import { answered } from "./migrations/003-answered.ts";
+import { history } from "./migrations/004-history.ts";
 import type { Database } from "./schema.ts";
 
 export type Db = Kysely<Database>;
+
+const MIGRATIONS = { "001-init": init, "002-owners": owners, "003-answered": answered, "004-history": history };
 
 /**
  * Opens the file (made with mode 0600 by the caller's umask) and brings its schema up to date. WAL with full sync: a row
@@ -23,7 +26,7 @@ export const openDatabase = async (file: string): Promise<Db> => {
   });
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => ({ "001-init": init, "002-owners": owners, "003-answered": answered }) },
+    provider: { getMigrations: async () => MIGRATIONS },
   });
   const { error } = await migrator.migrateToLatest();
   if (error) {

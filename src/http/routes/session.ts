@@ -15,9 +15,8 @@ const MAX_LISTED = 200;
 export const registerSession = (app: App, { keys, limits, sessions, stream }: HttpContext): void => {
   const view = async (session: Session) =>
     viewOf(session, await sessions.microvmOf(session.id), {
-      ...(await sessions.seatOf(session.id)),
-      warning: sessions.warningOf(session.id),
-      isCaught: sessions.isCaught(session.id),
+      wrongPairingCodes: await sessions.wrongPairingCodes(session.id),
+      ...sessions.liveOf(session.id),
     });
 
   app.get(
@@ -148,8 +147,11 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
     },
     async (request) => {
       const holder = callerOf(request);
-      const filter = holder.scopes.includes("operate") ? {} : { visibleTo: holder };
-      return Promise.all((await sessions.list({ ...filter, limit: MAX_LISTED })).map(view));
+      const filter = holder.scopes.includes("operate") ? {} : { seenBy: holder };
+      const listed = await sessions.list({ ...filter, limit: MAX_LISTED });
+      return listed.map(({ session, vm, wrongPairingCodes }) =>
+        viewOf(session, vm, { wrongPairingCodes, ...sessions.liveOf(session.id) }),
+      );
     },
   );
 };

@@ -136,7 +136,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
         state: session.state,
         expiresAt: session.expiresAt,
         stage: awaitedStage(session.stages),
-        warning: sessions.warningOf(session.id)?.sentence ?? null,
+        warning: sessions.liveOf(session.id).warning?.sentence ?? null,
         openedHost: session.openedHost,
       };
     },
