@@ -7,7 +7,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
-import { failWhenExited, launchFailure, newVerdict, MicrovmFailure } from "./boot.ts";
+import { failWhenExited, failWith, MicrovmFailure } from "./failure.ts";
 import type { Microvms, RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
@@ -67,7 +67,9 @@ export const launchMicrovm = async (options: LaunchOptions): Promise<RunningMicr
   const leased: StageRecord = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" };
   await onStages([leased]);
   const startedAt = now();
-  const running = await microvms.launch(vm, image).catch(launchFailure);
+  const running = await microvms
+    .launch(vm, image)
+    .catch((error: unknown) => failWith(error, "vmm-up", "Run sallyport doctor on this host."));
   await onStages([leased, { stage: "vmm-up", startedAt, endedAt: now(), source: backend }]);
   return running;
 };
@@ -76,23 +78,23 @@ const now = (): string => new Date().toISOString();
 
 const interrupted = (): MicrovmFailure =>
   new MicrovmFailure(
-    newVerdict("vmm-up", {
+    "vmm-up",
+    {
       code: "interrupted",
       sentence: "The controller stopped while it was starting this virtual machine.",
       hint: "Start a new sign-in; nothing was signed in yet.",
-      evidence: [],
-    }),
+    },
     { isSymptom: false },
   );
 
 /** The folder goes last of all that is outside, by our own hand: the VMM was not killed by somebody else. */
 const endNotRecorded = (): MicrovmFailure =>
   new MicrovmFailure(
-    newVerdict(null, {
+    null,
+    {
       code: "end-not-recorded",
       sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",
       hint: "The controller was stopped in the middle, or its disk was full: sallyport doctor. Start a new sign-in.",
-      evidence: [],
-    }),
+    },
     { isSymptom: false },
   );

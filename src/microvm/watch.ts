@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { boundConsole } from "../vmm/console.ts";
-import { failWhenExited, failWhenFlooding, newVerdict, MicrovmFailure } from "./boot.ts";
+import { failWhenExited, failWhenFlooding, MicrovmFailure } from "./failure.ts";
 import type { Lookout } from "./lookout.ts";
 import { probeHealth } from "./probes.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -51,11 +51,12 @@ export const watchGuest = async (options: WatchOptions): Promise<never> => {
 
 const unreachable = ({ unreachableSec }: WatchOptions, seen: string): MicrovmFailure =>
   new MicrovmFailure(
-    newVerdict(null, {
+    null,
+    {
       code: "guest-unreachable",
       sentence: `The browser's virtual machine has not answered over its network for ${unreachableSec} s.`,
       hint: "Start a new sign-in; if it happens again, read the evidence: sallyport show <session>.",
       evidence: [`last seen: http://<guest>:${GUEST_PORTS.health}/health: ${seen}`],
-    }),
+    },
     { isSymptom: true },
   );

@@ -4,7 +4,7 @@ import type { Verdict } from "../contract/session.ts";
 import { explain, type Examination } from "../diagnosis/diagnosis.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { MicrovmFailure, unexpected } from "../microvm/boot.ts";
+import { MicrovmFailure, unexpected } from "../microvm/failure.ts";
 import { keepEvidenceOf, type Observed } from "./evidence.ts";
 import { examineMicrovm } from "../microvm/examine.ts";
 import type { MicrovmDeps } from "../microvm/microvm.ts";

@@ -1,0 +1,74 @@
+/** How it is said that a microVM cannot go on, and why. */
+import type { GuestChannel } from "../channel/channel.ts";
+import type { BootStage, Verdict } from "../contract/session.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+
+type Words = Pick<Verdict, "code" | "sentence" | "hint"> & { evidence?: string[] };
+
+/** The verdict says why in plain words; `stage` is the one that was awaited, null when the browser was there. */
+export class MicrovmFailure extends Error {
+  override name = "MicrovmFailure";
+  readonly verdict: Verdict;
+  /** Only what was noticed: diagnosis looks for the cause behind it. */
+  readonly isSymptom: boolean;
+  constructor(stage: BootStage | null, words: Words, { isSymptom, cause }: { isSymptom: boolean; cause?: unknown }) {
+    super(words.sentence, { cause });
+    this.verdict = verdictOf(stage, words);
+    this.isSymptom = isSymptom;
+  }
+}
+
+/** An AppError in the middle of a stage: its own words are the verdict. Throws MicrovmFailure; rethrows what is no AppError. */
+export const failWith = (error: unknown, stage: BootStage, hint: string): never => {
+  if (!(error instanceof AppError)) throw error;
+  const words = { code: error.code, sentence: error.message, hint: error.hint ?? hint };
+  throw new MicrovmFailure(stage, words, { isSymptom: true, cause: error });
+};
+
+/** A failure that no rule knows: said as it is. */
+export const unexpected = (error: unknown): Verdict =>
+  verdictOf(null, {
+    code: error instanceof AppError ? error.code : "internal-error",
+    sentence: messageOf(error),
+    hint: (error instanceof AppError && error.hint) || "Read the controller's log for this session.",
+  });
+
+const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({
+  evidence: [],
+  ...words,
+  stage,
+  at: new Date().toISOString(),
+  consequences: [],
+  ruledOut: [],
+  anchor: null,
+});
+
+/** Throws MicrovmFailure `vmm-exited` when the process is gone. */
+export const failWhenExited = async (process: ProcessIdentity, stage: BootStage | null): Promise<void> => {
+  if (await isAlive(process)) return;
+  throw new MicrovmFailure(
+    stage,
+    {
+      code: "vmm-exited",
+      sentence: "The virtual machine ended by itself: its process is gone.",
+      hint: "The guest rebooted or crashed (see the console's last lines), or somebody killed the process; start a new sign-in.",
+      evidence: [`process ${process.pid} is not there`],
+    },
+    { isSymptom: true },
+  );
+};
+
+/** Nothing more is heard of a guest whose channel was closed. Throws MicrovmFailure `guest-floods`. */
+export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | null): void => {
+  if (!traffic.isFlooding) return;
+  throw new MicrovmFailure(
+    stage,
+    {
+      code: "guest-floods",
+      sentence: "The guest sent more over its channel than may be read of one, and the channel was closed.",
+      hint: "Start a new sign-in.",
+    },
+    { isSymptom: true },
+  );
+};
