@@ -98,7 +98,9 @@ export const hostFacts = z.object({
       isUp: z.boolean(),
       hasCarrier: z.boolean(),
       bridge: z.string().nullable(),
+      /** Its port passes no other MAC's frames, none of another guest's, and none for somebody unknown. */
       isIsolated: z.boolean(),
+      /** The bridge knows which port has the guest's MAC; it may not learn it. */
       hasForwardingEntry: z.boolean(),
       /** Frames from the guest (received by the TAP) and to it. */
       framesFromGuest: z.number(),
@@ -107,9 +109,14 @@ export const hostFacts = z.object({
     .nullable()
     .optional(),
   bridge: z
-    .object({ isUp: z.boolean(), addresses: z.array(z.string()) })
+    .object({
+      isUp: z.boolean(),
+      /** `address/prefixLength`. */
+      addresses: z.array(z.string()),
+    })
     .nullable()
     .optional(),
+  /** `state`: words of `ip neigh`; PERMANENT is one of the controller's. */
   neighbour: z.object({ mac: z.string(), state: z.string() }).nullable().optional(),
   /** Null: our table is not there. */
   firewall: z

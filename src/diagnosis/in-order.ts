@@ -1,6 +1,7 @@
 /** What was looked at and found in order, in words: the proof of a healthy guest, and what an unknown cause is not. */
 import type { Facts } from "../contract/diagnosis.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
+import { type HostTrouble, troublesOf } from "../network/trouble.ts";
 import { MIN_DISK_FREE_MIB } from "./rules/boot.ts";
 import { guestAddresses, isReachable, nicOf } from "./rules/lines.ts";
 
@@ -18,6 +19,12 @@ export const isHealthy = (facts: Facts): boolean =>
 
 const hasOwnAddress = (facts: Facts): boolean =>
   guestAddresses(facts).some(({ address }) => address === facts.expected.address);
+
+const isFreeOf = (
+  seen: Parameters<typeof troublesOf>[0],
+  expected: Facts["expected"],
+  but: HostTrouble[] = [],
+): boolean => troublesOf(seen, expected).every((trouble) => but.includes(trouble));
 
 type Look = (facts: Facts) => string | boolean | null | undefined;
 
@@ -38,16 +45,16 @@ const LOOKS: Look[] = [
     !console.isEmergencyShell &&
     `the console (${console.bytes} bytes, kernel ${console.kernelVersion ?? "unknown"}, last written ${console.lastLineAgeSec} s ago) shows no panic, failed mount or emergency shell`,
   ({ host, expected }) =>
-    host.tap?.isUp &&
-    host.tap.bridge === expected.bridge &&
-    host.tap.hasForwardingEntry &&
+    host.tap &&
+    isFreeOf({ tap: host.tap }, expected, ["tap-not-open", "tap-not-isolated"]) &&
     `${expected.tap} is up, ${host.tap.hasCarrier ? "with carrier" : "without carrier"}, on ${expected.bridge}${host.tap.isIsolated ? ", isolated" : ""}; ${host.tap.framesFromGuest} frames from the guest, ${host.tap.framesToGuest} to it`,
   ({ host, expected }) =>
-    host.bridge?.isUp &&
-    host.bridge.addresses.some((address) => address.startsWith(`${expected.gateway}/`)) &&
+    host.bridge &&
+    isFreeOf({ bridge: host.bridge }, expected) &&
     `${expected.bridge} is up with ${host.bridge.addresses.join(", ")}`,
   ({ host, expected }) =>
-    host.neighbour?.mac === expected.mac &&
+    host.neighbour &&
+    isFreeOf({ neighbour: host.neighbour }, expected) &&
     `the host knows ${expected.address} as ${expected.mac} (${host.neighbour.state})`,
   ({ host }) => host.firewall?.isAdmitted && "the firewall lets this guest pass",
   ({ host }) => host.foreignDrops?.length === 0 && "no other firewall rule is certain to drop its packets",

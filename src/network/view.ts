@@ -1,5 +1,6 @@
 /** The host's side of one guest's network as it is, for diagnosis and doctor: looked at, never mended. */
 import { readFile } from "node:fs/promises";
+import type { HostFacts } from "../contract/diagnosis.ts";
 import { readTable, type TableView } from "./firewall.ts";
 import { guestDrops } from "./guest-drops.ts";
 import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "./ip.ts";
@@ -20,42 +21,11 @@ export interface NicView {
   isForwarding: () => Promise<boolean>;
 }
 
-export interface TapView {
-  isUp: boolean;
-  hasCarrier: boolean;
-  bridge: string | null;
-  /** Its port passes no other MAC's frames, none of another guest's, and none for somebody unknown. */
-  isIsolated: boolean;
-  /** The bridge knows which port has the guest's MAC; it may not learn it. */
-  hasForwardingEntry: boolean;
-  /** Frames that came from the guest, and that went to it. */
-  framesFromGuest: number;
-  framesToGuest: number;
-}
-
-export interface BridgeView {
-  isUp: boolean;
-  /** `address/prefixLength`. */
-  addresses: string[];
-}
-
-export interface NeighbourView {
-  mac: string;
-  /** Words of `ip neigh`; PERMANENT is one of ours. */
-  state: string;
-}
-
-export interface FirewallView {
-  isAdmitted: boolean;
-  counters: Record<string, number>;
-}
-
-export interface ForeignDrop {
-  /** What is dropped, by which rule of which chain. */
-  text: string;
-  /** The host cannot reach the guest for it. */
-  keepsHostOut: boolean;
-}
+export type TapView = NonNullable<HostFacts["tap"]>;
+export type BridgeView = NonNullable<HostFacts["bridge"]>;
+export type NeighbourView = NonNullable<HostFacts["neighbour"]>;
+export type FirewallView = NonNullable<HostFacts["firewall"]>;
+export type ForeignDrop = NonNullable<HostFacts["foreignDrops"]>[number];
 
 const TIMEOUT_MS = 2500;
 

@@ -1,5 +1,6 @@
 /** Causes on the host's side of the network: TAP, bridge, firewall, neighbour table. */
 import type { Facts } from "../../contract/diagnosis.ts";
+import { type HostTrouble, troublesOf } from "../../network/trouble.ts";
 import type { Rule } from "../rule.ts";
 import { isReachable, isWithoutNic, reachLine } from "./lines.ts";
 
@@ -7,11 +8,19 @@ import { isReachable, isWithoutNic, reachLine } from "./lines.ts";
 const MENDED =
   "The controller puts it right within a minute, and a session that lives goes on; one that failed has to be started again.";
 
+/** Before a microVM runs, nothing of its network has to be there. */
+const isRunning = ({ host }: Facts): boolean => host.vmm.isAlive === true;
+
+const has =
+  (trouble: HostTrouble) =>
+  (facts: Facts): boolean =>
+    isRunning(facts) && troublesOf(facts.host, facts.expected).includes(trouble);
+
 export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "bridge-missing",
     recognisedBy: "the bridge does not exist while a microVM runs",
-    when: (facts) => isRunning(facts) && facts.host.bridge === null,
+    when: has("bridge-missing"),
     sentence: ({ expected }) => `The host's bridge ${expected.bridge} is gone: no guest has a way out.`,
     evidence: ({ expected }) => [`host: there is no interface ${expected.bridge}`],
     hint: `Somebody removed it. ${MENDED}`,
@@ -19,7 +28,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "bridge-down",
     recognisedBy: "the bridge exists and is down",
-    when: (facts) => isRunning(facts) && facts.host.bridge?.isUp === false,
+    when: has("bridge-down"),
     sentence: ({ expected }) => `The host's bridge ${expected.bridge} is down: no guest has a way out.`,
     evidence: ({ expected }) => [`host: ${expected.bridge} is not UP`],
     hint: `Somebody set it down (a network manager that takes over bridges?). ${MENDED}`,
@@ -27,9 +36,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "bridge-without-address",
     recognisedBy: "the bridge does not have the gateway's address",
-    when: (facts) =>
-      isRunning(facts) &&
-      facts.host.bridge?.addresses.some((address) => address.startsWith(`${facts.expected.gateway}/`)) === false,
+    when: has("bridge-without-address"),
     sentence: ({ expected }) =>
       `The host's bridge ${expected.bridge} has lost the address ${expected.gateway}: guests have no gateway, and the host no route to them.`,
     evidence: (facts) => [
@@ -41,7 +48,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "tap-missing",
     recognisedBy: "the microVM runs and its TAP does not exist",
-    when: (facts) => isRunning(facts) && facts.host.tap === null,
+    when: has("tap-missing"),
     sentence: ({ expected }) => `The guest's TAP ${expected.tap} is gone: its network card leads nowhere.`,
     evidence: ({ expected }) => [`host: there is no interface ${expected.tap}`],
     hint: "Somebody removed it, and a running guest cannot be given another: start a new sign-in.",
@@ -49,7 +56,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "tap-down",
     recognisedBy: "the guest's TAP exists and is down",
-    when: (facts) => isRunning(facts) && facts.host.tap?.isUp === false,
+    when: has("tap-down"),
     sentence: ({ expected }) => `The guest's TAP ${expected.tap} is down on the host: no frame passes it.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
     hint: `Somebody set it down (a network manager that takes over TAPs?). ${MENDED}`,
@@ -57,7 +64,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "tap-not-on-bridge",
     recognisedBy: "the guest's TAP is on no bridge, or on another",
-    when: (facts) => isRunning(facts) && !!facts.host.tap && facts.host.tap.bridge !== facts.expected.bridge,
+    when: has("tap-not-on-bridge"),
     sentence: ({ expected, host }) =>
       `The guest's TAP ${expected.tap} is ${host.tap?.bridge ? `on ${host.tap.bridge}` : "on no bridge"} instead of ${expected.bridge}: its frames reach nobody.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
@@ -67,13 +74,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     code: "tap-not-open",
     recognisedBy:
       "the guest's TAP is up and has no carrier, and the guest, which does not answer over it, says on the channel that it has a network card",
-    when: (facts) =>
-      isRunning(facts) &&
-      !isReachable(facts) &&
-      !!facts.host.tap?.isUp &&
-      facts.host.tap.hasCarrier === false &&
-      !!facts.guest &&
-      !isWithoutNic(facts),
+    when: (facts) => has("tap-not-open")(facts) && !isReachable(facts) && !!facts.guest && !isWithoutNic(facts),
     sentence: ({ expected }) =>
       `Nobody has the guest's TAP ${expected.tap} open: it was removed and made anew, and its VMM still holds the old one.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
@@ -82,7 +83,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "firewall-table-missing",
     recognisedBy: "Sallyport's nftables table does not exist while a microVM runs",
-    when: (facts) => isRunning(facts) && facts.host.firewall === null,
+    when: has("firewall-table-missing"),
     sentence: () => "Sallyport's firewall table is gone: nothing keeps guests from the host and from private networks.",
     evidence: () => ["host: nft knows no such table"],
     hint: `Something flushed all rules (nft flush ruleset, a firewall service's restart). ${MENDED}`,
@@ -90,7 +91,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "firewall-drops-guest",
     recognisedBy: "the guest is not in the set of guests that the firewall lets pass",
-    when: (facts) => isRunning(facts) && facts.host.firewall?.isAdmitted === false,
+    when: has("firewall-drops-guest"),
     sentence: ({ expected }) =>
       `The host's firewall drops everything from this guest: ${expected.address} with ${expected.mac} is not in the set of guests.`,
     evidence: (facts) => [
@@ -120,11 +121,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "neighbour-missing",
     recognisedBy: "the host's neighbour table lacks the guest's fixed entry, and the guest does not answer",
-    when: (facts) =>
-      isRunning(facts) &&
-      !isReachable(facts) &&
-      facts.host.neighbour !== undefined &&
-      facts.host.neighbour?.mac !== facts.expected.mac,
+    when: (facts) => has("neighbour-missing")(facts) && !isReachable(facts),
     sentence: ({ expected }) =>
       `The host does not know the MAC of ${expected.address}, and cannot ask: broadcasts do not reach guests.`,
     evidence: (facts) => [
@@ -136,7 +133,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "forwarding-entry-missing",
     recognisedBy: "the bridge does not know on which port the guest's MAC is, and the guest does not answer",
-    when: (facts) => isRunning(facts) && !isReachable(facts) && facts.host.tap?.hasForwardingEntry === false,
+    when: (facts) => has("forwarding-entry-missing")(facts) && !isReachable(facts),
     sentence: ({ expected }) =>
       `The bridge ${expected.bridge} does not know that ${expected.mac} is behind ${expected.tap}, and it may not learn it.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
@@ -145,16 +142,13 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "forwarding-off",
     recognisedBy: "net.ipv4.ip_forward is 0",
-    when: (facts) => isRunning(facts) && facts.host.isForwarding === false,
+    when: has("forwarding-off"),
     sentence: () => "This host does not forward packets: guests reach the host, but not the internet.",
     evidence: () => ["host: net.ipv4.ip_forward = 0"],
     hint: `Something set it back (a sysctl file, another program). ${MENDED}`,
     isMinor: true,
   },
 ];
-
-/** Before a microVM runs, nothing of its network has to be there. */
-const isRunning = ({ host }: Facts): boolean => host.vmm.isAlive === true;
 
 const tapLine = ({ host, expected }: Facts): string =>
   host.tap
