@@ -109,20 +109,6 @@ export const commandLine = async (pid: number): Promise<string[]> => {
   }
 };
 
-/** Processes of whatever user whose argument list fits. */
-export const findProcesses = async (
-  fits: (args: string[]) => boolean,
-): Promise<{ process: ProcessIdentity; args: string[] }[]> => {
-  const found = await Promise.all(
-    (await allPids()).map(async (pid) => {
-      const args = await commandLine(pid);
-      const process = fits(args) ? await identify(pid) : undefined;
-      return process ? [{ process, args }] : [];
-    }),
-  );
-  return found.flat();
-};
-
 /**
  * Kills what `find` finds until it finds nothing more: what was started meanwhile, too. `what`: whose processes they are, as
  * the subject of a sentence. Throws AppError `process-stays` after `timeoutMs`.

@@ -26,7 +26,7 @@ export interface LinuxNetworkOptions {
   table: string;
   /** Private ranges that guests may reach, `a.b.c.d/p`. */
   allow: string[];
-  /** Users that VMMs run as, first and last. */
+  /** Users that VMMs run as, first and last; the one that follows is the resolver's. */
   vmmUids: [number, number];
   resolver: { directory: string; upstream: string[] };
   logger: Logger;
@@ -50,9 +50,10 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const inOrder = createKeyedMutex();
   const ofGuest = ({ tap }: GuestNic, work: () => Promise<void>): Promise<void> => shared(() => inOrder(tap, work));
 
+  const resolver = { ...options.resolver, uid: options.vmmUids[1] + 1 };
   const makeResolver = (): Promise<void> =>
     ensureResolver({
-      ...options.resolver,
+      ...resolver,
       address: gateway,
       bogus: BLOCKED_RANGES.filter((range) => !options.allow.some((allowed) => overlap(range, allowed))),
       logger: options.logger,
@@ -166,7 +167,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
             hint: "Destroy the sessions first: sallyport destroy --all",
           });
         }
-        await stopResolver(options.resolver.directory);
+        await stopResolver(resolver);
         await removeBridge({ ...options, owner }, host);
         await removeFirewall(table);
       }),

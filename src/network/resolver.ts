@@ -1,19 +1,24 @@
 /** The program `dnsmasq`: a resolver of our own on the gateway's address, so that guests need no way to any other. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { Resolver } from "node:dns/promises";
-import { mkdir, open, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { AppError, errnoOf } from "../lib/errors.ts";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startDaemon } from "../lib/daemon.ts";
+import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { findProcesses, identify, isAlive, type ProcessIdentity } from "../lib/process.ts";
-import { SYSTEM_PATH } from "../lib/programs.ts";
+import { commandLine, isAlive, killProcess, processesOf, type ProcessIdentity } from "../lib/process.ts";
+import { findProgram, SYSTEM_PATH } from "../lib/programs.ts";
 import { poll } from "../lib/wait.ts";
 import { missingTool } from "./tool.ts";
 
-export interface ResolverOptions {
-  /** Holds `dnsmasq.log` and `dnsmasq.pid`, and marks the process as ours. */
+/** Which resolver on this host is ours. */
+export interface ResolverPlace {
+  /** Holds `dnsmasq.log`, and tells ours from that of another controller with the same user. */
   directory: string;
+  /** User and group that it runs as, and nobody else. */
+  uid: number;
+}
+
+export interface ResolverOptions extends ResolverPlace {
   address: string;
   /** Name servers to ask; empty: those of the host's /etc/resolv.conf, re-read when it changes. */
   upstream: string[];
@@ -26,26 +31,43 @@ export interface ResolverOptions {
 const PROBE_NAME = "resolver.sallyport.internal";
 
 /**
- * Runs detached, outlives the controller and is found again by its command line, which names our directory: there is no
- * file that could say something else. Started anew when dead, deaf, or run with other options. Throws AppError `resolver-died` or `command-missing`.
+ * Runs detached, outlives the controller and is found again by its user, which no process of another user can have, and by
+ * its command line, which names our directory: nothing has to be written down for it. Started anew when dead, deaf, or run
+ * with other options. Throws AppError `resolver-died`, `command-missing` or `process-stays`.
  */
 export const ensureResolver = async (options: ResolverOptions): Promise<void> => {
   const args = resolverArguments(options);
-  const running = await findRunning(options.directory);
-  const isSame = running.length === 1 && running[0]?.args.join("\0") === args.join("\0");
+  const running = await findResolvers(options);
+  // More than one: it forks for a question over TCP, which any guest may ask.
+  const isSame = running.length > 0 && running.every((one) => one.args.join("\0") === args.join("\0"));
   if (isSame && (await answers(options.address))) return;
-  for (const { process } of running) await stop(process);
+  await stopResolver(options);
   await start(options, args);
 };
 
-export const stopResolver = async (directory: string): Promise<void> => {
-  for (const { process } of await findRunning(directory)) await stop(process);
+export const stopResolver = async (place: ResolverPlace): Promise<void> => {
+  // It keeps nothing that it would have to put away.
+  for (const { process } of await findResolvers(place)) await killProcess("The guests' name resolver", process);
+};
+
+/** Ours among this host's processes, program name left out. */
+export const findResolvers = async ({
+  directory,
+  uid,
+}: ResolverPlace): Promise<{ process: ProcessIdentity; args: string[] }[]> => {
+  const found: { process: ProcessIdentity; args: string[] }[] = [];
+  for (const { process } of await processesOf((user) => user === uid)) {
+    const args = (await commandLine(process.pid)).slice(1);
+    if (args.includes(markOf(directory))) found.push({ process, args });
+  }
+  return found;
 };
 
 export const resolverArguments = (options: Omit<ResolverOptions, "logger">): string[] => [
   "--keep-in-foreground",
   "--conf-file=/dev/null",
   markOf(options.directory),
+  "--pid-file",
   "--log-facility=-",
   // Only this address, and again when the bridge was removed and made anew.
   `--listen-address=${options.address}`,
@@ -68,29 +90,28 @@ export const resolverArguments = (options: Omit<ResolverOptions, "logger">): str
     : ["--no-resolv", ...options.upstream.map((server) => `--server=${server}`)]),
 ];
 
+/** It may bind a port below 1024, and nothing else that an ordinary user may not. */
+const unprivileged = (uid: number, command: string[]): string[] => [
+  "setpriv",
+  `--reuid=${uid}`,
+  `--regid=${uid}`,
+  "--clear-groups",
+  "--no-new-privs",
+  ...["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,+net_bind_service`),
+  "--",
+  ...command,
+];
+
 const start = async (options: ResolverOptions, args: string[]): Promise<void> => {
+  // Of setpriv we would only hear that what it should become is not there.
+  if (!findProgram("dnsmasq", SYSTEM_PATH)) throw missingTool("dnsmasq");
   await mkdir(options.directory, { recursive: true });
   const logFile = join(options.directory, "dnsmasq.log");
-  const log = await open(logFile, "w", 0o600);
-  // No pipe to this process, so that nothing breaks for it when this one ends.
-  const child = spawn("dnsmasq", args, {
-    detached: true,
-    cwd: "/",
-    env: { PATH: SYSTEM_PATH },
-    stdio: ["ignore", log.fd, log.fd],
-  });
-  child.unref();
-  try {
-    await once(child, "spawn");
-  } catch (error) {
-    throw errnoOf(error) === "ENOENT" ? missingTool("dnsmasq", error) : error;
-  } finally {
-    await log.close();
-  }
-  const identity = child.pid === undefined ? undefined : await identify(child.pid);
+  await writeFile(logFile, "", { mode: 0o600 });
+  const { identity } = await startDaemon({ argv: unprivileged(options.uid, ["dnsmasq", ...args]), logFile });
   const isUp = await poll(
     async () => {
-      if (!identity || !(await isAlive(identity))) return false;
+      if (!(await isAlive(identity))) return false;
       // An answer counts only while this process lives: another one's answer would hide that ours could not bind.
       return ((await answers(options.address)) && (await isAlive(identity))) || undefined;
     },
@@ -99,38 +120,14 @@ const start = async (options: ResolverOptions, args: string[]): Promise<void> =>
   if (!isUp) {
     const tail = (await readFile(logFile, "utf8")).trim().slice(-1000);
     throw new AppError("unavailable", "resolver-died", `The guests' name resolver (dnsmasq) did not start: ${tail}`, {
-      hint: `Is another name server bound to every address of this host? See: ss -lunp 'sport = 53'. Log: ${logFile}`,
+      hint: `Is another name server bound to every address of this host, or a former one of ours? See: ss -lunp 'sport = 53'. Log: ${logFile}`,
     });
   }
-  options.logger.info({ pid: child.pid, address: options.address }, "resolver started");
+  options.logger.info({ pid: identity.pid, address: options.address }, "resolver started");
 };
 
-const stop = async (running: ProcessIdentity): Promise<void> => {
-  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    if (!(await isAlive(running))) return;
-    try {
-      process.kill(running.pid, signal);
-      await poll(async () => !(await isAlive(running)) || undefined, {
-        what: `the end of the resolver, process ${running.pid}, after ${signal}`,
-        timeoutMs: 2_000,
-        intervalMs: 20,
-      });
-    } catch (error) {
-      // It ended by itself in between, or does not mind the first signal; the second is not to be minded.
-      const isTolerable = errnoOf(error) === "ESRCH" || (error instanceof AppError && signal === "SIGTERM");
-      if (!isTolerable) throw error;
-    }
-  }
-};
-
-/** Ours among this host's processes, program name left out: one, or more after a crash between start and answer. */
-const findRunning = async (directory: string): Promise<{ process: ProcessIdentity; args: string[] }[]> =>
-  (await findProcesses(([file = "", ...args]) => basename(file) === "dnsmasq" && args.includes(markOf(directory)))).map(
-    ({ process, args }) => ({ process, args: args.slice(1) }),
-  );
-
-/** dnsmasq writes its number there; what matters is that the argument names whose it is. */
-const markOf = (directory: string): string => `--pid-file=${join(directory, "dnsmasq.pid")}`;
+/** An option for DHCP, which it does not do: no file is opened. */
+const markOf = (directory: string): string => `--dhcp-leasefile=${join(directory, "none")}`;
 
 /** Whether our resolver, and no other server, answers on the address; within a second. */
 export const answers = async (address: string): Promise<boolean> => {

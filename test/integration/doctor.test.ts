@@ -13,12 +13,20 @@ import { errnoOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
 import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
-import { stopResolver } from "../../src/network/resolver.ts";
 import { killProcess } from "../../src/lib/process.ts";
 import { unprivileged } from "../../src/vmm/unprivileged.ts";
 import { startVmm, vmmName } from "../../src/vmm/process.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
-import { attach, BRIDGE, connectGuest, SERVER, startInternet, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import {
+  attach,
+  BRIDGE,
+  connectGuest,
+  endResolver,
+  SERVER,
+  startInternet,
+  startNetwork,
+  TABLE,
+} from "../fixtures/network-world.ts";
 import type { RemoteNetwork } from "../fixtures/network-world.ts";
 
 const VM = "doctor000001";
@@ -113,7 +121,7 @@ const configure = (vm: Record<string, unknown>): Promise<void> =>
 
 const startMicrovm = async (): Promise<void> => {
   network = await startNetwork(host, { resolver: { directory: paths.resolver, upstream: [SERVER] } });
-  cleanup.push("resolver", () => stopResolver(paths.resolver));
+  cleanup.push("resolver", () => endResolver(paths.resolver));
   await network.ensure();
   await attach(network, nic);
   const guest = await connectGuest(host, nic);

@@ -2,11 +2,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stopResolver } from "../../src/network/resolver.ts";
 import { networkConformance } from "../conformance/network.ts";
 import { createFakeHost, createFakeNetwork } from "../fixtures/fake-network.ts";
 import { createNamespace } from "../fixtures/namespace.ts";
-import { BRIDGE, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import { BRIDGE, endResolver, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
 
 networkConformance("fake", async () => {
   const host = createFakeHost();
@@ -35,7 +34,7 @@ networkConformance("Linux", async () => {
       await host.run("nft", [`delete element inet ${TABLE} guests { ${address} . ${mac} }`]);
     },
     dispose: async () => {
-      await stopResolver(directory);
+      await endResolver(directory);
       await host.remove();
       await rm(directory, { recursive: true });
     },

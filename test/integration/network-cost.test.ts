@@ -6,9 +6,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { macOf } from "../../src/network/ipv4.ts";
-import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
-import { attach, BRIDGE, look, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import { attach, BRIDGE, endResolver, look, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { RemoteNetwork } from "../fixtures/network-world.ts";
 
 const nicOf = (last: number): GuestNic => {
@@ -40,7 +39,7 @@ printf '%s\\n' "$input" | PATH=\${PATH#*:} exec nft "$@"
 `;
   await writeFile(join(directory, "nft"), nft, { mode: 0o755 });
   network = await startNetwork(host, { resolver: { directory, upstream: [] }, path: directory });
-  cleanup.push("resolver", () => stopResolver(directory));
+  cleanup.push("resolver", () => endResolver(directory));
   await network.ensureHost();
   for (const nic of guests) await attach(network, nic);
   await network.programs();

@@ -5,9 +5,18 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
-import { stopResolver } from "../../src/network/resolver.ts";
 import { createNamespace, fixture, type Namespace } from "../fixtures/namespace.ts";
-import { attach, BRIDGE, connectGuest, dial, look, GATEWAY, startNetwork, TABLE } from "../fixtures/network-world.ts";
+import {
+  attach,
+  BRIDGE,
+  connectGuest,
+  endResolver,
+  dial,
+  look,
+  GATEWAY,
+  startNetwork,
+  TABLE,
+} from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
 const NIC: GuestNic = { tap: "sp-cccccccccccc", mac: "06:00:c0:a8:64:07", address: "192.168.100.7", uid: 65_534 };
@@ -32,7 +41,7 @@ beforeAll(async () => {
   host = await createNamespace("view");
   cleanup.push("host", () => host.remove());
   network = await startNetwork(host, { resolver: { directory, upstream: [] } });
-  cleanup.push("resolver", () => stopResolver(directory));
+  cleanup.push("resolver", () => endResolver(directory));
   await network.ensure();
   await attach(network, NIC);
   guest = await connectGuest(host, NIC);

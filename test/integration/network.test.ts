@@ -1,19 +1,29 @@
 /** The Linux network with real frames: what a guest can reach, what it can't, and what is mended when somebody meddles. */
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
-import { identify } from "../../src/lib/process.ts";
+import { commandLine } from "../../src/lib/process.ts";
 import { BLOCKED_RANGES } from "../../src/network/firewall-rules.ts";
 import { macOf, overlaps, parseRange } from "../../src/network/ipv4.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
-import { stopResolver } from "../../src/network/resolver.ts";
-import { createNamespace, fixture } from "../fixtures/namespace.ts";
+import { createNamespace, fixture, NODE } from "../fixtures/namespace.ts";
 import type { Namespace } from "../fixtures/namespace.ts";
-import { BRIDGE, GATEWAY, HOST_UPLINK, PRIVATE_SERVERS, SERVER, TABLE, UNROUTABLE } from "../fixtures/network-world.ts";
+import { findResolvers } from "../../src/network/resolver.ts";
+import {
+  BRIDGE,
+  GATEWAY,
+  HOST_UPLINK,
+  PRIVATE_SERVERS,
+  RESOLVER_UID,
+  SERVER,
+  TABLE,
+  UNROUTABLE,
+} from "../fixtures/network-world.ts";
 import { attach, connectGuest, dial, dialAs, look, lookUp, rebindingName, serve } from "../fixtures/network-world.ts";
-import { startInternet, startNetwork, withIpv6 } from "../fixtures/network-world.ts";
+import { endResolver, resolverPid, startInternet, startNetwork, withIpv6 } from "../fixtures/network-world.ts";
 import type { FakeGuest, RemoteNetwork } from "../fixtures/network-world.ts";
 
 const CONTROLLER_PORT = 4000;
@@ -44,8 +54,7 @@ beforeAll(async () => {
   cleanup.push("internet", () => internet.remove());
   await serve(host, "controller", CONTROLLER_PORT);
   network = await startNetwork(host, options());
-  // The resolver outlives its controller by design; here it must not.
-  cleanup.push("resolver", () => stopResolver(directory));
+  cleanup.push("resolver", () => endResolver(directory));
   await network.ensure();
   await attach(network, nicA);
   await attach(network, nicB);
@@ -306,8 +315,7 @@ describe("ensure mends", () => {
   });
 
   test("a resolver that died", async () => {
-    const pid = Number(await resolverPid(directory));
-    process.kill(pid, "SIGKILL");
+    process.kill((await resolverPid(directory)) ?? 0, "SIGKILL");
     expect(await lookUp(a.namespace, "site.example")).not.toEqual([SERVER]);
     await network.ensure();
     expect(await lookUp(a.namespace, "site.example")).toEqual([SERVER]);
@@ -341,6 +349,58 @@ describe("ensure mends", () => {
     expect(moved).toEqual({});
     expect(await resolverPid(directory)).toBe(resolver);
     expect(events.filter((line) => [nicA, nicB].some(({ tap }) => line.includes(tap)))).toEqual([]);
+  });
+});
+
+describe("the resolver", () => {
+  test("is a user's that nobody else is, and may do nothing but bind its port", async () => {
+    const status = await readFile(`/proc/${await resolverPid(directory)}/status`, "utf8");
+    expect(status).toMatch(/^Uid:\t901025\t901025\t901025\t901025$/m);
+    expect(status).toMatch(/^Groups:\t *$/m);
+    for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(status).toMatch(new RegExp(`^${set}:\t0+400$`, "m"));
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+  });
+
+  test("is not taken to be another user's process with its command line, which is left alone", async () => {
+    const pid = (await resolverPid(directory)) ?? 0;
+    const words = await commandLine(pid);
+    const program = `setInterval(() => console.log("here"), 50);`;
+    const start = [
+      "--reuid=65534",
+      "--regid=65534",
+      "--clear-groups",
+      "--",
+      NODE,
+      "-e",
+      program,
+      "--",
+      ...words.slice(1),
+    ];
+    const decoy = host.spawn("setpriv", start);
+    await once(decoy.stdout, "data");
+    await network.ensure();
+    expect(await resolverPid(directory)).toBe(pid);
+    process.kill(pid, "SIGKILL");
+    await network.ensure();
+    expect(await resolverPid(directory)).not.toBe(pid);
+    expect(await lookUp(a.namespace, "site.example")).toEqual([SERVER]);
+    expect(decoy.exitCode).toBeNull();
+    decoy.kill("SIGKILL");
+  });
+
+  test("goes on though a guest keeps a question over TCP open, for which it forks", async () => {
+    const pid = await resolverPid(directory);
+    const asking = a.namespace.spawn(NODE, [
+      "-e",
+      `const socket = require("net").connect(53, "${GATEWAY}", () => { socket.write("\\0"); console.log("open"); });`,
+    ]);
+    await once(asking.stdout, "data");
+    const resolvers = () => findResolvers({ directory, uid: RESOLVER_UID });
+    await expect.poll(async () => (await resolvers()).length).toBe(2);
+    await network.ensure();
+    expect(await resolverPid(directory)).toBe(pid);
+    expect(await resolvers()).toHaveLength(2);
+    asking.kill("SIGKILL");
   });
 });
 
@@ -441,9 +501,9 @@ test("a resolver that a crashed controller started and wrote down nowhere is fou
   await rm(elsewhere, { recursive: true });
   const second = await startNetwork(place, settings);
   await second.ensure();
-  expect(() => process.kill(Number(pid), 0)).not.toThrow();
+  expect(await resolverPid(elsewhere)).toBe(pid);
   await second.teardown();
-  expect(await identify(Number(pid))).toBeUndefined();
+  expect(await resolverPid(elsewhere)).toBeUndefined();
   await place.remove();
 });
 
@@ -496,14 +556,11 @@ test("teardown leaves no bridge, no table and no resolver", async () => {
   const elsewhere = join(directory, "teardown");
   const other = await startNetwork(place, { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } });
   await other.ensure();
-  const pid = Number(await resolverPid(elsewhere));
+  expect(await resolverPid(elsewhere)).toBeGreaterThan(0);
   await other.teardown();
   await other.teardown();
   expect((await place.run("ip", ["-br", "link", "show", "type", "bridge"])).stdout).toBe("");
   expect((await place.run("nft", ["list", "tables"])).stdout).toBe("");
-  expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+  expect(await resolverPid(elsewhere)).toBeUndefined();
   await place.remove();
 });
-
-const resolverPid = async (folder: string): Promise<string> =>
-  (await readFile(join(folder, "dnsmasq.pid"), "utf8")).trim();
