@@ -239,10 +239,10 @@ describe("login", () => {
   test("the tool's environment has nothing of ours, and the rest as it was", async () => {
     await controller();
     const file = join(folder, "printer.yaml");
-    const recipe = { name: "printer", title: "Printer", mode: "open", command: ["/usr/bin/env"], hosts: ["localhost"] };
+    const recipe = { name: "oidc", title: "Printer", mode: "open", command: ["/usr/bin/env"], hosts: ["localhost"] };
     writeFileSync(file, JSON.stringify(recipe));
     const ours = { ...env, SALLYPORT_LOG_LEVEL: "debug", SALLYPORT_SOMETHING_NEW: "x", THEIRS: "kept" };
-    const ending = await sallyport(["login", "printer", "--recipe", file], ours);
+    const ending = await sallyport(["login", "oidc", "--recipe", file], ours);
     await fake.close();
     expect(ending.stderr).toMatch(/^THEIRS=kept$/m);
     expect(ending.stderr).not.toMatch(/SALLYPORT_/);
