@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { baseSystemDigest, baseSystemOf, explainFailure, followPackages } from "./base-system.ts";
+import { run } from "../lib/exec.ts";
+import { baseSystemDigest, baseSystemOf, explainFailure, followPackages, shellWord } from "./base-system.ts";
 import { loadRecipe } from "./recipe.ts";
 
 const initramfs = [{ path: "/etc/initramfs-tools/modules", content: Buffer.from("ext4"), mode: 0o644 }];
@@ -51,3 +52,10 @@ describe("explainFailure", () => {
     expect(error).toMatchObject({ code, message: expect.stringMatching(sentence), hint: expect.any(String) });
   });
 });
+
+test.each(["/var/lib/my data/x.tar", "/a;id", "/$(id)`id`", '/it\'s "quoted"', "/a*\\b&|<>"])(
+  "a hook's word stays one: %s",
+  async (path) => {
+    expect((await run("sh", ["-c", `printf %s ${shellWord(path)}`])).stdout).toBe(path);
+  },
+);

@@ -121,7 +121,7 @@ export const followPackages = (report: (message: string) => void): ((line: strin
 };
 
 /** mmdebstrap splits hooks into words as a shell does. */
-const shellWord = (text: string): string => text.replaceAll(/[^\w./-]/g, "\\$&");
+export const shellWord = (text: string): string => text.replaceAll(/[^\w./-]/g, "\\$&");
 
 /** What mmdebstrap's last words mean to whoever runs the build. `name` is the base system's. */
 export const explainFailure = (name: string, words: string, cause: unknown): AppError => {
