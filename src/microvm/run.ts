@@ -11,19 +11,27 @@ import { failWhenExited, failWith, MicrovmFailure } from "./failure.ts";
 import type { Microvms, RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
-export interface AdoptOptions {
+export interface RunOptions {
   microvms: Microvms;
   paths: DataPaths;
   vmm: Pick<VmmBackend, "name">;
   vm: Microvm;
-  /** Those recorded so far. */
+  /** What a new one is booted from; absent: the one of a former controller is taken over. */
+  image: Image | undefined;
+  /** When the session was asked for, ISO 8601. */
+  askedAt: string;
+  /** Those passed so far. */
   stages: StageRecord[];
+  /** Told the stages passed so far, after each. */
   onStages: (stages: StageRecord[]) => Promise<void>;
   logger: Logger;
 }
 
-/** Throws MicrovmFailure when the former controller's microVM is gone, or never came to be. */
-export const adoptMicrovm = async (options: AdoptOptions): Promise<RunningMicrovm> => {
+/** Throws MicrovmFailure with the backend's own sentence when the VMM does not start, or when the former controller's is gone. */
+export const runMicrovm = (options: RunOptions): Promise<RunningMicrovm> =>
+  options.image ? launch(options, options.image) : adopt(options);
+
+const adopt = async (options: RunOptions): Promise<RunningMicrovm> => {
   const { microvms, paths, vm } = options;
   if (!vm.process) throw interrupted();
   if (!(await isThere(paths.vm(vm.id).root))) throw endNotRecorded();
@@ -40,7 +48,7 @@ export const adoptMicrovm = async (options: AdoptOptions): Promise<RunningMicrov
 };
 
 /** The former controller may have ended between the VMM's start and its record. */
-const recordVmmUp = async ({ vmm, vm, stages, onStages }: AdoptOptions): Promise<void> => {
+const recordVmmUp = async ({ vmm, vm, stages, onStages }: RunOptions): Promise<void> => {
   if (stages.some(({ stage }) => stage === "vmm-up")) return;
   const startedAt = stages.at(-1)?.endedAt ?? vm.createdAt;
   await onStages([...stages, { stage: "vmm-up", startedAt, endedAt: now(), source: vmm.name }]);
@@ -49,28 +57,14 @@ const recordVmmUp = async ({ vmm, vm, stages, onStages }: AdoptOptions): Promise
 const isThere = async (folder: string): Promise<boolean> =>
   (await unlessMissing(stat(folder), undefined)) !== undefined;
 
-export interface LaunchOptions {
-  microvms: Microvms;
-  vm: Microvm;
-  image: Image;
-  /** When the session was asked for, ISO 8601. */
-  askedAt: string;
-  /** Name of the VMM backend. */
-  backend: string;
-  /** Told the stages passed so far, after each. */
-  onStages: (stages: StageRecord[]) => Promise<void>;
-}
-
-/** Throws MicrovmFailure with the backend's own sentence when the VMM does not start. */
-export const launchMicrovm = async (options: LaunchOptions): Promise<RunningMicrovm> => {
-  const { microvms, vm, image, askedAt, backend, onStages } = options;
+const launch = async ({ microvms, vm, vmm, askedAt, onStages }: RunOptions, image: Image): Promise<RunningMicrovm> => {
   const leased: StageRecord = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" };
   await onStages([leased]);
   const startedAt = now();
   const running = await microvms
     .launch(vm, image)
     .catch((error: unknown) => failWith(error, "vmm-up", "Run sallyport doctor on this host."));
-  await onStages([leased, { stage: "vmm-up", startedAt, endedAt: now(), source: backend }]);
+  await onStages([leased, { stage: "vmm-up", startedAt, endedAt: now(), source: vmm.name }]);
   return running;
 };
 

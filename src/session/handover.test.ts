@@ -31,10 +31,14 @@ const stand = (state: Partial<Session> = {}) => {
   const onCaught = vi.fn<() => void>();
   const handover = createHandover({
     channel: () => channel,
-    session: () => session,
-    change: async (change) => {
-      changes.push(change);
-      session = { ...session, ...change };
+    record: {
+      get session() {
+        return session;
+      },
+      change: async (change) => {
+        changes.push(change);
+        session = { ...session, ...change };
+      },
     },
     onCaught,
     signal: stop.signal,

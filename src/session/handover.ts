@@ -10,8 +10,7 @@ import type { CheckedUrl } from "../handover/url-check.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { alreadyOpened, answering, nothingToAnswer, notReady } from "./refusals.ts";
-import type { Session } from "./session.ts";
-import type { SessionChange } from "./store.ts";
+import type { SessionRecord } from "./record.ts";
 
 export interface Handover {
   /** Sends a checked URL to Firefox, with the loopback catcher listening first. Once per session. Throws 409. */
@@ -28,15 +27,14 @@ export interface Handover {
 
 export interface HandoverOptions {
   channel: () => GuestChannel | undefined;
-  session: () => Session;
-  change: (change: SessionChange) => Promise<void>;
+  record: SessionRecord;
   onCaught: () => void;
   signal: AbortSignal;
   logger: Logger;
 }
 
 export const createHandover = (options: HandoverOptions): Handover => {
-  const { channel, session, change, signal } = options;
+  const { channel, record, signal } = options;
   let isOpening = false;
   let isCollecting = false;
   let isAnswering = false;
@@ -44,7 +42,7 @@ export const createHandover = (options: HandoverOptions): Handover => {
 
   const collect = (): void => {
     const guest = channel();
-    const { openedAt, recipientKey, answeredAt } = session();
+    const { openedAt, recipientKey, answeredAt } = record.session;
     if (!guest || isCollecting || openedAt === null || recipientKey === null || answeredAt !== null) return;
     isCollecting = true;
     collectSealed(guest, options).then(
@@ -64,32 +62,32 @@ export const createHandover = (options: HandoverOptions): Handover => {
     },
     open: async ({ url, host, callback }) => {
       const guest = channel();
-      if (!guest || !["ready", "active"].includes(session().state)) throw notReady(session());
-      if (isOpening || session().openedAt !== null) throw alreadyOpened();
+      if (!guest || !["ready", "active"].includes(record.session.state)) throw notReady(record.session);
+      if (isOpening || record.session.openedAt !== null) throw alreadyOpened();
       isOpening = true;
       try {
         const call = { timeoutMs: 30_000, signal };
         if (callback) await guest.call("listen", callback, call);
         await guest.call("open", { url }, call);
-        await change({ openedAt: now(), openedHost: host });
+        await record.change({ openedAt: now(), openedHost: host });
         collect();
       } finally {
         isOpening = false;
       }
     },
     take: async () => {
-      if (box && session().sealedTakenAt === null) await change({ sealedTakenAt: now() });
+      if (box && record.session.sealedTakenAt === null) await record.change({ sealedTakenAt: now() });
       return box;
     },
     answer: async (sealedAnswer) => {
       const guest = channel();
-      if (!guest || session().sealedTakenAt === null) throw nothingToAnswer();
+      if (!guest || record.session.sealedTakenAt === null) throw nothingToAnswer();
       if (isAnswering) throw answering();
       isAnswering = true;
       try {
         await guest.call("answer", { sealedAnswer }, { timeoutMs: 10_000, signal });
         box = undefined;
-        if (session().answeredAt === null) await change({ answeredAt: now() });
+        if (record.session.answeredAt === null) await record.change({ answeredAt: now() });
       } finally {
         isAnswering = false;
       }

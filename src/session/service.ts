@@ -133,7 +133,7 @@ export const createSessionService = (deps: ServiceDeps) => {
       return {
         hasViewer: seats.hasViewer(id),
         isCaught: driver?.handover.isCaught ?? false,
-        warning: driver?.warning ?? null,
+        warning: driver?.looks.warning ?? null,
       };
     },
 
@@ -213,7 +213,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     /** A look at the session's microVM now; undefined when it has none any more, or none yet. */
     diagnose: async (id: string): Promise<Examination | undefined> => {
       const { state } = await get(id);
-      return isWhole(state) ? lives.get(id)?.driver.diagnose() : undefined;
+      return isWhole(state) ? lives.get(id)?.driver.looks.diagnose() : undefined;
     },
 
     /** What there is to know of a session, alive or over. Throws AppError `no-evidence`. */
@@ -222,7 +222,7 @@ export const createSessionService = (deps: ServiceDeps) => {
       const driver = lives.get(id)?.driver;
       // What was kept of it before it is taken apart is whole.
       const files =
-        (isWhole(session.state) ? await driver?.evidence() : undefined) ?? (await readEvidence(deps.paths, id));
+        (isWhole(session.state) ? await driver?.looks.evidence() : undefined) ?? (await readEvidence(deps.paths, id));
       if (files) return files;
       throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
         hint: "Evidence is kept for a few days, and within a size for all sessions (evidence.keepDays, evidence.maxMib).",

@@ -1,0 +1,43 @@
+/** The end of a session: written down, its microVM taken apart, and a receipt signed over what was seen gone. */
+import type { KeyObject } from "node:crypto";
+import { signReceipt } from "../handover/receipt.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Microvms } from "../microvm/microvm.ts";
+import { keepRecord, type Body } from "./post-mortem.ts";
+import { receiptBodyOf } from "./receipt-body.ts";
+import type { SessionRecord } from "./record.ts";
+import type { SessionChange } from "./store.ts";
+
+export interface EndOptions {
+  record: SessionRecord;
+  /** Undefined: it was written down by a former controller. */
+  ending: SessionChange | undefined;
+  body: () => Body;
+  microvms: Microvms;
+  receiptKey: KeyObject;
+}
+
+/**
+ * What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. Throws when something of
+ * the microVM refuses to go, or the receipt cannot be written: may be called again.
+ */
+export const endSession = async ({ record, ending, body, microvms, receiptKey }: EndOptions): Promise<void> => {
+  if (record.session.receipt) return;
+  const recordEnding = async (): Promise<void> => {
+    if (ending && record.session.state !== ending.state) await record.change(ending);
+  };
+  const { vm, channel, logger } = body();
+  if (ending?.state === "completing") {
+    const destroyed = { state: "destroyed", outcome: ending.outcome ?? null } as const;
+    await keepRecord(body(), { verdict: null, examination: undefined, ending: destroyed });
+  }
+  await recordEnding().catch((error: unknown) =>
+    logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
+  );
+  channel?.close();
+  const gone = await microvms.destroy(vm);
+  await recordEnding();
+  const { session } = record;
+  const receipt = signReceipt(receiptBodyOf(session, vm, gone), receiptKey);
+  await record.change({ ...(session.state === "completing" ? { state: "destroyed" as const } : {}), receipt });
+};
