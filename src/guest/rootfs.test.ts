@@ -1,0 +1,99 @@
+/** Defences that are a word in a file of the image: each is here with what it is for, so that none goes by accident. */
+import { readFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+
+const textOf = (path: string): Promise<string> => readFile(new URL(`rootfs/${path}`, import.meta.url), "utf8");
+
+/** Values of a key in a unit file, in order. */
+const inUnit = async (unit: string, key: string): Promise<string[]> =>
+  [...(await textOf(`etc/systemd/system/${unit}`)).matchAll(new RegExp(`^${key}=(.*)$`, "gm"))].map(
+    ([, value = ""]) => value,
+  );
+
+const XVNC_FLAGS: Record<string, string> = {
+  ":1": "the display that the browser's and the window manager's units name",
+  "-rfbport 5901": "the port that the host looks at and relays",
+  "-geometry ${SCREEN}": "the recipe's size",
+  "-depth 24": "colours as people know them",
+  "-SecurityTypes None": "no password to be guessed or kept: the bridge port is isolated, and only the host gets there",
+  "-UseBlacklist=0": "the host's own looks, which break off after the greeting, must not shut it out",
+  "-NeverShared": "one viewer at a time: nobody watches a sign-in beside who is paired",
+  "-DisconnectClients=0": "and who comes second is refused, instead of throwing the first one out",
+  "-SendCutText=0": "what is copied in the guest stays there",
+  "-SendPrimary=0": "what is only selected, too",
+  "-AcceptCutText=0": "what the viewer copied elsewhere, a password say, does not get into the guest",
+  "-AllowOverride=": "none of these can be switched in a running server by a program in the guest (vncconfig)",
+  "-AcceptSetDesktopSize=0": "a viewer does not resize the screen",
+  "-nolisten tcp": "X11 itself is on its Unix socket alone",
+};
+
+test("the screen's server is started with exactly the flags that are accounted for", async () => {
+  const [command = "", ...more] = await inUnit("sallyport-display.service", "ExecStart");
+  expect(more).toEqual([]);
+  const [program, ...words] = command.split(" ");
+  expect(program).toBe("/usr/bin/Xtigervnc");
+  expect(words.toSorted()).toEqual(Object.keys(XVNC_FLAGS).join(" ").split(" ").toSorted());
+  for (const flag of Object.keys(XVNC_FLAGS)) expect(` ${command} `).toContain(` ${flag} `);
+});
+
+test("screen, window manager and browser run as the browser's user, and Firefox without remote control", async () => {
+  for (const unit of ["display", "window-manager", "bus", "browser"]) {
+    expect(await inUnit(`sallyport-${unit}.service`, "User")).toEqual(["browser"]);
+  }
+  // No --marionette, no --remote-debugging-port, no profile of somebody's choice.
+  expect(await inUnit("sallyport-browser.service", "ExecStart")).toEqual([
+    "/usr/bin/firefox-esr --new-instance http://127.0.0.1:8081/",
+  ]);
+});
+
+describe("Firefox's policies", () => {
+  test.each<[policy: string, value: unknown, why: string]>([
+    [
+      "WebsiteFilter",
+      { Block: ["file://*/*"] },
+      "pages and viewers read no file of the guest: not the session, not the policies",
+    ],
+    ["AllowFileSelectionDialogs", false, "no dialog that shows the guest's folders, or uploads from them"],
+    ["BlockAboutConfig", true, "no setting is changed by hand: locked ones could be worked round there"],
+    ["BlockAboutAddons", true, "no add-on is put in"],
+    ["ExtensionSettings", { "*": { installation_mode: "blocked" } }, "nor by a page"],
+    ["BlockAboutProfiles", true, "no profile without these preferences"],
+    ["BlockAboutSupport", true, "no way from there to a safe mode or a profile's folder"],
+    ["DisableSafeMode", true, "no start without the policies' preferences"],
+    ["DisableDeveloperTools", true, "nothing is typed into a provider's page on somebody's advice"],
+    ["DisableProfileImport", true, "no reading of other profiles"],
+    ["DisableFirefoxAccounts", true, "nothing of a sign-in is synchronised"],
+    ["DisableFormHistory", true, "nothing that was typed is kept"],
+    ["OfferToSaveLogins", false, "no password is kept"],
+    ["PasswordManagerEnabled", false, "nor offered"],
+    ["PrintingEnabled", false, "no print to a file"],
+    ["DisableFirefoxScreenshots", true, "no picture of a sign-in is kept"],
+    ["DisableTelemetry", true, "nothing is reported elsewhere"],
+    [
+      "DNSOverHTTPS",
+      { Enabled: false, Locked: true },
+      "names are asked of the host's resolver, whose list of domains is the limit",
+    ],
+    [
+      "Homepage",
+      { URL: "http://127.0.0.1:8081/", StartPage: "homepage-locked", Locked: true },
+      "the page that names provider and user",
+    ],
+  ])("%s is %j: %s", async (policy, value) => {
+    const { policies } = JSON.parse(await textOf("etc/firefox/policies/policies.json"));
+    expect(policies[policy]).toEqual(value);
+  });
+
+  test("every preference but the one that the agent needs is locked", async () => {
+    const { policies } = JSON.parse(await textOf("etc/firefox/policies/policies.json"));
+    const free = Object.entries<{ Status: string }>(policies.Preferences).filter(
+      ([, { Status }]) => Status !== "locked",
+    );
+    expect(free.map(([name]) => name)).toEqual(["browser.link.open_newwindow.override.external"]);
+  });
+});
+
+test("the guest has no IPv6, on interfaces that are there and on those to come", async () => {
+  const lines = (await textOf("etc/sysctl.d/60-sallyport.conf")).split("\n").filter((line) => /^[^#]/.test(line));
+  expect(lines).toEqual(["net.ipv6.conf.all.disable_ipv6 = 1", "net.ipv6.conf.default.disable_ipv6 = 1"]);
+});
