@@ -90,12 +90,13 @@ describe("a guest that costs too much", () => {
   });
 
   test.each([
-    ["too deep", `${"[".repeat(9)}${"]".repeat(9)}`],
+    ["too deep", `${"[".repeat(7)}${"]".repeat(7)}`],
     ["of too many parts", `[${"0,".repeat(4096)}0]`],
     ["no JSON", "}"],
-  ])("an answer %s is refused, and whatever follows under its id is not looked at", async (_what, result) => {
-    const line = (id: number, text: string) => `{"jsonrpc":"2.0","id":${id},"result":${text}}\n`;
-    guest.onRequest = (id, socket) => socket.write(line(id, result) + answerTo(id));
+  ])("an answer %s is refused, and whatever follows under its id is not looked at", async (_what, more) => {
+    // Its shape is right but for what shapes pass over.
+    const line = (id: number) => answerTo(id).replace("}}", `,"more":${more}}}`);
+    guest.onRequest = (id, socket) => socket.write(line(id) + answerTo(id));
     await expect(health()).rejects.toMatchObject({ code: "channel-garbage" });
     await until(() => channel.traffic.garbageLines === 1);
   });

@@ -73,7 +73,11 @@ const empty = z.strictObject({});
 export const unitName = z.string().regex(/^[a-zA-Z0-9@._:][a-zA-Z0-9@._:-]{0,127}$/);
 export const MAX_JOURNAL_UNITS = 64;
 
-/** Method → shapes. Additions are allowed within one protocol number; a changed meaning needs a new number. */
+/**
+ * Method → shapes. Additions are allowed within one protocol number; a changed meaning needs a new number. Each request is answered
+ * once, in any order, with `result` or with `error`: codes of JSON-RPC 2.0, and -32000 where the agent refuses, with a sentence for
+ * people. What the agent was told and has caught is in its memory: it lasts as long as the guest, and not longer.
+ */
 export const guestMethods = {
   hello: {
     params: z.strictObject({ protocol: z.int() }),
@@ -86,7 +90,10 @@ export const guestMethods = {
       uptimeSec: z.number(),
     }),
   },
-  /** Gives the machine its identity. May be called again; each part present is applied. */
+  /**
+   * Gives the machine its identity. May be called again; each part present is applied. The session is given once: the same again changes
+   * nothing, another one is refused, and so is one whose key is not that of its `keyThumbprint`.
+   */
   configure: {
     params: z.strictObject({
       hostname: z
@@ -116,9 +123,15 @@ export const guestMethods = {
       memAvailableMib: z.number(),
     }),
   },
-  /** Opens a URL in the running Firefox, in the current tab. The host has checked the URL; the agent checks https again. */
+  /**
+   * Opens a URL in the running Firefox, in the current tab. The host has checked the URL; the agent checks https again. Refused while
+   * there is no Firefox.
+   */
   open: { params: z.strictObject({ url: z.url().max(8192) }), result: empty },
-  /** Starts the loopback catcher: one request to `http://localhost:<port><path>`, then it closes. */
+  /**
+   * Starts the loopback catcher: one request (GET or POST) to `http://localhost:<port><path>`, then it closes. The same again changes
+   * nothing; refused for another port or path until `answer`, without a recipient key, and where the port is taken.
+   */
   listen: {
     params: z.strictObject({ port: z.int().min(1024).max(65535), path: z.string().startsWith("/").max(1024) }),
     result: empty,
@@ -141,6 +154,7 @@ export const guestMethods = {
   facts: { params: empty, result: guestMachine },
   /** The rest of it, which systemd has to be asked for. */
   units: { params: empty, result: guestUnits },
+  /** The end of the guest's journal, newest last; without control characters but tabs and line ends. */
   journal: {
     params: z.strictObject({
       /** Of these units alone, and of what systemd says of them; of everything when there is none. */
