@@ -70,6 +70,7 @@ export const makeBaseSystem = async (
     follow(line);
     if (/^(E:|Err:|dpkg: error)/.test(line) && !/mmdebstrap failed|Status-Fd/.test(line)) tail.push(line);
   };
+  const archive = options.mirror ? [] : await hostArchive(base);
   const args = [
     "--verbose",
     "--mode=root",
@@ -84,10 +85,12 @@ export const makeBaseSystem = async (
     `--essential-hook=tar-in ${shellWord(initramfs)} /`,
     base.suite,
     tree,
-    ...(options.mirror ? [options.mirror] : await hostArchive(base)),
+    // Not as arguments, which every user can read: an archive's address may hold a password.
+    ...(options.mirror ? [options.mirror] : archive.length > 0 ? ["-"] : []),
   ];
   try {
-    await runContained("env", ["LC_ALL=C.UTF-8", "mmdebstrap", ...args], { signal, onLine, timeoutMs: TIMEOUT_MS });
+    const how = { signal, onLine, timeoutMs: TIMEOUT_MS, input: archive.join("\n") };
+    await runContained("env", ["LC_ALL=C.UTF-8", "mmdebstrap", ...args], how);
   } catch (cause) {
     if (signal.aborted || !(cause instanceof AppError)) throw cause;
     throw explainFailure(`${base.distribution} ${base.suite}`, tail.slice(-6).join("\n") || cause.message, cause);
