@@ -126,6 +126,8 @@ export const hostFacts = z.object({
   /** Rules that are certain to drop what this guest needs: what is dropped and where; the host cannot reach it for some. */
   foreignDrops: z.array(z.object({ text: z.string(), keepsHostOut: z.boolean() })).optional(),
   isForwarding: z.boolean().optional(),
+  /** Whether the guests' resolver answers for itself; one that takes too long is not known to be gone. */
+  isResolving: z.boolean().optional(),
   /** Whether the leases name this microVM as the holder of its address. */
   isLeased: z.boolean().optional(),
   /** Address of another microVM that the guest says it has; null when it has none. Whose it is, is nobody's business. */

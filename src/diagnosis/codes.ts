@@ -40,6 +40,7 @@ export const RULE_CODES = [
   "neighbour-missing",
   "forwarding-entry-missing",
   "forwarding-off",
+  "resolver-gone",
   // What runs in the guest.
   "agent-on-loopback", // 18
   "display-not-starting", // 23

@@ -106,29 +106,32 @@ const hostFacts = async (
 ): Promise<HostFacts> => {
   const { nic, process, probes, holderOf, vmId } = options;
   const view = options.network.view(nic);
-  const [vmm, tap, bridge, neighbour, firewall, foreignDrops, , isForwarding, ...rest] = await Promise.all([
-    learn("VMM", async () => ({
-      isAlive: process !== null && (await isAlive(process)),
-      isStopped: process !== null && (await isStopped(process)),
-    })),
-    learn("TAP", view.tap),
-    learn("bridge", view.bridge),
-    learn("neighbour table", view.neighbour),
-    learn("firewall", view.firewall),
-    learn("other firewall rules", view.foreignDrops),
-    learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
-    learn("forwarding", view.isForwarding),
-    learn("lease", async () => (await holderOf(nic.address)) === vmId),
-    taken,
-    learn("memory", memAvailableMib),
-    learn("disk", () => diskFreeMib(options.dataDir)),
-    learn("way to the guest", async () => {
-      const [health, rfb] = await Promise.all([probes.health(), probes.rfb()]);
-      return { health: health ?? "ok", rfb: rfb ?? "ok" };
-    }),
-    learn("VMM log", () => readLog(options.vmmLog)),
-    learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
-  ]);
+  const [vmm, tap, bridge, neighbour, firewall, foreignDrops, , isForwarding, isResolving, ...rest] = await Promise.all(
+    [
+      learn("VMM", async () => ({
+        isAlive: process !== null && (await isAlive(process)),
+        isStopped: process !== null && (await isStopped(process)),
+      })),
+      learn("TAP", view.tap),
+      learn("bridge", view.bridge),
+      learn("neighbour table", view.neighbour),
+      learn("firewall", view.firewall),
+      learn("other firewall rules", view.foreignDrops),
+      learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
+      learn("forwarding", view.isForwarding),
+      learn("name resolver", view.isResolving),
+      learn("lease", async () => (await holderOf(nic.address)) === vmId),
+      taken,
+      learn("memory", memAvailableMib),
+      learn("disk", () => diskFreeMib(options.dataDir)),
+      learn("way to the guest", async () => {
+        const [health, rfb] = await Promise.all([probes.health(), probes.rfb()]);
+        return { health: health ?? "ok", rfb: rfb ?? "ok" };
+      }),
+      learn("VMM log", () => readLog(options.vmmLog)),
+      learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
+    ],
+  );
   const [isLeased, takenAddress, memory, disk, reach, log = "", machine] = rest;
   return {
     vmm: {
@@ -145,6 +148,7 @@ const hostFacts = async (
     ...(firewall === undefined ? {} : { firewall }),
     ...(foreignDrops === undefined ? {} : { foreignDrops }),
     ...(isForwarding === undefined ? {} : { isForwarding }),
+    ...(isResolving === undefined ? {} : { isResolving }),
     ...(isLeased === undefined ? {} : { isLeased }),
     ...(takenAddress === undefined ? {} : { takenAddress }),
     ...(options.channel ? { channel: options.channel.traffic } : {}),

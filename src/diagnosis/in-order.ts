@@ -56,6 +56,7 @@ const LOOKS: Look[] = [
     host.neighbour &&
     isFreeOf({ neighbour: host.neighbour }, expected) &&
     `the host knows ${expected.address} as ${expected.mac} (${host.neighbour.state})`,
+  ({ host, expected }) => host.isResolving && `the guests' resolver answers on ${expected.gateway}`,
   ({ host }) => host.firewall?.isAdmitted && "the firewall lets this guest pass",
   ({ host }) => host.foreignDrops?.length === 0 && "no other firewall rule is certain to drop its packets",
   ({ host, expected }) => host.isLeased && host.takenAddress === null && `${expected.address} is leased to it alone`,

@@ -3,7 +3,7 @@ import { Resolver } from "node:dns/promises";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startDaemon } from "../lib/daemon.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, errnoOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { commandLine, isAlive, killProcess, processesOf, type ProcessIdentity } from "../lib/process.ts";
 import { findProgram, SYSTEM_PATH } from "../lib/programs.ts";
@@ -131,12 +131,23 @@ const markOf = (directory: string): string => `--dhcp-leasefile=${join(directory
 
 /** Whether our resolver, and no other server, answers on the address; within a second. */
 export const answers = async (address: string): Promise<boolean> => {
+  try {
+    return await isResolving(address);
+  } catch {
+    // Late: whatever keeps it, guests wait in vain, too.
+    return false;
+  }
+};
+
+/** As `answers`; throws when nothing is heard within a second. */
+export const isResolving = async (address: string): Promise<boolean> => {
   const resolver = new Resolver({ timeout: 1_000, tries: 1 });
   resolver.setServers([address]);
   try {
     return (await resolver.resolveTxt(PROBE_NAME)).length > 0;
-  } catch {
-    // Refused, timed out, no such name: whichever it is, our resolver is not there.
+  } catch (error) {
+    if (errnoOf(error) === "ETIMEOUT") throw error;
+    // Refused, no such name: our resolver is not there.
     return false;
   }
 };

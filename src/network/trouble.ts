@@ -3,7 +3,7 @@ import type { HostFacts } from "../contract/diagnosis.ts";
 import type { NeighbourView, TapView } from "./view.ts";
 
 /** What was not looked at, or could not be, is left out. */
-type SeenOnHost = Pick<HostFacts, "bridge" | "tap" | "neighbour" | "firewall" | "isForwarding">;
+type SeenOnHost = Pick<HostFacts, "bridge" | "tap" | "neighbour" | "firewall" | "isForwarding" | "isResolving">;
 
 interface Expected {
   bridge: string;
@@ -28,6 +28,7 @@ const SIGNS = {
   "firewall-table-missing": ({ firewall }) => firewall === null,
   "firewall-drops-guest": ({ firewall }) => firewall?.isAdmitted === false,
   "forwarding-off": ({ isForwarding }) => isForwarding === false,
+  "resolver-gone": ({ isResolving }) => isResolving === false,
 } satisfies Record<string, (seen: SeenOnHost, expected: Expected) => boolean>;
 
 export type HostTrouble = keyof typeof SIGNS;

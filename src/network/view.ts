@@ -6,6 +6,7 @@ import { guestDrops } from "./guest-drops.ts";
 import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "./ip.ts";
 import { legacyTables } from "./legacy-tables.ts";
 import type { GuestNic } from "./guest-nic.ts";
+import { isResolving } from "./resolver.ts";
 import { hasPortOptions } from "./tap.ts";
 
 /** Null: it is not there. */
@@ -19,6 +20,8 @@ export interface NicView {
   /** Tables of iptables-legacy, whose rules are not among them. */
   legacyTables: () => Promise<string[]>;
   isForwarding: () => Promise<boolean>;
+  /** Throws when the resolver takes too long. */
+  isResolving: () => Promise<boolean>;
 }
 
 export type TapView = NonNullable<HostFacts["tap"]>;
@@ -55,6 +58,7 @@ export const viewNic = (
     },
     legacyTables,
     isForwarding,
+    isResolving: () => isResolving(gateway),
   };
 };
 

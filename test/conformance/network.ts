@@ -85,10 +85,10 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
     test("the host is made, and made again changes nothing", async () => {
       await network.ensureHost();
       await network.ensureHost();
-      const { bridge, firewall, isForwarding } = network.view(one);
+      const { bridge, firewall, isForwarding, isResolving } = network.view(one);
       expect(await bridge()).toEqual({ isUp: true, addresses: [`${network.gateway}/${network.prefixLength}`] });
       expect(await firewall()).toMatchObject({ isAdmitted: false });
-      expect(await isForwarding()).toBe(true);
+      expect([await isForwarding(), await isResolving()]).toEqual([true, true]);
     });
 
     test("a guest that is prepared has everything, but is on no bridge, whatever is mended", async () => {

@@ -28,15 +28,17 @@ const HEALTHY = {
   foreignDrops: [],
   legacyTables: [],
   isForwarding: true,
+  isResolving: true,
 };
 
 const cleanup = new Cleanup();
+let directory: string;
 let host: Namespace;
 let network: RemoteNetwork;
 let guest: FakeGuest;
 
 beforeAll(async () => {
-  const directory = await mkdtemp(join(tmpdir(), "sallyport-view-"));
+  directory = await mkdtemp(join(tmpdir(), "sallyport-view-"));
   cleanup.push("directory", () => rm(directory, { recursive: true }));
   host = await createNamespace("view");
   cleanup.push("host", () => host.remove());
@@ -70,6 +72,7 @@ test.each([
     () => nft(`delete element inet ${TABLE} guests { ${NIC.address} . ${NIC.mac} }`),
     { firewall: { isAdmitted: false } },
   ],
+  ["the resolver gone", () => endResolver(directory), { isResolving: false }],
   ["the table gone", () => nft(`delete table inet ${TABLE}`), { firewall: null }],
   [
     "a drop put into our own table",
@@ -133,7 +136,7 @@ test.each([
   ["bridge", "forward", "drop"],
   ["bridge", "input", `iifname "${BRIDGE}" drop`],
   ["bridge", "input", "ether type ip6 drop"],
-  ["netdev", `ingress device "lo"`, "drop"],
+  ["netdev", `ingress device "lo"`, "meta l4proto tcp drop"],
   ["netdev", `ingress device "${NIC.tap}"`, "tcp dport 25 drop"],
 ])("another table does not: %s %s %s", async (family, hook, rule) => {
   await host.run("nft", ["flush", "ruleset"]);

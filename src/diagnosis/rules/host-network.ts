@@ -148,6 +148,17 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     hint: `Something set it back (a sysctl file, another program). ${MENDED}`,
     isMinor: true,
   },
+  {
+    code: "resolver-gone",
+    recognisedBy:
+      "on the gateway's address nobody answers the question that only the guests' resolver has an answer to",
+    when: has("resolver-gone"),
+    sentence: ({ expected }) =>
+      `The guests' name resolver does not run on ${expected.gateway}: guests reach addresses, but find no names.`,
+    evidence: ({ expected }) => [`host: our resolver (dnsmasq) does not answer on ${expected.gateway}`],
+    hint: `Something ended it, or took its port (ss -lunp 'sport = 53'). ${MENDED}`,
+    isMinor: true,
+  },
 ];
 
 const tapLine = ({ host, expected }: Facts): string =>
