@@ -70,6 +70,17 @@ export const alreadyOpened = (): AppError =>
     hint: "Start a new session for another sign-in.",
   });
 
+export const noRecipient = (): AppError =>
+  new AppError(
+    "conflict",
+    "no-recipient-key",
+    "This session was started without a recipientKey: nothing can be handed over.",
+    { hint: "Start a session with recipientKey (sallyport login does) to receive the result." },
+  );
+
+export const alreadyAnswered = (): AppError =>
+  new AppError("gone", "credential-taken", "The result was fetched and answered already.");
+
 export const nothingToAnswer = (): AppError =>
   new AppError("conflict", "nothing-to-answer", "No caught request of this session waits for an answer.");
 

@@ -1,4 +1,4 @@
-/** What the outside may ask about sessions. Each live session has one driver; this is the register of drivers. */
+/** What the outside may ask about sessions. */
 import type { StartRequest, VmView } from "../contract/api.ts";
 import { checkAuthorizeUrl } from "../handover/url-check.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
@@ -7,16 +7,26 @@ import type { Receipt, Warning } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
 import { readEvidence, type EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Image } from "../image/image.ts";
-import { AppError, messageOf } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import { newPairingCode } from "../lib/id.ts";
 import { admit } from "./admit.ts";
 import { createChanges } from "./changes.ts";
-import { type DriverDeps, SessionDriver } from "./driver.ts";
+import type { DriverDeps, SessionDriver } from "./driver.ts";
+import { createLives } from "./lives.ts";
 import { createMicrovms, type MicrovmDeps } from "../microvm/microvm.ts";
-import { over, requireImage, requireRecipient, requireUsable, requireUserId, stopping } from "./refusals.ts";
+import {
+  alreadyAnswered,
+  noRecipient,
+  over,
+  requireImage,
+  requireRecipient,
+  requireUsable,
+  requireUserId,
+  stopping,
+} from "./refusals.ts";
 import { isOver, isWhole, newSession, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
-import type { SessionChange, SessionStore } from "./store.ts";
+import type { SessionStore } from "./store.ts";
 import { createViewerSeats, hashPairingCode } from "./viewer.ts";
 
 export interface ServiceDeps extends MicrovmDeps {
@@ -37,68 +47,27 @@ export interface Started {
   pairingCode: string;
 }
 
-interface Life {
-  driver: SessionDriver;
-  over: Promise<void>;
-}
-
 export type SessionService = ReturnType<typeof createSessionService>;
 
 export const createSessionService = (deps: ServiceDeps) => {
-  const microvms = createMicrovms(deps);
-  const lives = new Map<string, Life>();
-  const seats = createViewerSeats(deps.store, (id) => {
-    const state = lives.get(id)?.driver.session.state;
-    return state !== undefined && isWhole(state);
-  });
   const changes = createChanges();
-  const starting = new Set<string>();
-  /** Of sessions whose driver could not write down how they ended: the next one does. */
-  const unwritten = new Map<string, SessionChange>();
-  let isStopping = false;
-
-  const driverDeps: DriverDeps = {
+  const seats = createViewerSeats(deps.store, (id) => {
+    const state = lives.driverOf(id)?.session.state;
+    return state === undefined || isWhole(state);
+  });
+  const lives = createLives({
     ...deps,
-    microvms,
+    microvms: createMicrovms(deps),
     onChange: (session) => {
       if (!isWhole(session.state)) seats.disconnect(session.id);
       if (isOver(session.state)) seats.clear(session.id);
       changes.tell(session.id);
     },
     providerTitle: (name) => deps.providers.get(name)?.title ?? name,
-  };
-
-  /** Resolves when the session is over and nothing is left, or the controller stops; rejects when something is. */
-  const drive = (driver: SessionDriver, image?: Image): Life => {
-    const { id } = driver.session;
-    const over = driver.run(image).finally(() => {
-      lives.delete(id);
-      if (driver.ending && driver.session.receipt === null) unwritten.set(id, driver.ending);
-      else unwritten.delete(id);
-    });
-    const life = { driver, over };
-    lives.set(id, life);
-    life.over.catch((error: unknown) =>
-      deps.logger.error({ sessionId: id, error: messageOf(error) }, "not all could be removed; the reaper tries again"),
-    );
-    return life;
-  };
-
-  /**
-   * The life of a session that has no receipt yet; one that has no driver, because its controller died or its end failed,
-   * gets one. Undefined when there is nothing to do. What is read before the register is looked at is read again by
-   * nobody: no await may stand between the look and `drive`.
-   */
-  const lifeOf = async (id: string): Promise<Life | undefined> => {
-    const session = await deps.store.get(id);
-    const vm = await deps.vms.ofSession(id);
-    const life = lives.get(id);
-    if (life || starting.has(id) || !session || !vm || session.receipt) return life;
-    return drive(new SessionDriver(driverDeps, session, vm, unwritten.get(id)));
-  };
+  });
 
   const get = async (id: string): Promise<Session> => {
-    const session = lives.get(id)?.driver.session ?? (await deps.store.get(id));
+    const session = lives.driverOf(id)?.session ?? (await deps.store.get(id));
     if (!session) {
       throw new AppError("not-found", "no-session", "There is no such session.", { hint: "sallyport ls shows yours." });
     }
@@ -107,7 +76,7 @@ export const createSessionService = (deps: ServiceDeps) => {
 
   const liveDriver = async (id: string): Promise<SessionDriver> => {
     // After a restart of the controller nobody may have taken it up yet.
-    const driver = (await lifeOf(id))?.driver;
+    const driver = (await lives.find(id))?.driver;
     if (driver && !isOver(driver.session.state)) return driver;
     throw over(await get(id));
   };
@@ -129,7 +98,7 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     /** What no record has: `warning` is what is in its guest's way now, null when nothing is or nobody looks any more. */
     liveOf: (id: string): { hasViewer: boolean; isCaught: boolean; warning: Warning | null } => {
-      const driver = lives.get(id)?.driver;
+      const driver = lives.driverOf(id);
       return {
         hasViewer: seats.hasViewer(id),
         isCaught: driver?.handover.isCaught ?? false,
@@ -139,25 +108,17 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     /** Answers as soon as the address is leased; the boot goes on. `userId` has been authorised by the caller. */
     start: async (request: StartRequest, userId: string, startedBy: string): Promise<Started> => {
-      if (isStopping) throw stopping();
       requireUserId(userId);
       requireUsable(deps.providers.get(request.provider), request.provider);
       const image = await requireImage(deps);
-      const session = newSession(request, { userId, startedBy, ttlSec: deps.config.session.ttlSec });
+      const { config, vmm } = deps;
+      const session = newSession(request, { userId, startedBy, ttlSec: config.session.ttlSec });
       const pairingCode = newPairingCode();
       const pairingHash = hashPairingCode(session.id, pairingCode);
-      // Until it has its driver, it must not look like one that was left without.
-      starting.add(session.id);
-      try {
-        const { config, vmm } = deps;
-        const vm = await admit(deps.db, { session, pairingHash, image, backend: vmm.name, config });
-        // Admitted while the controller was stopping: the next one finds it and ends it.
-        if (isStopping) throw stopping();
-        drive(new SessionDriver(driverDeps, session, vm), image);
-        return { session, vm, pairingCode };
-      } finally {
-        starting.delete(session.id);
-      }
+      const vm = await lives.begin(session, image, () =>
+        admit(deps.db, { session, pairingHash, image, backend: vmm.name, config }),
+      );
+      return { session, vm, pairingCode };
     },
 
     /** Sends the tool's URL to the browser. Throws 422 `url-…` when a check fails; nothing is opened then. */
@@ -172,22 +133,9 @@ export const createSessionService = (deps: ServiceDeps) => {
     /** The sealed box, until it was answered; undefined while it is awaited. Throws 409 without a key, 410 when answered or over. */
     credentials: async (id: string): Promise<Sealed | undefined> => {
       const session = await get(id);
-      if (session.recipientKey === null) {
-        throw new AppError(
-          "conflict",
-          "no-recipient-key",
-          "This session was started without a recipientKey: nothing can be handed over.",
-          {
-            hint: "Start a session with recipientKey (sallyport login does) to receive the result.",
-          },
-        );
-      }
-      if (session.answeredAt !== null) {
-        throw new AppError("gone", "credential-taken", "The result was fetched and answered already.");
-      }
-      const driver = lives.get(id)?.driver;
-      if (isOver(session.state) || !driver) throw over(session);
-      return driver.handover.take();
+      if (session.recipientKey === null) throw noRecipient();
+      if (session.answeredAt !== null) throw alreadyAnswered();
+      return (await liveDriver(id)).handover.take();
     },
 
     answer: async (id: string, sealedAnswer: string): Promise<void> =>
@@ -202,7 +150,7 @@ export const createSessionService = (deps: ServiceDeps) => {
     destroy: async (id: string): Promise<Receipt> => {
       const session = await get(id);
       if (session.receipt) return session.receipt;
-      const life = await lifeOf(id);
+      const life = await lives.find(id);
       life?.driver.end("destroyed-by-request");
       await life?.over;
       const { receipt } = await get(id);
@@ -213,16 +161,15 @@ export const createSessionService = (deps: ServiceDeps) => {
     /** A look at the session's microVM now; undefined when it has none any more, or none yet. */
     diagnose: async (id: string): Promise<Examination | undefined> => {
       const { state } = await get(id);
-      return isWhole(state) ? lives.get(id)?.driver.looks.diagnose() : undefined;
+      return isWhole(state) ? (await lives.find(id))?.driver.looks.diagnose() : undefined;
     },
 
     /** What there is to know of a session, alive or over. Throws AppError `no-evidence`. */
     evidence: async (id: string): Promise<EvidenceFile[]> => {
       const session = await get(id);
-      const driver = lives.get(id)?.driver;
       // What was kept of it before it is taken apart is whole.
-      const files =
-        (isWhole(session.state) ? await driver?.looks.evidence() : undefined) ?? (await readEvidence(deps.paths, id));
+      const driver = isWhole(session.state) ? (await lives.find(id))?.driver : undefined;
+      const files = (await driver?.looks.evidence()) ?? (await readEvidence(deps.paths, id));
       if (files) return files;
       throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
         hint: "Evidence is kept for a few days, and within a size for all sessions (evidence.keepDays, evidence.maxMib).",
@@ -231,21 +178,11 @@ export const createSessionService = (deps: ServiceDeps) => {
 
     watch: changes.watch,
 
-    /**
-     * Gives every unfinished session without a driver one: after a restart a living microVM is adopted, the rest is
-     * brought to its end. Called at start and by the reaper.
-     */
-    resume: async (): Promise<string[]> => {
-      const resumed: string[] = [];
-      for (const { id } of await deps.store.unfinished()) {
-        if (!lives.has(id) && (await lifeOf(id))) resumed.push(id);
-      }
-      return resumed;
-    },
+    resume: lives.resume,
+    stop: lives.stop,
 
     /** Whether somebody looks after what the microVM's owner still holds. */
-    isDriven: ({ sessionId }: Pick<VmView, "sessionId">): boolean =>
-      sessionId !== null && (lives.has(sessionId) || starting.has(sessionId)),
+    isDriven: ({ sessionId }: Pick<VmView, "sessionId">): boolean => sessionId !== null && lives.isDriven(sessionId),
 
     vms: async (): Promise<VmView[]> => {
       const held = await deps.ledger.held();
@@ -253,13 +190,6 @@ export const createSessionService = (deps: ServiceDeps) => {
         const holds = held.filter((entry) => entry.vmId === vm.id).map(({ kind, ref }) => ({ kind, ref }));
         return { ...vm, vmId: vm.id, pid: vm.process?.pid ?? null, holds };
       });
-    },
-
-    /** Stops every driver and leaves the microVMs running. Resolves when none of them will write any more. */
-    stop: async (): Promise<void> => {
-      isStopping = true;
-      for (const { driver } of lives.values()) driver.detach();
-      await Promise.allSettled([...lives.values()].map(({ over }) => over));
     },
   };
 };
