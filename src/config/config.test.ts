@@ -158,11 +158,18 @@ const REFUSED: [yaml: string, sentence: string][] = [
     "network.cidr: is no range that machines have addresses of",
   ]),
   ["network: {allow: [0.0.0.0/0]}", "network.allow.0: is larger than /8"],
+  ...["169.254.169.254/32", "168.63.0.0/16", "127.0.0.1/32", "224.0.0.0/8", "255.255.255.255/32"].map(
+    (range): [string, string] => [
+      `network: {allow: [10.0.0.0/8, ${range}]}`,
+      "network.allow.1: holds addresses that no guest may reach",
+    ],
+  ),
   ["network: {allow: [10.0.0.1]}", "network.allow.0: must be an IPv4 range"],
   ["network: {dns: {upstream: [example.org]}}", "network.dns.upstream.0: "],
   ["vm: {vcpuCount: 0}", "vm.vcpuCount: "],
   ["vm: {memoryMib: 512}", "vm.memoryMib: "],
   ["vm: {uidBase: 0}", "vm.uidBase: "],
+  ["vm: {uidBase: 65000}", "vm.uidBase: begins a range that holds 65534"],
   ["vm: {accel: fast}", "vm.accel: "],
   ["session: {ttlSec: 5}", "session.ttlSec: "],
   ["session: {ttlSec: 86400}", "session.ttlSec: "],

@@ -37,7 +37,7 @@ const fileSchema = z.strictObject({
       /** Name of our nftables table. */
       table: field.tableName.default("sallyport"),
       /** Ranges that a guest may reach although they are private. */
-      allow: z.array(field.ipv4Range).max(100).default([]),
+      allow: z.array(field.allowedRange).max(100).default([]),
       dns: z
         .strictObject({
           /** Resolvers asked for guests; empty: those of the host's /etc/resolv.conf. */
@@ -51,7 +51,7 @@ const fileSchema = z.strictObject({
       vcpuCount: z.int().min(1).max(32).default(2),
       memoryMib: z.int().min(1024).max(65_536).default(2048),
       /** Each microVM's VMM runs as the user `uidBase + last number of its address`. */
-      uidBase: z.int().min(1000).max(2_000_000_000).default(900_000),
+      uidBase: field.uidBase.default(900_000),
       accel: z.enum(["auto", "kvm", "emulation"]).default("auto"),
     })
     .prefault({}),

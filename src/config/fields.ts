@@ -66,6 +66,18 @@ export const ipv4Range = judged(z.cidrv4("must be an IPv4 range such as 10.1.2.0
   placeIn(range).prefix < 8 ? "is larger than /8: that is not a network of yours but the internet" : undefined,
 );
 
+/** This host's own, a cloud's metadata, or nobody's. */
+const NEVER_ALLOWED = ["0.0.0.0/8", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "224.0.0.0/3"];
+
+/** A private range that guests may reach all the same. */
+export const allowedRange = judged(ipv4Range, (range) => {
+  const { first, size } = placeIn(range);
+  const isIn = NEVER_ALLOWED.map(placeIn).some(
+    (other) => first < other.first + other.size && other.first < first + size,
+  );
+  return isIn ? "holds addresses that no guest may reach: the host's own, a cloud's metadata, or nobody's" : undefined;
+});
+
 /** The bridge's own address and the range that guests are leased from, which begins with its second address. */
 export const bridgeCidr = judged(ipv4Range, (cidr) => {
   const { prefix, size, place } = placeIn(cidr);
@@ -76,12 +88,13 @@ export const bridgeCidr = judged(ipv4Range, (cidr) => {
   return /^(0|22[4-9]|2[3-5]\d)\./.test(cidr) ? "is no range that machines have addresses of" : undefined;
 });
 
-/** Of `a.b.c.d/prefix`: how many addresses the range has, and which of them this one is, from 0. */
-const placeIn = (cidr: string): { prefix: number; size: number; place: number } => {
+/** Of `a.b.c.d/prefix`: the range's first address as a number, how many it has, and which of them this one is, from 0. */
+const placeIn = (cidr: string): { prefix: number; first: number; size: number; place: number } => {
   const [address = "", prefix] = cidr.split("/");
   const size = 2 ** (32 - Number(prefix));
   const number = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  return { prefix: Number(prefix), size, place: number % size };
+  const place = number % size;
+  return { prefix: Number(prefix), first: number - place, size, place };
 };
 
 /** Who may say in X-Forwarded-* for whom it asks: an address or a range of few, never everybody. */
@@ -111,3 +124,10 @@ export const tableName = judged(z.string().regex(/^[a-z][a-z0-9_]{0,30}$/, "must
 export const endpoint = judged(z.url({ protocol: /^https?$/, error: "must be an http(s) address" }).max(1024), (text) =>
   /[?#@]/.test(text) ? "may hold neither user, password nor query" : undefined,
 );
+
+/** The first of 1 025 users (network/lease.ts) that are nobody else's. */
+export const uidBase = z
+  .int()
+  .min(1000)
+  .max(2_000_000_000)
+  .refine((base) => base > 65_535 || base + 1024 < 65_534, "begins a range that holds 65534, which is nobody's user");
