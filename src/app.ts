@@ -4,7 +4,7 @@ import { setInterval as every } from "node:timers/promises";
 import { join } from "node:path";
 import type { Config } from "./config/config.ts";
 import { createChores } from "./controller/chores.ts";
-import { createKeyStore } from "./http/keys.ts";
+import { createKeyStore } from "./access/keys.ts";
 import type { Limits } from "./http/limits.ts";
 import { listen } from "./http/listen.ts";
 import { createServer } from "./http/server.ts";
@@ -24,6 +24,7 @@ import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
 import { createMicrovmStore } from "./microvm/store.ts";
 import { forgetHistory } from "./session/history.ts";
+import { localSessions } from "./session/local-sessions.ts";
 import { createSessionService } from "./session/service.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
@@ -81,7 +82,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     leaks: () => chores.leaks(),
   });
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
-  const sessions = createSessionService({
+  const service = createSessionService({
     config,
     paths,
     db,
@@ -104,7 +105,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     paths,
     ledger,
     network,
-    sessions,
+    sessions: service,
     reap: reapAll,
     forgetHistory: () => forgetHistory(db, config.history),
     logger,
@@ -112,11 +113,10 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const app = await createServer(
     {
       config,
-      paths,
-      sessions,
+      sessions: localSessions({ service, paths, titleOf: (name) => providers.get(name)?.title ?? name }),
       keys,
       providers,
-      images,
+      images: { isReady: async () => (await images.find(config.image)) !== undefined, list: () => images.list() },
       metrics,
       webDirectory: join(packageRoot(), "dist", "web"),
       limits: overrides.limits ?? {},
@@ -134,7 +134,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   );
   try {
     // Who asks for a session that lives on must not be told that it is over; looking at the host can wait.
-    await sessions.resume();
+    await service.resume();
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
@@ -154,7 +154,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     });
     cleanup.push("the spans", () => tracer.flush());
     cleanup.push("the HTTP server", async () => app.close());
-    cleanup.push("the sessions", () => sessions.stop());
+    cleanup.push("the sessions", () => service.stop());
     await cleanup.run();
     logger.info("stopped");
   }

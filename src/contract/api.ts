@@ -3,7 +3,7 @@ import { z } from "zod";
 import { diagnosis, facts } from "./diagnosis.ts";
 import { sealed } from "./guest.ts";
 import { providerName } from "./provider.ts";
-import { goneResource, sessionState, stageRecord, verdict, warning } from "./session.ts";
+import { bootStage, goneResource, sessionState, stageRecord, verdict, warning } from "./session.ts";
 
 /** Who a session is for, as an account, an address or another system's id. It is shown to people, so it can look like nothing else. */
 export const userId = z
@@ -113,6 +113,25 @@ export const ticketResponse = z.object({
   expiresInSec: z.number(),
 });
 
+export type TicketResponse = z.infer<typeof ticketResponse>;
+
+/** What the paired viewer may know of the session while it lives, for the strip beside the screen. */
+export const viewing = z.object({
+  paired: z.literal(true),
+  /** The provider's title, for people. */
+  provider: z.string(),
+  userId: z.string(),
+  state: sessionState,
+  expiresAt: z.string(),
+  /** Boot stage that is awaited; null when the browser is there. */
+  stage: bootStage.nullable(),
+  /** What is in the guest's way now, in a sentence; null when nothing is. */
+  warning: z.string().nullable(),
+  /** Host of the page that was opened; null before. */
+  openedHost: z.string().nullable(),
+});
+export type Viewing = z.infer<typeof viewing>;
+
 export const problem = z.object({
   type: z.string(),
   title: z.string(),
@@ -151,6 +170,13 @@ export type ImageView = z.infer<typeof imageView>;
 export const scope = z.enum(["login", "act-as", "operate"]);
 export type Scope = z.infer<typeof scope>;
 
+/** Who calls. */
+export interface KeyHolder {
+  keyId: string;
+  userId: string;
+  scopes: Scope[];
+}
+
 export const keyRequest = z.strictObject({
   userId,
   scopes: z.array(scope).min(1),
@@ -164,6 +190,7 @@ export const keyView = z.object({
   createdAt: z.string(),
   revokedAt: z.string().nullable(),
 });
+export type KeyView = z.infer<typeof keyView>;
 /** `key` is shown once and stored only as a hash. */
 export const keyCreated = keyView.extend({ key: z.string() });
 
@@ -173,3 +200,4 @@ export const reapResponse = z.object({
   removed: z.array(z.string()),
   failed: z.array(z.string()),
 });
+export type ReapResponse = z.infer<typeof reapResponse>;

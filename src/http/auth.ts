@@ -3,11 +3,10 @@
  * does not declare it is refused at start. API calls carry a bearer key, the viewer page the cookie of its pairing.
  */
 import type { FastifyRequest } from "fastify";
-import type { Scope } from "../contract/api.ts";
+import type { KeyHolder, Scope } from "../contract/api.ts";
 import { AppError } from "../lib/errors.ts";
-import type { Session } from "../session/session.ts";
-import type { App, HttpContext } from "./context.ts";
-import type { KeyHolder, KeyStore } from "./keys.ts";
+import type { SessionInfo } from "../session/sessions.ts";
+import type { App, HttpContext, Keys } from "./context.ts";
 
 const ACCESS = {
   /** No key, no pairing. */
@@ -41,7 +40,7 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Read by callerOf, sessionOf. */
     caller: KeyHolder | null;
-    session: Session | null;
+    session: SessionInfo | null;
   }
 }
 
@@ -63,7 +62,7 @@ export const installAccess = (app: App, { config, keys, sessions }: HttpContext)
     const rule: Rule = ACCESS[access];
     const { id = "" } = request.params as { id?: string };
     if (rule.isPaired && !(rule.isKeyed && request.headers.authorization !== undefined)) {
-      sessions.seats.requirePaired(id, request.cookies[VIEWER_COOKIE]);
+      await sessions.viewers.requirePaired(id, request.cookies[VIEWER_COOKIE]);
       // Only a form of another site could send a POST without an origin; for a DELETE a browser always names it.
       requireSameOrigin(request, config.publicUrl, request.method === "DELETE");
     } else if (rule.isKeyed) {
@@ -78,14 +77,14 @@ export const installAccess = (app: App, { config, keys, sessions }: HttpContext)
 export const callerOf = ({ caller }: FastifyRequest): KeyHolder => caller ?? undeclared();
 
 /** The session `:id`, for a route whose access says that the caller may see it. */
-export const sessionOf = ({ session }: FastifyRequest): Session => session ?? undeclared();
+export const sessionOf = ({ session }: FastifyRequest): SessionInfo => session ?? undeclared();
 
 const undeclared = (): never => {
   throw new Error("The route's access does not say what its handler asks for.");
 };
 
 /** The holder of the request's key. Throws `no-key` or `wrong-key` (401), `missing-scope` (403). */
-const requireKey = async (keys: KeyStore, request: FastifyRequest, anyOf: Scope[] = []): Promise<KeyHolder> => {
+const requireKey = async (keys: Keys, request: FastifyRequest, anyOf: Scope[] = []): Promise<KeyHolder> => {
   const [, key] = /^Bearer ([\x21-\x7e]{1,200})$/i.exec(request.headers.authorization ?? "") ?? [];
   if (key === undefined) {
     throw new AppError("unauthenticated", "no-key", "This call needs an API key.", {
@@ -104,7 +103,7 @@ const requireKey = async (keys: KeyStore, request: FastifyRequest, anyOf: Scope[
 };
 
 /** Whether the key that a long answer was begun with is still good. */
-export const isStillAllowed = (keys: KeyStore, request: FastifyRequest): Promise<boolean> =>
+export const isStillAllowed = (keys: Keys, request: FastifyRequest): Promise<boolean> =>
   requireKey(keys, request).then(
     () => true,
     (error: unknown) => {
@@ -128,8 +127,8 @@ export const resolveUser = (holder: KeyHolder, asked: string | undefined): strin
 };
 
 /** A session that is not the caller's does not exist for them. */
-const requireVisible = (holder: KeyHolder, session: Session): Session => {
-  const isTheirs = session.userId === holder.userId || session.startedBy === holder.keyId;
+const requireVisible = (holder: KeyHolder, session: SessionInfo): SessionInfo => {
+  const isTheirs = session.view.userId === holder.userId || session.startedBy === holder.keyId;
   if (isTheirs || holder.scopes.includes("operate")) return session;
   throw new AppError("not-found", "no-session", "There is no such session.", { hint: "sallyport ls shows yours." });
 };

@@ -8,30 +8,40 @@ import type {
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
+import type { ImageView, KeyHolder, KeyView, ReapResponse, Scope } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
-import type { ImageStore } from "../image/store.ts";
-import type { ReapResult } from "../microvm/reap.ts";
-import type { DataPaths } from "../lib/paths.ts";
 import type { Metrics } from "../lib/metrics.ts";
-import type { SessionService } from "../session/service.ts";
-import type { KeyStore } from "./keys.ts";
+import type { Sessions } from "../session/sessions.ts";
 import type { createLiveStreams } from "./live-stream.ts";
 import type { Limits } from "./limits.ts";
 
 export const sessionParams = z.strictObject({ id: z.string().regex(/^ses_[0-9a-z]{26}$/) });
 
+export interface Keys {
+  /** Who holds this secret, or undefined. */
+  holderOf(key: string): Promise<KeyHolder | undefined>;
+  list(): Promise<KeyView[]>;
+  /** The secret is in the answer and nowhere else. */
+  create(request: { userId: string; scopes: Scope[]; label: string }): Promise<KeyView & { key: string }>;
+  /** Throws `unknown-key` (404). */
+  revoke(id: string): Promise<void>;
+}
+
 /** What the server is made of. */
 export interface HttpOptions {
   config: Config;
-  paths: DataPaths;
-  sessions: SessionService;
-  keys: KeyStore;
+  sessions: Sessions;
+  keys: Keys;
   providers: Map<string, ProviderRecipe>;
-  images: ImageStore;
+  images: {
+    /** Whether a sign-in could start from the configured one. */
+    isReady(): Promise<boolean>;
+    list(): Promise<ImageView[]>;
+  };
   metrics: Metrics;
   /** Folder with viewer.html, viewer.js, viewer.css. */
   webDirectory: string;
-  reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
+  reap: (options: { dryRun: boolean }) => Promise<ReapResponse>;
   /** Removes bridge, firewall table and resolver when no microVM is left. */
   tearDownNetwork: () => Promise<void>;
   /** Where they differ from LIMITS. */

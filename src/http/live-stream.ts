@@ -10,7 +10,7 @@ export interface LiveStream {
   contentType: string;
   /** Sent when there has been nothing to say for a while, so that nobody takes the connection for dead. */
   heartbeat: string;
-  /** The text, made at its reader's speed. The signal ends with the connection, whoever ended it. */
+  /** The text, made at its reader's speed; an empty piece is a sign of life. The signal ends with the connection, whoever ended it. */
   pieces: (signal: AbortSignal) => AsyncIterable<string>;
   /** Asked at each heartbeat; the stream is broken off on a no. */
   isAllowed: () => Promise<boolean>;
@@ -55,11 +55,10 @@ const liveBody = ({ pieces, heartbeat, isAllowed }: LiveStream, limits: Limits):
   const ask = async (): Promise<void> => {
     if (isAsking) return;
     isAsking = true;
-    let next = await source.next();
-    while (next.done !== true && next.value === "") next = await source.next();
+    const next = await source.next();
     isAsking = false;
     if (next.done === true) clearInterval(pulse);
-    if (!body.destroyed) body.push(next.done === true ? null : next.value);
+    if (!body.destroyed) body.push(next.done === true ? null : next.value || heartbeat);
   };
 
   const body = new Readable({

@@ -21,7 +21,7 @@ const serverAt = (publicUrl: string) =>
     {
       config: { publicUrl },
       webDirectory,
-      sessions: { get: async () => ({ state: "ready" }), pair: async () => "the-cookie" },
+      sessions: { viewers: { pair: async () => "the-cookie" } },
     } as unknown as HttpOptions,
     createLogger({ level: "silent" }, new Writable()),
   );

@@ -1,3 +1,4 @@
+import { PassThrough } from "node:stream";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { AppError } from "../lib/errors.ts";
 import { openDatabase } from "../state/db.ts";
@@ -24,9 +25,11 @@ describe("viewer seats", () => {
     const cookie = await seats.pair("ses_1", " abcd2345 ");
     expect(hashPairingCode("ses_1", "m05k-1abc")).toBe(hashPairingCode("ses_1", "MO5K LABC"));
     const ticket = seats.newTicket("ses_1", cookie);
-    seats.sitDown("ses_1", ticket, () => {});
+    seats.sitDown("ses_1", ticket, () => new PassThrough());
     expect(seats.hasViewer("ses_1")).toBe(true);
-    expect(() => seats.sitDown("ses_1", ticket, () => {})).toThrow(expect.objectContaining({ code: "bad-ticket" }));
+    expect(() => seats.sitDown("ses_1", ticket, () => new PassThrough())).toThrow(
+      expect.objectContaining({ code: "bad-ticket" }),
+    );
   });
 
   test("four wrong codes are 403, the fifth locks, and then even the right one is 429", async () => {
@@ -63,9 +66,11 @@ describe("viewer seats", () => {
       const [late = "", inTime = ""] = Array.from({ length: 8 }, () => seats.newTicket("ses_1", cookie));
       expect(() => seats.newTicket("ses_1", cookie)).toThrow(expect.objectContaining({ code: "too-many-tickets" }));
       vi.advanceTimersByTime(30_000);
-      seats.sitDown("ses_1", inTime, () => {});
+      seats.sitDown("ses_1", inTime, () => new PassThrough());
       vi.advanceTimersByTime(1);
-      expect(() => seats.sitDown("ses_1", late, () => {})).toThrow(expect.objectContaining({ code: "bad-ticket" }));
+      expect(() => seats.sitDown("ses_1", late, () => new PassThrough())).toThrow(
+        expect.objectContaining({ code: "bad-ticket" }),
+      );
       seats.newTicket("ses_1", cookie);
     } finally {
       vi.useRealTimers();
@@ -76,12 +81,13 @@ describe("viewer seats", () => {
     const seats = createViewerSeats(store, () => isScreenOpen);
     const cookie = await seats.pair("ses_1", "ABCD-2345");
     const [first, second] = [seats.newTicket("ses_1", cookie), seats.newTicket("ses_1", cookie)];
-    const disconnect = vi.fn<() => void>();
-    seats.sitDown("ses_1", first, disconnect);
+    const screen = seats.sitDown("ses_1", first, () => new PassThrough().on("error", () => {}));
     isScreenOpen = false;
     seats.disconnect("ses_1");
-    expect(disconnect).toHaveBeenCalledOnce();
-    expect(() => seats.sitDown("ses_1", second, () => {})).toThrow(expect.objectContaining({ code: "session-ending" }));
+    expect(screen.destroyed).toBe(true);
+    expect(() => seats.sitDown("ses_1", second, () => new PassThrough())).toThrow(
+      expect.objectContaining({ code: "session-ending" }),
+    );
     expect(() => seats.newTicket("ses_1", cookie)).toThrow(expect.objectContaining({ code: "session-ending" }));
     seats.requirePaired("ses_1", cookie);
   });
@@ -89,9 +95,9 @@ describe("viewer seats", () => {
   test("a second viewer is refused while the first is connected, and welcome after", async () => {
     const seats = createViewerSeats(store, () => isScreenOpen);
     const first = await seats.pair("ses_1", "ABCD-2345");
-    const leave = seats.sitDown("ses_1", seats.newTicket("ses_1", first), () => {});
+    const screen = seats.sitDown("ses_1", seats.newTicket("ses_1", first), () => new PassThrough());
     await expect(seats.pair("ses_1", "ABCD-2345")).rejects.toMatchObject({ status: 409, code: "viewer-present" });
-    leave();
+    screen.destroy();
     await seats.pair("ses_1", "ABCD-2345");
     expect(() => seats.newTicket("ses_1", first)).toThrow(expect.objectContaining({ code: "not-paired" }));
   });
@@ -99,10 +105,11 @@ describe("viewer seats", () => {
   test("a reload of the same browser replaces its own connection", async () => {
     const seats = createViewerSeats(store, () => isScreenOpen);
     const cookie = await seats.pair("ses_1", "ABCD-2345");
-    let isFirstClosed = false;
-    seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), () => (isFirstClosed = true));
-    seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), () => {});
-    expect(isFirstClosed).toBe(true);
+    const screen = () => new PassThrough().on("error", () => {});
+    const first = seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), screen);
+    seats.sitDown("ses_1", seats.newTicket("ses_1", cookie), () => new PassThrough());
+    expect(first.errored).toMatchObject({ code: "screen-taken" });
+    expect(seats.hasViewer("ses_1")).toBe(true);
   });
 
   test("another session's cookie or ticket opens nothing", async () => {
@@ -112,6 +119,8 @@ describe("viewer seats", () => {
     await seats.pair("ses_2", "ABCD-2345");
     expect(() => seats.newTicket("ses_2", cookie)).toThrow(expect.objectContaining({ code: "not-paired" }));
     const ticket = seats.newTicket("ses_1", cookie);
-    expect(() => seats.sitDown("ses_2", ticket, () => {})).toThrow(expect.objectContaining({ code: "bad-ticket" }));
+    expect(() => seats.sitDown("ses_2", ticket, () => new PassThrough())).toThrow(
+      expect.objectContaining({ code: "bad-ticket" }),
+    );
   });
 });

@@ -12,12 +12,18 @@ import type { SessionStore } from "./store.ts";
 export const TICKET_TTL_SEC = 30;
 const MAX_TICKETS = 8;
 
+/** A connection to a screen, as far as the seat is concerned. */
+interface Screen {
+  readonly destroyed: boolean;
+  destroy(reason: Error): unknown;
+}
+
 interface Seat {
   cookieHash: string;
   /** Ticket hash → expiry, ms on the monotonic clock. */
   tickets: Map<string, number>;
-  /** Closes the connection that holds the screen. */
-  disconnect: (() => void) | undefined;
+  /** The connection that holds the screen, or held it last. */
+  screen: Screen | undefined;
 }
 
 export type ViewerSeats = ReturnType<typeof createViewerSeats>;
@@ -36,6 +42,10 @@ export const hashPairingCode = (sessionId: string, code: string): string => hash
 /** `isScreenOpen`: the session has a screen, or will have one; from `completing` on it has none. */
 export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId: string) => boolean) => {
   const seats = new Map<string, Seat>();
+
+  const hasViewer = (sessionId: string): boolean => seats.get(sessionId)?.screen?.destroyed === false;
+  // Who was replaced types no more, however long the goodbye to their page takes.
+  const disconnect = (sessionId: string): void => void seats.get(sessionId)?.screen?.destroy(taken());
 
   const requireScreen = (sessionId: string): void => {
     if (isScreenOpen(sessionId)) return;
@@ -72,13 +82,13 @@ export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId:
         );
       }
       await store.returnPairingTry(sessionId);
-      if (seats.get(sessionId)?.disconnect) {
+      if (hasViewer(sessionId)) {
         throw new AppError("conflict", "viewer-present", "Somebody is at this screen already; one viewer is allowed.", {
           hint: "Close the other page. If it is not yours, destroy the session in the terminal with Ctrl-C.",
         });
       }
       const cookie = newSecret();
-      seats.set(sessionId, { cookieHash: hash(cookie), tickets: new Map(), disconnect: undefined });
+      seats.set(sessionId, { cookieHash: hash(cookie), tickets: new Map(), screen: undefined });
       return cookie;
     },
 
@@ -104,10 +114,10 @@ export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId:
     },
 
     /**
-     * Uses a ticket up and takes the screen; an older connection of the same browser (a reload, a lost network) is closed.
-     * Returns what to call when the connection ends. Throws `bad-ticket` 401, `session-ending` 410.
+     * Uses a ticket up and opens the screen; an older connection of the same browser (a reload, a lost network) is closed. The seat is
+     * free when what `open` gave is destroyed. Throws `bad-ticket` 401, `session-ending` 410.
      */
-    sitDown: (sessionId: string, ticket: string, disconnect: () => void): (() => void) => {
+    sitDown: <T extends Screen>(sessionId: string, ticket: string, open: () => T): T => {
       const seat = seats.get(sessionId);
       const key = hash(ticket);
       const expiry = seat?.tickets.get(key);
@@ -116,26 +126,26 @@ export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId:
         throw new AppError("unauthenticated", "bad-ticket", "The ticket is unknown, used or older than 30 s.");
       }
       requireScreen(sessionId);
-      const previous = seat.disconnect;
-      seat.disconnect = disconnect;
-      previous?.();
-      return () => {
-        if (seat.disconnect === disconnect) seat.disconnect = undefined;
-      };
+      const screen = open();
+      seat.screen?.destroy(taken());
+      seat.screen = screen;
+      return screen;
     },
 
-    hasViewer: (sessionId: string): boolean => seats.get(sessionId)?.disconnect !== undefined,
+    hasViewer,
 
     /** The screen goes: the connection is closed; who is paired is still told what becomes of the session. */
-    disconnect: (sessionId: string): void => seats.get(sessionId)?.disconnect?.(),
+    disconnect,
 
     /** The session is over: the connection is closed and nothing of the pairing is kept. */
     clear: (sessionId: string): void => {
-      seats.get(sessionId)?.disconnect?.();
+      disconnect(sessionId);
       seats.delete(sessionId);
     },
   };
 };
+
+const taken = (): AppError => new AppError("gone", "screen-taken", "Another page took over, or the session is over.");
 
 const locked = (): AppError =>
   new AppError(

@@ -19,7 +19,7 @@ export const registerMeta = (app: App, { config, images, metrics }: HttpContext)
     "/ready",
     { config: { access: "anyone" }, schema: { response: { 200: ok }, summary: "A sign-in could start", tags } },
     async () => {
-      if (await images.find(config.image)) return { status: "ok" as const };
+      if (await images.isReady()) return { status: "ok" as const };
       throw new AppError("unavailable", "no-image", `There is no image named "${config.image}" on this host.`, {
         hint: `Build it: sallyport image build --name ${config.image}`,
       });

@@ -1,43 +1,41 @@
 /** Everything about one session that a key holder may ask. */
 import { z } from "zod";
-import { answerRequest, credentialsResponse, diagnosisResponse, openRequest, sessionView } from "../../contract/api.ts";
+import {
+  answerRequest,
+  credentialsResponse,
+  diagnosisResponse,
+  openRequest,
+  sessionView,
+  type SessionView,
+} from "../../contract/api.ts";
 import { receipt } from "../../contract/session.ts";
 import { AppError } from "../../lib/errors.ts";
-import type { Session } from "../../session/session.ts";
 import { callerOf, isStillAllowed, sessionOf } from "../auth.ts";
 import { sessionParams as params, type App, type HttpContext } from "../context.ts";
-import { sessionEvents } from "../events.ts";
-import { viewOf } from "../view.ts";
 
 const tags = ["sessions"];
 const MAX_LISTED = 200;
 
 export const registerSession = (app: App, { keys, limits, sessions, stream }: HttpContext): void => {
-  const view = async (session: Session) =>
-    viewOf(session, await sessions.microvmOf(session.id), {
-      wrongPairingCodes: await sessions.wrongPairingCodes(session.id),
-      ...sessions.liveOf(session.id),
-    });
-
   app.get(
     "/api/auth/session/:id",
     {
       config: { access: "session" },
       schema: { params, response: { 200: sessionView }, summary: "State, stages, verdict", tags },
     },
-    async (request) => view(sessionOf(request)),
+    async (request) => sessionOf(request).view,
   );
 
   app.get(
     "/api/auth/session/:id/events",
     { config: { access: "session" }, schema: { params, summary: "The same as server-sent events", tags } },
     async (request, reply) => {
-      const { id } = sessionOf(request);
+      const { id } = request.params;
       return stream(reply, {
         sessionId: id,
         contentType: "text/event-stream",
         heartbeat: ": still here\n\n",
-        pieces: (signal) => sessionEvents(sessions, id, view, signal),
+        pieces: (signal) => eventsOf(sessions.watch(id, signal)),
         isAllowed: () => isStillAllowed(keys, request),
       });
     },
@@ -51,8 +49,7 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       schema: { params, body: openRequest, summary: "Open the tool's URL in the browser", tags },
     },
     async (request, reply) => {
-      const { id } = sessionOf(request);
-      await sessions.open(id, request.body.url, request.body.callback);
+      await sessions.open(request.params.id, request.body);
       return reply.status(204).send();
     },
   );
@@ -69,10 +66,9 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       },
     },
     async (request, reply) => {
-      const session = sessionOf(request);
-      const sealed = await sessions.credentials(session.id);
+      const sealed = await sessions.credentials(request.params.id);
       reply.header("cache-control", "no-store");
-      return sealed ? { sealed } : reply.status(202).send({ state: session.state });
+      return sealed ? { sealed } : reply.status(202).send({ state: sessionOf(request).view.state });
     },
   );
 
@@ -84,8 +80,7 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       schema: { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags },
     },
     async (request, reply) => {
-      const { id } = sessionOf(request);
-      await sessions.answer(id, request.body.sealedAnswer);
+      await sessions.answer(request.params.id, request.body.sealedAnswer);
       return reply.status(204).send();
     },
   );
@@ -96,9 +91,7 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       config: { access: "session-or-paired" },
       schema: { params, response: { 200: receipt }, summary: "Destroy now; answers the receipt", tags },
     },
-    async (request) => {
-      return sessions.destroy(request.params.id);
-    },
+    async (request) => sessions.end(request.params.id),
   );
 
   app.get(
@@ -108,12 +101,12 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       schema: { params, response: { 200: receipt }, summary: "Proof of destruction", tags },
     },
     async (request) => {
-      const session = sessionOf(request);
-      if (session.receipt) return session.receipt;
+      const { receipt: signed, view } = sessionOf(request);
+      if (signed) return signed;
       throw new AppError(
         "conflict",
         "no-receipt-yet",
-        `The session is ${session.state}; there is a receipt when its microVM is gone.`,
+        `The session is ${view.state}; there is a receipt when its microVM is gone.`,
         {
           hint: "DELETE the session to end it now.",
         },
@@ -133,9 +126,8 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       },
     },
     async (request) => {
-      const session = sessionOf(request);
-      const { diagnosis = null, facts = null } = (await sessions.diagnose(session.id)) ?? {};
-      return { diagnosis, facts, verdict: session.verdict, stages: session.stages };
+      const { verdict, stages } = sessionOf(request).view;
+      return { ...(await sessions.diagnose(request.params.id)), verdict, stages };
     },
   );
 
@@ -146,12 +138,18 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
       schema: { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags },
     },
     async (request) => {
-      const holder = callerOf(request);
-      const filter = holder.scopes.includes("operate") ? {} : { seenBy: holder };
-      const listed = await sessions.list({ ...filter, limit: MAX_LISTED });
-      return listed.map(({ session, vm, wrongPairingCodes }) =>
-        viewOf(session, vm, { wrongPairingCodes, ...sessions.liveOf(session.id) }),
-      );
+      const caller = callerOf(request);
+      return sessions.list({ ...(caller.scopes.includes("operate") ? {} : { seenBy: caller }), limit: MAX_LISTED });
     },
   );
+};
+
+/** Each event carries all there is to know, so that a reader who missed some is right all the same; what says nothing new is left out. */
+const eventsOf = async function* (views: AsyncIterable<SessionView>): AsyncGenerator<string> {
+  let last = "";
+  for await (const view of views) {
+    const event = `data: ${JSON.stringify(view)}\n\n`;
+    if (event !== last) yield event;
+    last = event;
+  }
 };

@@ -1,5 +1,5 @@
 import { startRequest, startResponse, type StartResponse } from "../../contract/api.ts";
-import type { Started } from "../../session/service.ts";
+import type { Started } from "../../session/sessions.ts";
 import { callerOf, resolveUser } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
@@ -14,22 +14,17 @@ export const registerStart = (app: App, { config, sessions }: HttpContext): void
     async (request) => {
       const holder = callerOf(request);
       const userId = resolveUser(holder, request.body.userId);
-      return answer(config.publicUrl, await sessions.start(request.body, userId, holder.keyId));
+      return answer(config.publicUrl, await sessions.start(request.body, { userId, keyId: holder.keyId }));
     },
   );
 };
 
-const answer = (publicUrl: string, { session, vm, pairingCode }: Started): StartResponse => {
-  const self = `${publicUrl}/api/auth/session/${session.id}`;
+const answer = (publicUrl: string, started: Started): StartResponse => {
+  const self = `${publicUrl}/api/auth/session/${started.sessionId}`;
   return {
     success: true,
-    sessionId: session.id,
-    provider: session.provider,
-    userId: session.userId,
+    ...started,
     novncURL: `${self}/novnc`,
-    browserIP: vm.address,
-    pairingCode,
-    expiresAt: session.expiresAt,
     links: {
       self,
       events: `${self}/events`,

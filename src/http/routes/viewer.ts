@@ -1,17 +1,12 @@
 /** The viewer's page and its calls: pairing code → cookie → ticket → WebSocket. No secret is ever in a URL. */
-import { connect } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { readFile } from "node:fs/promises";
+import type { Duplex } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { createWebSocketStream, type WebSocket } from "ws";
-import { z } from "zod";
-import { pairRequest, ticketResponse } from "../../contract/api.ts";
-import { GUEST_PORTS } from "../../contract/guest.ts";
-import { awaitedStage, bootStage, sessionState } from "../../contract/session.ts";
+import { pairRequest, ticketResponse, viewing } from "../../contract/api.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
-import { isOver, type Session } from "../../session/session.ts";
-import { TICKET_TTL_SEC } from "../../session/viewer.ts";
 import { requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
 import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
@@ -40,7 +35,8 @@ const remembered = (file: string): (() => Promise<Buffer>) => {
 const ASSETS = { "viewer.js": "text/javascript", "viewer.css": "text/css" } as const;
 
 export const registerViewer = (app: App, context: HttpContext): void => {
-  const { config, sessions, providers, webDirectory } = context;
+  const { config, sessions, webDirectory } = context;
+  const { viewers } = sessions;
   const page = remembered(join(webDirectory, "viewer.html"));
   const isHttps = config.publicUrl.startsWith("https:");
 
@@ -73,8 +69,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     { config: { access: "anyone" }, schema: { params, body: pairRequest, summary: "Type the pairing code", tags } },
     async (request, reply) => {
       requireSameOrigin(request, config.publicUrl, false);
-      await requireLive(request.params.id);
-      const cookie = await sessions.pair(request.params.id, request.body.pairingCode);
+      const cookie = await viewers.pair(request.params.id, request.body.pairingCode);
       return reply
         .setCookie(VIEWER_COOKIE, cookie, {
           path: `/api/auth/session/${request.params.id}`,
@@ -93,10 +88,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
       config: { access: "paired" },
       schema: { params, response: { 200: ticketResponse }, summary: "One WebSocket, within 30 s", tags },
     },
-    async (request) => ({
-      ticket: sessions.seats.newTicket(request.params.id, request.cookies[VIEWER_COOKIE]),
-      expiresInSec: TICKET_TTL_SEC,
-    }),
+    async (request) => viewers.ticket(request.params.id, request.cookies[VIEWER_COOKIE]),
   );
 
   app.get(
@@ -104,42 +96,9 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     {
       // What became of a session is said to a page whose pairing ended with it, too.
       config: { access: "anyone" },
-      schema: {
-        params,
-        response: {
-          200: z.object({
-            paired: z.literal(true),
-            provider: z.string(),
-            userId: z.string(),
-            state: sessionState,
-            expiresAt: z.string(),
-            /** Boot stage that is awaited; null when the browser is there. */
-            stage: bootStage.nullable(),
-            /** What is in the guest's way now, in a sentence; null when nothing is. */
-            warning: z.string().nullable(),
-            /** Host of the page that was opened; null before. */
-            openedHost: z.string().nullable(),
-          }),
-        },
-        summary: "What the trust strip shows",
-        tags,
-      },
+      schema: { params, response: { 200: viewing }, summary: "What the trust strip shows", tags },
     },
-    async (request) => {
-      const session = await sessions.get(request.params.id);
-      if (isOver(session.state)) throw over(session);
-      sessions.seats.requirePaired(session.id, request.cookies[VIEWER_COOKIE]);
-      return {
-        paired: true as const,
-        provider: providers.get(session.provider)?.title ?? session.provider,
-        userId: session.userId,
-        state: session.state,
-        expiresAt: session.expiresAt,
-        stage: awaitedStage(session.stages),
-        warning: sessions.liveOf(session.id).warning?.sentence ?? null,
-        openedHost: session.openedHost,
-      };
-    },
+    async (request) => viewers.viewing(request.params.id, request.cookies[VIEWER_COOKIE]),
   );
 
   app.get(
@@ -153,66 +112,42 @@ export const registerViewer = (app: App, context: HttpContext): void => {
     (socket, request) => bridge(socket, request as ViewerRequest),
   );
 
-  const requireLive = async (id: string): Promise<void> => {
-    const session = await sessions.get(id);
-    if (isOver(session.state)) throw over(session);
-  };
-
   /** Before the upgrade, so that a refusal is an ordinary HTTP answer. */
   const takeSeat = async (request: ViewerRequest): Promise<void> => {
     requireSameOrigin(request, config.publicUrl, true);
     const [, ticket] = TICKET_PROTOCOL.exec(request.headers["sec-websocket-protocol"] ?? "") ?? [];
-    const vm = await sessions.microvmOf(request.params.id);
-    if (!vm || ticket === undefined)
-      throw new AppError("unauthenticated", "bad-ticket", "The WebSocket needs a ticket.");
-    const seat: Seat = { address: vm.address, disconnect: () => {}, leave: () => {} };
-    seat.leave = sessions.seats.sitDown(request.params.id, ticket, () => seat.disconnect());
+    if (ticket === undefined) throw new AppError("unauthenticated", "bad-ticket", "The WebSocket needs a ticket.");
+    const screen = await viewers.screen(request.params.id, ticket);
     // A client that announces an upgrade and goes away must not keep the seat.
-    request.raw.socket.once("close", seat.leave);
-    request.seat = seat;
+    if (request.raw.socket.destroyed) screen.destroy();
+    request.raw.socket.once("close", () => screen.destroy());
+    request.screen = screen;
   };
 
   const bridge = (socket: WebSocket, request: ViewerRequest): void => {
-    const { seat } = request;
-    if (!seat) return socket.close(1011);
-    const rfb = connect({ host: seat.address, port: GUEST_PORTS.rfb });
-    const screen = createWebSocketStream(socket);
-    seat.disconnect = () => {
-      // First the guest's end: who was replaced types no more, however long the goodbye takes.
-      rfb.destroy();
-      socket.close(TAKEN_OVER, "another page took over, or the session is over");
-    };
-    rfb.once("connect", () => void sessions.viewerConnected(request.params.id).catch(() => socket.close(1011)));
+    const { screen } = request;
+    if (!screen) return socket.close(1011);
+    const viewer = createWebSocketStream(socket);
     // Either end's end is both ends' end: a guest that was destroyed never says goodbye.
     const end = (): void => {
-      rfb.destroy();
-      if (socket.readyState === socket.OPEN) socket.close(1000);
+      screen.destroy();
+      const { errored } = screen;
+      const isTaken = errored instanceof AppError && errored.code === "screen-taken";
+      if (socket.readyState === socket.OPEN) socket.close(isTaken ? TAKEN_OVER : 1000, isTaken ? errored.message : "");
       setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
-      seat.leave();
     };
     socket.once("close", end);
-    rfb.once("close", end);
+    if (screen.destroyed) end();
+    // Before the pipelines hear of it, which cut the page off without a word.
+    else screen.once("error", end).once("close", end);
     // Streams on both sides: a slow viewer stops the guest's pixels, not the controller's memory.
     const broken = (error: unknown): void => {
       request.log.info({ sessionId: request.params.id, error: messageOf(error) }, "screen connection ended");
       end();
     };
-    pipeline(screen, rfb).catch(broken);
-    pipeline(rfb, screen).catch(broken);
+    pipeline(viewer, screen).catch(broken);
+    pipeline(screen, viewer).catch(broken);
   };
 };
 
-interface Seat {
-  address: string;
-  disconnect: () => void;
-  leave: () => void;
-}
-
-type ViewerRequest = FastifyRequest<{ Params: { id: string } }> & { seat?: Seat };
-
-const over = ({ state, verdict }: Session): AppError =>
-  verdict
-    ? new AppError("gone", "session-failed", verdict.sentence, { hint: verdict.hint })
-    : new AppError("gone", "session-over", `The session is over (${state}); its browser has been destroyed.`, {
-        hint: "Start a new sign-in in the terminal.",
-      });
+type ViewerRequest = FastifyRequest<{ Params: { id: string } }> & { screen?: Duplex };

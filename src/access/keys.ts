@@ -1,28 +1,12 @@
 /** API keys: 256-bit bearer secrets, stored as SHA-256 (a slow hash protects guessable secrets, which these are not). */
 import { createHash } from "node:crypto";
-import type { Scope } from "../contract/api.ts";
-import { scope } from "../contract/api.ts";
+import { scope, type KeyHolder, type KeyView, type Scope } from "../contract/api.ts";
 import { writeFileAtomically } from "../lib/atomic-file.ts";
 import { AppError } from "../lib/errors.ts";
 import { newApiKey, newKeyId } from "../lib/id.ts";
 import { readKeyFile } from "../lib/key-file.ts";
 import { createMutex } from "../lib/mutex.ts";
 import type { Db } from "../state/db.ts";
-
-export interface KeyHolder {
-  keyId: string;
-  userId: string;
-  scopes: Scope[];
-}
-
-export interface KeyRecord {
-  id: string;
-  userId: string;
-  scopes: Scope[];
-  label: string;
-  createdAt: string;
-  revokedAt: string | null;
-}
 
 export type KeyStore = ReturnType<typeof createKeyStore>;
 
@@ -36,7 +20,7 @@ const LOCAL_OPERATOR = { userId: "admin", scopes: ["login", "act-as", "operate"]
  */
 export const createKeyStore = (db: Db, adminKeyFile: string) => {
   const create = async (input: { userId: string; scopes: Scope[]; label: string }, key = newApiKey()) => {
-    const record: KeyRecord = {
+    const record: KeyView = {
       id: newKeyId(),
       ...input,
       createdAt: new Date().toISOString(),
@@ -87,7 +71,7 @@ export const createKeyStore = (db: Db, adminKeyFile: string) => {
       return holderOf(key);
     },
 
-    list: async (): Promise<KeyRecord[]> => {
+    list: async (): Promise<KeyView[]> => {
       const columns = ["id", "userId", "scopes", "label", "createdAt", "revokedAt"] as const;
       const rows = await db.selectFrom("apiKeys").select(columns).orderBy("createdAt").execute();
       return rows.map((row) => ({ ...row, scopes: parseScopes(row.scopes) }));

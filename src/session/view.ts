@@ -1,5 +1,5 @@
 import type { SessionView } from "../contract/api.ts";
-import type { Session } from "../session/session.ts";
+import type { Session } from "./session.ts";
 
 /** A session as the API shows it: nothing of its keys, code or sealed box. */
 export const viewOf = (
