@@ -29,6 +29,7 @@ import { createSessionService } from "./session/service.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
+import { loadHostId } from "./state/host-id.ts";
 import { createQemuBackend } from "./vmm/qemu/backend.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
@@ -82,6 +83,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     leaks: () => chores.leaks(),
   });
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
+  const hostId = loadHostId(paths.hostId);
   const service = createSessionService({
     config,
     paths,
@@ -93,6 +95,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     vmm,
     providers,
     findImage: () => images.find(config.image),
+    hostId,
     receiptKey: loadReceiptKey(paths.receiptKey),
     logger,
     onStage: metrics.observeStage,
@@ -113,7 +116,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const app = await createServer(
     {
       config,
-      sessions: localSessions({ service, paths, titleOf: (name) => providers.get(name)?.title ?? name }),
+      sessions: localSessions({ service, paths, hostId, titleOf: (name) => providers.get(name)?.title ?? name }),
       keys,
       providers,
       images: { isReady: async () => (await images.find(config.image)) !== undefined, list: () => images.list() },

@@ -28,6 +28,7 @@ const session = (ends: number[], change: Partial<SessionView> = {}): SessionView
   warning: null,
   verdict: null,
   outcome: null,
+  hostId: "hst_000000000000",
   hasReceipt: false,
   ...change,
 });

@@ -40,6 +40,7 @@ const view = (state: SessionView["state"]): SessionView => ({
   warning: null,
   verdict: null,
   outcome: null,
+  hostId: "hst_000000000000",
   hasReceipt: state === "destroyed",
 });
 

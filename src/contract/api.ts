@@ -58,6 +58,8 @@ export type StartResponse = z.infer<typeof startResponse>;
 
 export const sessionView = z.object({
   sessionId: z.string(),
+  /** `hst_…`: the machine that runs it, the same at each of its starts. */
+  hostId: z.string(),
   provider: z.string(),
   userId: z.string(),
   state: sessionState,

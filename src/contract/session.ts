@@ -85,6 +85,8 @@ export type GoneResource = z.infer<typeof goneResource>;
 
 export const receiptBody = z.object({
   version: z.literal(1),
+  /** `hst_…` of the machine that ran it; receipts that are older than these ids have none. */
+  hostId: z.string().optional(),
   sessionId: z.string(),
   provider: z.string(),
   userId: z.string(),

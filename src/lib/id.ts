@@ -9,6 +9,10 @@ const randomText = (length: number): string =>
 /** 130 bits of randomness: not guessable, though no id is ever a right by itself. */
 export const newSessionId = (): string => `ses_${randomText(26)}`;
 
+/** Of the machine with its data directory: the same at every start, and told to anybody. */
+export const newHostId = (): string => `hst_${randomText(12)}`;
+export const HOST_ID = /^hst_[0-9a-z]{12}$/;
+
 /** 12 characters, so that its TAP's name fits the 15 that Linux allows for an interface (IFNAMSIZ). */
 export const newVmId = (): string => randomText(12);
 

@@ -7,6 +7,7 @@ export const dataPaths = (dataDir: string) => ({
   root: dataDir,
   database: join(dataDir, "sallyport.db"),
   adminKey: join(dataDir, "admin.key"),
+  hostId: join(dataDir, "host-id"),
   receiptKey: join(dataDir, "receipt-key.pem"),
   images: join(dataDir, "images"),
   imageCache: join(dataDir, "cache"),

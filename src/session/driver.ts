@@ -25,6 +25,7 @@ import { watchGuest } from "../microvm/watch.ts";
 export interface DriverDeps extends MicrovmDeps {
   store: SessionStore;
   microvms: Microvms;
+  hostId: string;
   receiptKey: KeyObject;
   logger: Logger;
   /** Told after every change has been committed. */

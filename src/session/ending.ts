@@ -14,6 +14,7 @@ export interface EndOptions {
   ending: SessionChange | undefined;
   body: () => Body;
   microvms: Microvms;
+  hostId: string;
   receiptKey: KeyObject;
 }
 
@@ -21,7 +22,7 @@ export interface EndOptions {
  * What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. Throws when something of
  * the microVM refuses to go, or the receipt cannot be written: may be called again.
  */
-export const endSession = async ({ record, ending, body, microvms, receiptKey }: EndOptions): Promise<void> => {
+export const endSession = async ({ record, ending, body, microvms, hostId, receiptKey }: EndOptions): Promise<void> => {
   if (record.session.receipt) return;
   const recordEnding = async (): Promise<void> => {
     if (ending && record.session.state !== ending.state) await record.change(ending);
@@ -38,6 +39,6 @@ export const endSession = async ({ record, ending, body, microvms, receiptKey }:
   const gone = await microvms.destroy(vm);
   await recordEnding();
   const { session } = record;
-  const receipt = signReceipt(receiptBodyOf(session, vm, gone), receiptKey);
+  const receipt = signReceipt(receiptBodyOf(session, vm, gone, hostId), receiptKey);
   await record.change({ ...(session.state === "completing" ? { state: "destroyed" as const } : {}), receipt });
 };

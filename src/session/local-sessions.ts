@@ -12,13 +12,15 @@ import { createViewers } from "./viewers.ts";
 interface LocalDeps {
   service: SessionService;
   paths: DataPaths;
+  hostId: string;
   /** The provider's name for people. */
   titleOf: (provider: string) => string;
 }
 
-export const localSessions = ({ service, paths, titleOf }: LocalDeps): Sessions => {
+export const localSessions = ({ service, paths, hostId, titleOf }: LocalDeps): Sessions => {
   const view = async (session: Session): Promise<SessionView> =>
     viewOf(session, await service.microvmOf(session.id), {
+      hostId,
       wrongPairingCodes: await service.wrongPairingCodes(session.id),
       ...service.liveOf(session.id),
     });
@@ -41,7 +43,7 @@ export const localSessions = ({ service, paths, titleOf }: LocalDeps): Sessions 
 
     list: async (filter) =>
       (await service.list(filter)).map(({ session, vm, wrongPairingCodes }) =>
-        viewOf(session, vm, { wrongPairingCodes, ...service.liveOf(session.id) }),
+        viewOf(session, vm, { hostId, wrongPairingCodes, ...service.liveOf(session.id) }),
       ),
 
     watch: (id, signal) => {

@@ -33,6 +33,7 @@ export interface ServiceDeps extends MicrovmDeps {
   store: SessionStore;
   providers: Map<string, ProviderRecipe>;
   findImage: () => Promise<Image | undefined>;
+  hostId: DriverDeps["hostId"];
   receiptKey: DriverDeps["receiptKey"];
   logger: DriverDeps["logger"];
   /** Told how long each boot stage took, for metrics. */

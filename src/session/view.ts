@@ -5,7 +5,10 @@ import type { Session } from "./session.ts";
 export const viewOf = (
   session: Session,
   vm: { id: string; address: string } | undefined,
-  { isCaught, ...live }: Pick<SessionView, "hasViewer" | "wrongPairingCodes" | "warning"> & { isCaught: boolean },
+  {
+    isCaught,
+    ...live
+  }: Pick<SessionView, "hostId" | "hasViewer" | "wrongPairingCodes" | "warning"> & { isCaught: boolean },
 ): SessionView => ({
   sessionId: session.id,
   provider: session.provider,

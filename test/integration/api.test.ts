@@ -391,12 +391,15 @@ describe("a restart", () => {
     const first = await startController();
     const { body } = await start(first, { provider: "oidc" });
     await untilState(first, body.sessionId, "ready");
+    const { hostId } = await first.client.session(String(body.sessionId));
     const second = await first.restart();
     expect((await second.client.session(String(body.sessionId))).state).toBe("ready");
     expect(await second.client.vms()).toHaveLength(1);
     await untilLeaks(second, "0");
     const receipt = await second.client.destroy(String(body.sessionId));
     expect(receipt.body.outcome).toBe("destroyed-by-request");
+    expect(hostId).toMatch(/^hst_/);
+    expect(receipt.body.hostId).toBe(hostId);
     expect(await second.client.vms()).toEqual([]);
     await second.dispose();
   });
