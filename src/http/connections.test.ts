@@ -1,4 +1,7 @@
-import { connect, type AddressInfo, type Socket } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import fastify from "fastify";
 import { afterEach, expect, test } from "vitest";
 import { poll } from "../lib/wait.ts";
@@ -63,6 +66,24 @@ test("all together have a share, too", async () => {
   await serve({ connections: 3 });
   for (const host of [2, 3, 4]) expect(await ask(dial(`127.0.0.${host}`))).toMatch(/served$/);
   expect(await ask(dial("127.0.0.5"))).toBe("");
+});
+
+test("those over the Unix socket have theirs, which is not used up over TCP", async () => {
+  await serve({ connections: 1, socketConnections: 2 });
+  const path = join(mkdtempSync(join(tmpdir(), "sallyport-socket-")), "socket");
+  // As listen.ts does: the server is handed what came over a socket.
+  const beside = createServer((socket) => app.server.emit("connection", socket)).listen(path);
+  const local = (): Socket => {
+    const socket = connect(path).on("error", () => {});
+    sockets.push(socket);
+    return socket;
+  };
+  expect(await ask(dial("127.0.0.2"))).toMatch(/served$/);
+  expect(await ask(dial("127.0.0.3"))).toBe("");
+  for (let i = 0; i < 2; i++) expect(await ask(local())).toMatch(/served$/);
+  expect(await ask(local())).toBe("");
+  beside.close();
+  rmSync(dirname(path), { recursive: true });
 });
 
 test.each(["127.0.0.9", "127.0.0.8/30"])("a trusted proxy at %s has no share of its own", async (proxy) => {

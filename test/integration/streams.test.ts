@@ -52,6 +52,18 @@ test("readers who never read are outlived, and so is the end of their session", 
   await closed;
 });
 
+test("a reader who takes nothing for long is cut off, while the session goes on", async () => {
+  const session = await startReady();
+  await appendFile(session.console, `${"x".repeat(1023)}\n`.repeat(900));
+  const socket = connect(controller.url.slice("unix:".length)).pause();
+  const head = `host: x\r\nauthorization: Bearer ${controller.adminKey}`;
+  socket.on("error", () => {}).write(`GET ${session.path}/console?follow=true HTTP/1.1\r\n${head}\r\n\r\n`);
+  // Only who reads would see the end; twice the time that was given.
+  await sleep(4500);
+  await once(socket.resume(), "close");
+  expect((await controller.client.session(session.sessionId)).state).toBe("ready");
+});
+
 describe("when a key is revoked", () => {
   test.each(["/events", "/console?follow=true"])("%s of its ends, others go on", async (call) => {
     const { path, sessionId } = await startReady();
