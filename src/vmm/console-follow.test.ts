@@ -86,6 +86,18 @@ describe("followConsole", () => {
     expect(text.length).toBeLessThan(CONSOLE_HEAD_BYTES * 2 + 200);
   });
 
+  test("a guest that writes without end is passed on a mebibyte a look", async () => {
+    appendFileSync(file, Buffer.alloc(3 * 1024 * 1024, "x"));
+    let looks = 0;
+    let bytes = 0;
+    for await (const piece of follow(() => (looks++, false))) {
+      bytes += piece.length;
+      if (bytes === 3 * 1024 * 1024) break;
+      expect(bytes).toBeLessThanOrEqual(looks * 1024 * 1024);
+    }
+    expect(looks).toBe(3);
+  });
+
   test("a mark that the guest itself wrote leads nowhere outside the file", async () => {
     appendFileSync(file, Buffer.alloc(CONSOLE_HEAD_BYTES, "x"));
     appendFileSync(file, "\n[sallyport: at least 999999999999999 bytes cut out here]\nend");

@@ -6,6 +6,8 @@ import { CONSOLE_HEAD_BYTES, readGap } from "./console.ts";
 
 const LOOK_INTERVAL_MS = 250;
 const PIECE_BYTES = 64 * 1024;
+/** A whole console, and as much again with each look: a guest that writes without end is not passed on as fast as it writes. */
+const PIECES_PER_LOOK = 16;
 
 export interface FollowOptions {
   /** No more will be written; asked before each look, so that the last words are still read. */
@@ -29,7 +31,7 @@ export const followConsole = async function* (
     while (!signal.aborted) {
       const isLastLook = await isOver();
       handle ??= await unlessMissing(open(file, "r"), undefined);
-      while (handle && !signal.aborted) {
+      for (let left = isLastLook ? Infinity : PIECES_PER_LOOK; handle && left > 0 && !signal.aborted; left--) {
         const piece = await readPiece(handle, offset);
         if (piece.next === offset) break;
         offset = piece.next;
