@@ -2,15 +2,10 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { CamelCasePlugin, Kysely, Migrator, SqliteDialect, type SqliteDatabase } from "kysely";
 import { AppError } from "../lib/errors.ts";
-import { init } from "./migrations/001-init.ts";
-import { owners } from "./migrations/002-owners.ts";
-import { answered } from "./migrations/003-answered.ts";
-import { history } from "./migrations/004-history.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import type { Database } from "./schema.ts";
 
 export type Db = Kysely<Database>;
-
-const MIGRATIONS = { "001-init": init, "002-owners": owners, "003-answered": answered, "004-history": history };
 
 /**
  * Opens the file (made with mode 0600 by the caller's umask) and brings its schema up to date. WAL with full sync: a row
@@ -18,7 +13,7 @@ const MIGRATIONS = { "001-init": init, "002-owners": owners, "003-answered": ans
  * ends, however it ends: two controllers never share a data directory.
  * Throws AppError `already-running`, `database-unusable`.
  */
-export const openDatabase = async (file: string): Promise<Db> => {
+export const openDatabase = async (file: string, migrations = MIGRATIONS): Promise<Db> => {
   const sqlite = openExclusively(file);
   const db = new Kysely<Database>({
     dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }),
@@ -26,7 +21,7 @@ export const openDatabase = async (file: string): Promise<Db> => {
   });
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => MIGRATIONS },
+    provider: { getMigrations: async () => migrations },
   });
   const { error } = await migrator.migrateToLatest();
   if (error) {
