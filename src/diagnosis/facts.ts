@@ -106,33 +106,32 @@ const hostFacts = async (
 ): Promise<HostFacts> => {
   const { nic, process, probes, holderOf, vmId } = options;
   const view = options.network.view(nic);
-  const [vmm, tap, bridge, neighbour, firewall, foreignDrops, , isForwarding, isResolving, ...rest] = await Promise.all(
-    [
-      learn("VMM", async () => ({
-        isAlive: process !== null && (await isAlive(process)),
-        isStopped: process !== null && (await isStopped(process)),
-      })),
-      learn("TAP", view.tap),
-      learn("bridge", view.bridge),
-      learn("neighbour table", view.neighbour),
-      learn("firewall", view.firewall),
-      learn("other firewall rules", view.foreignDrops),
-      learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
-      learn("forwarding", view.isForwarding),
-      learn("name resolver", view.isResolving),
-      learn("lease", async () => (await holderOf(nic.address)) === vmId),
-      taken,
-      learn("memory", memAvailableMib),
-      learn("disk", () => diskFreeMib(options.dataDir)),
-      learn("way to the guest", async () => {
+  const [known, vmm, log = "", machine] = await Promise.all([
+    whatIsKnown({
+      tap: learn("TAP", view.tap),
+      bridge: learn("bridge", view.bridge),
+      neighbour: learn("neighbour table", view.neighbour),
+      firewall: learn("firewall", view.firewall),
+      foreignDrops: learn("other firewall rules", view.foreignDrops),
+      isForwarding: learn("forwarding", view.isForwarding),
+      isResolving: learn("name resolver", view.isResolving),
+      isLeased: learn("lease", async () => (await holderOf(nic.address)) === vmId),
+      takenAddress: taken,
+      memAvailableMib: learn("memory", memAvailableMib),
+      diskFreeMib: learn("disk", () => diskFreeMib(options.dataDir)),
+      reach: learn("way to the guest", async () => {
         const [health, rfb] = await Promise.all([probes.health(), probes.rfb()]);
         return { health: health ?? "ok", rfb: rfb ?? "ok" };
       }),
-      learn("VMM log", () => readLog(options.vmmLog)),
-      learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
-    ],
-  );
-  const [isLeased, takenAddress, memory, disk, reach, log = "", machine] = rest;
+    }),
+    learn("VMM", async () => ({
+      isAlive: process !== null && (await isAlive(process)),
+      isStopped: process !== null && (await isStopped(process)),
+    })),
+    learn("VMM log", () => readLog(options.vmmLog)),
+    learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
+    learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
+  ]);
   return {
     vmm: {
       ...(vmm ? { isAlive: vmm.isAlive } : {}),
@@ -142,20 +141,17 @@ const hostFacts = async (
       exit: exitIn(log),
       logTail: tailOf(log),
     },
-    ...(tap === undefined ? {} : { tap }),
-    ...(bridge === undefined ? {} : { bridge }),
-    ...(neighbour === undefined ? {} : { neighbour }),
-    ...(firewall === undefined ? {} : { firewall }),
-    ...(foreignDrops === undefined ? {} : { foreignDrops }),
-    ...(isForwarding === undefined ? {} : { isForwarding }),
-    ...(isResolving === undefined ? {} : { isResolving }),
-    ...(isLeased === undefined ? {} : { isLeased }),
-    ...(takenAddress === undefined ? {} : { takenAddress }),
+    ...known,
     ...(options.channel ? { channel: options.channel.traffic } : {}),
-    ...(memory === undefined ? {} : { memAvailableMib: memory }),
     load: { average: loadavg()[0] ?? 0, processors: availableParallelism() },
-    ...(disk === undefined ? {} : { diskFreeMib: disk }),
-    ...(reach === undefined ? {} : { reach }),
+  };
+};
+
+/** All of it but what could not be learned. */
+const whatIsKnown = async <T extends Record<string, Promise<unknown>>>(parts: T) => {
+  const found = await Promise.all(Object.entries(parts).map(async ([name, part]) => [name, await part] as const));
+  return Object.fromEntries(found.filter(([, value]) => value !== undefined)) as {
+    [Name in keyof T]?: Exclude<Awaited<T[Name]>, undefined>;
   };
 };
 
