@@ -15,7 +15,7 @@ import { ensureResolver, stopResolver } from "./resolver.ts";
 import { setSysctl } from "./sysctl.ts";
 import { ensureTap, ourTaps, removeTap } from "./tap.ts";
 import { isFixed, isPortRight } from "./trouble.ts";
-import { firewallView, neighbourView, tapView, viewNic } from "./view.ts";
+import { neighbourView, tapView, viewNic } from "./view.ts";
 
 export interface LinuxNetworkOptions {
   bridge: string;
@@ -122,16 +122,18 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
     remove: (nic) =>
       ofGuest(nic, async () => {
+        const { mac = nic.mac } = served.get(nic.tap)?.nic ?? {};
         served.delete(nic.tap);
         await takeAway(`link delete dev ${nic.tap}`, `neigh delete ${nic.address} dev ${bridge}`);
         await expelGuest(table, nic);
+        if (mac !== nic.mac) await expelGuest(table, { ...nic, mac });
       }),
 
     presence: async (nic) => {
       const [host, rows] = await Promise.all([readLinks(), readTable(table)]);
       return {
         tap: host.links.some(({ ifname }) => ifname === nic.tap),
-        firewall: firewallView(rows, nic)?.isAdmitted ?? false,
+        firewall: rows?.guests.some(({ address }) => address === nic.address) ?? false,
         neighbour: isFixed(neighbourView(host, nic, bridge)),
       };
     },
@@ -144,7 +146,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     removeFound: (thing) =>
       alone(async () => {
         const user = [...served.values()].find(({ nic }) => refOf(thing.kind, nic) === thing.ref);
-        if (user) throw inUse(thing, user.nic);
+        if (user) throw inUse(thing, user.nic.tap);
         if (!(await found()).some(({ kind, ref }) => kind === thing.kind && ref === thing.ref)) return;
         if (thing.kind === "tap") await removeTap(thing.ref);
         if (thing.kind === "neighbour") {
@@ -176,12 +178,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
 const overlap = (a: string, b: string): boolean => overlaps(parseRange(a), parseRange(b));
 
-const inUse = ({ kind, ref }: FoundThing, { tap }: GuestNic): AppError =>
-  new AppError(
-    "conflict",
-    "guest-in-use",
-    `The ${kind} ${ref} belongs to the guest behind ${tap}, which is served now.`,
-    {
-      hint: "End its session instead: sallyport destroy SESSION.",
-    },
-  );
+const inUse = ({ kind, ref }: FoundThing, tap: string): AppError =>
+  new AppError("conflict", "guest-in-use", `The ${kind} ${ref} is used by the guest behind ${tap}.`, {
+    hint: "End its session instead: sallyport destroy SESSION.",
+  });

@@ -34,7 +34,7 @@ export interface Network {
   teardown(): Promise<void>;
 }
 
-/** What is left of a guest on the host, by ledger kind. */
+/** What is left of a guest on the host, by ledger kind; an entry is its guest's by the address, whatever MAC it has. */
 export interface NicPresence {
   tap: boolean;
   firewall: boolean;

@@ -114,7 +114,8 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       expect(await seen(clone)).toEqual(joined(clone));
       expect(await seen(two)).toMatchObject({ isAdmitted: false, hasForwardingEntry: false, mac: clone.mac });
       expect(await found()).toEqual(foundOf(one, clone));
-      await network.remove(clone);
+      expect(await network.presence(two), "by its address, whatever its MAC").toEqual(WHOLE);
+      await network.remove(two);
       expect(await network.presence(clone)).toEqual(NONE);
       expect(await found()).toEqual(foundOf(one));
     });

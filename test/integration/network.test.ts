@@ -261,6 +261,22 @@ describe("a guest may not", () => {
   });
 });
 
+test("no frame passes a TAP before its guest has joined, either way", async () => {
+  const nic = nicOf(8, "sp-eeeeeeeeeeee");
+  await network.prepare(nic);
+  const early = await connectGuest(host, nic);
+  const moved = await counted(async () => {
+    expect(await dial(early.namespace, SERVER, 80)).toMatch(/EHOSTUNREACH|timeout/);
+    expect(await dial(host, nic.address, 8080)).toMatch(/EHOSTUNREACH|timeout/);
+  });
+  expect(moved).toEqual({});
+  await network.join(nic);
+  expect(await dial(host, nic.address, 8080)).toContain(nic.address);
+  expect(await dial(early.namespace, SERVER, 80)).toContain("internet");
+  await early.namespace.remove();
+  await network.remove(nic);
+});
+
 describe("presence", () => {
   test("is whole for a guest that has joined, and repeating changes nothing", async () => {
     await attach(network, nicA);
@@ -298,11 +314,11 @@ describe("ensure mends", () => {
     expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
   });
 
-  test("a table whose chains somebody made otherwise", async () => {
+  test.each(["ensure", "ensureHost"] as const)("a table whose chains somebody made otherwise: %s", async (call) => {
     await host.run("nft", ["delete", "table", "inet", TABLE]);
     const script = `table inet ${TABLE} { chain input { type filter hook input priority 7; policy drop;\n }\n }`;
     await host.run("nft", ["-f", "-"], { input: script });
-    await network.ensure();
+    await network[call]();
     expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
   });
 
