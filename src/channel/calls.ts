@@ -8,19 +8,6 @@ import type { CallOptions } from "./channel.ts";
 import { decodeLine } from "./lines.ts";
 import { isModest } from "./modest.ts";
 
-export interface Calls {
-  /** Registers a call; `line` is what has to be sent. Never settles later than its deadline. */
-  start<M extends GuestMethod>(
-    method: M,
-    params: GuestParams<M>,
-    options: CallOptions,
-  ): { id: number; line: string; answer: Promise<GuestResult<M>> };
-  isWaiting(id: number): boolean;
-  /** Hands a line to whoever waits for it, or drops a late answer, unparsed; false when nobody asked for it. */
-  settle(line: Buffer): boolean;
-  rejectAll(reason: AppError): void;
-}
-
 interface Waiter {
   method: GuestMethod;
   resolve: (result: unknown) => void;
@@ -34,7 +21,7 @@ const EXPIRED_KEPT = 256;
 /** Issues of a refused answer that reach the log; a guest decides how many there are. */
 const ISSUES_TOLD = 3;
 
-export const createCalls = (): Calls => {
+export const createCalls = () => {
   const waiters = new Map<number, Waiter>();
   const expired = new Set<number>();
   const expire = (id: number): void => {
@@ -44,14 +31,15 @@ export const createCalls = (): Calls => {
   // Not from 1: an answer meant for the controller before a restart must not fit a call of this one.
   let nextId = randomInt(2 ** 40);
 
-  const start: Calls["start"] = (method, params, { timeoutMs, signal }) => {
+  /** Registers a call; `line` is what has to be sent. Never settles later than its deadline. */
+  const start = <M extends GuestMethod>(method: M, params: GuestParams<M>, { timeoutMs, signal }: CallOptions) => {
     signal?.throwIfAborted();
     const id = nextId++;
     const line = JSON.stringify({ jsonrpc: "2.0", id, method, params });
     if (Buffer.byteLength(line) > MAX_LINE_BYTES) {
       throw new AppError("invalid", "channel-request-too-long", `A request "${method}" this long is not accepted.`);
     }
-    const answer = new Promise<GuestResult<typeof method>>((resolve, reject) => {
+    const answer = new Promise<GuestResult<M>>((resolve, reject) => {
       const onAbort = (): void => fail(signal?.reason);
       const settled = (): void => {
         waiters.delete(id);
@@ -71,7 +59,7 @@ export const createCalls = (): Calls => {
         method,
         resolve: (result) => {
           settled();
-          resolve(result as GuestResult<typeof method>);
+          resolve(result as GuestResult<M>);
         },
         reject: fail,
       });
@@ -79,6 +67,7 @@ export const createCalls = (): Calls => {
     return { id, line, answer };
   };
 
+  /** Hands a line to whoever waits for it, or drops a late answer, unparsed; false when nobody asked for it. */
   const settle = (line: Buffer): boolean => {
     const id = Number(ANSWER_HEAD.exec(line.toString("latin1", 0, HEAD_BYTES))?.[1]);
     const waiter = waiters.get(id);
@@ -97,8 +86,8 @@ export const createCalls = (): Calls => {
   return {
     start,
     settle,
-    isWaiting: (id) => waiters.has(id),
-    rejectAll: (reason) => [...waiters.values()].forEach((waiter) => waiter.reject(reason)),
+    isWaiting: (id: number) => waiters.has(id),
+    rejectAll: (reason: AppError) => [...waiters.values()].forEach((waiter) => waiter.reject(reason)),
   };
 };
 

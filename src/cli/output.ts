@@ -10,28 +10,23 @@ export interface TextSink {
   columns?: number;
 }
 
-export interface Output {
-  /** `value` as one JSON document with --json, else the lines of `text`. */
-  result(value: unknown, text: () => string | string[]): void;
-  /** One JSON line, for streams of events. */
-  jsonLine(value: unknown): void;
-  /** A line for a person on standard output. */
-  line(text: string): void;
-  /** Progress: to standard error, so that standard output holds results only. */
-  note(text: string): void;
-}
+export type Output = ReturnType<typeof createOutput>;
 
-export const createOutput = (sinks: { stdout: TextSink; stderr: TextSink; isJson: () => boolean }): Output => {
+export const createOutput = (sinks: { stdout: TextSink; stderr: TextSink; isJson: () => boolean }) => {
   const { stdout, stderr, isJson } = sinks;
   const line = (text: string): void => void stdout.write(`${plainText(text)}\n`);
   return {
-    result: (value, text) => {
+    /** `value` as one JSON document with --json, else the lines of `text`. */
+    result: (value: unknown, text: () => string | string[]): void => {
       if (isJson()) stdout.write(`${json(value, 2)}\n`);
       else for (const one of [text()].flat()) line(one);
     },
-    jsonLine: (value) => void stdout.write(`${json(value)}\n`),
+    /** One JSON line, for streams of events. */
+    jsonLine: (value: unknown) => void stdout.write(`${json(value)}\n`),
+    /** A line for a person on standard output. */
     line,
-    note: (text) => void stderr.write(`${plainText(text)}\n`),
+    /** Progress: to standard error, so that standard output holds results only. */
+    note: (text: string) => void stderr.write(`${plainText(text)}\n`),
   };
 };
 

@@ -12,62 +12,19 @@ import {
   sessionView,
   startResponse,
   vmView,
-  type DiagnosisResponse,
-  type ImageView,
   type OpenRequest,
   type SessionView,
   type StartRequest,
-  type StartResponse,
-  type VmView,
   type keyRequest,
 } from "../contract/api.ts";
 import type { Sealed } from "../contract/guest.ts";
-import { providerRecipe, type ProviderRecipe } from "../contract/provider.ts";
-import { receipt, type Receipt } from "../contract/session.ts";
+import { providerRecipe } from "../contract/provider.ts";
+import { receipt } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import { readEvents } from "./sse.ts";
 import { createTransport, readJson, type RequestOptions, type TransportOptions } from "./transport.ts";
 
-export type ClientOptions = TransportOptions;
-export type KeyView = z.infer<typeof keyView>;
-export type KeyCreated = z.infer<typeof keyCreated>;
-export type KeyRequest = z.infer<typeof keyRequest>;
-export type ReapResponse = z.infer<typeof reapResponse>;
-
-export interface Client {
-  /** Answers at once, not after the boot. */
-  start(request: StartRequest): Promise<StartResponse>;
-  sessions(): Promise<SessionView[]>;
-  session(sessionId: string): Promise<SessionView>;
-  /** The view now and after each change, until nothing of it is left, or it is lost; connects again when the stream breaks. */
-  events(sessionId: string, signal?: AbortSignal): AsyncGenerator<SessionView>;
-  open(sessionId: string, request: OpenRequest): Promise<void>;
-  /** The sealed box; undefined while none is there (202). Single read: afterwards AppError of kind `gone`. */
-  credentials(sessionId: string): Promise<Sealed | undefined>;
-  answer(sessionId: string, sealedAnswer: string): Promise<void>;
-  /** Destroys now; the receipt says what was seen gone. */
-  destroy(sessionId: string): Promise<Receipt>;
-  receipt(sessionId: string): Promise<Receipt>;
-  /** The guest's console so far, as text. */
-  console(sessionId: string): Promise<string>;
-  /** The same in pieces as it is written, until the session is over. Throws AppError `stream-broken`. */
-  followConsole(sessionId: string, signal?: AbortSignal): AsyncGenerator<string>;
-  /** A look at the session's microVM now, or the verdict of its end; takes a few seconds. */
-  diagnosis(sessionId: string): Promise<DiagnosisResponse>;
-  /** Everything known of a session: a tar, compressed with zstd. */
-  evidence(sessionId: string): Promise<Uint8Array>;
-  providers(): Promise<ProviderRecipe[]>;
-  images(): Promise<ImageView[]>;
-  vms(): Promise<VmView[]>;
-  reap(options: { dryRun: boolean }): Promise<ReapResponse>;
-  /** Removes bridge, firewall table and resolver of the host; refused while a microVM needs them. */
-  removeNetwork(): Promise<void>;
-  keys(): Promise<KeyView[]>;
-  createKey(request: KeyRequest): Promise<KeyCreated>;
-  revokeKey(keyId: string): Promise<void>;
-  /** Ends idle connections; nothing may be called afterwards. */
-  close(): Promise<void>;
-}
+export type Client = ReturnType<typeof createClient>;
 
 /** Times in a row that a broken event stream is connected again, and the pause before the first of them. */
 const MAX_RECONNECTS = 14;
@@ -77,7 +34,7 @@ const RECONNECT_MS = 500;
 const DESTROY_TIMEOUT_MS = 90_000;
 
 /** Throws AppError `url-invalid`, `url-insecure`; the functions as described in transport.ts, and `bad-answer`. */
-export const createClient = (options: ClientOptions): Client => {
+export const createClient = (options: TransportOptions) => {
   const transport = createTransport(options);
 
   const call = async <T extends z.ZodType>(shape: T, path: string, request?: RequestOptions): Promise<z.output<T>> =>
@@ -88,6 +45,7 @@ export const createClient = (options: ClientOptions): Client => {
   };
   const post = (body: unknown): RequestOptions => ({ method: "POST", body });
 
+  /** Connects again when the stream breaks. */
   const events = async function* (sessionId: string, signal?: AbortSignal): AsyncGenerator<SessionView> {
     for (let failures = 0; ;) {
       try {
@@ -138,30 +96,42 @@ export const createClient = (options: ClientOptions): Client => {
   };
 
   return {
-    start: (request) => call(startResponse, "/api/auth/start", post(request)),
+    /** Answers at once, not after the boot. */
+    start: (request: StartRequest) => call(startResponse, "/api/auth/start", post(request)),
     sessions: () => call(z.array(sessionView), "/api/sessions"),
-    session: (id) => call(sessionView, sessionPath(id)),
+    session: (id: string) => call(sessionView, sessionPath(id)),
+    /** The view now and after each change, until nothing of it is left, or it is lost. */
     events,
-    open: (id, request) => tell(`${sessionPath(id)}/open`, post(request)),
+    open: (id: string, request: OpenRequest) => tell(`${sessionPath(id)}/open`, post(request)),
+    /** The sealed box, until it is answered; undefined while none is there (202). */
     credentials,
-    answer: (id, sealedAnswer) => tell(`${sessionPath(id)}/answer`, post({ sealedAnswer })),
-    destroy: (id) => call(receipt, sessionPath(id), { method: "DELETE", timeoutMs: DESTROY_TIMEOUT_MS }),
-    receipt: (id) => call(receipt, `${sessionPath(id)}/receipt`),
+    answer: (id: string, sealedAnswer: string) => tell(`${sessionPath(id)}/answer`, post({ sealedAnswer })),
+    /** Destroys now; the receipt says what was seen gone. */
+    destroy: (id: string) => call(receipt, sessionPath(id), { method: "DELETE", timeoutMs: DESTROY_TIMEOUT_MS }),
+    receipt: (id: string) => call(receipt, `${sessionPath(id)}/receipt`),
+    /** The guest's console in pieces as it is written, until the session is over. Throws AppError `stream-broken`. */
     followConsole,
-    diagnosis: (id) => call(diagnosisResponse, `${sessionPath(id)}/diagnosis`),
-    evidence: async (id) =>
+    /** A look at the session's microVM now, or the verdict of its end; takes a few seconds. */
+    diagnosis: (id: string) => call(diagnosisResponse, `${sessionPath(id)}/diagnosis`),
+    /** Everything known of a session: a tar, compressed with zstd. */
+    evidence: async (id: string) =>
       new Uint8Array(
         await (await transport.request(`${sessionPath(id)}/evidence`, { accept: "application/zstd" })).arrayBuffer(),
       ),
-    console: async (id) => (await transport.request(`${sessionPath(id)}/console`, { accept: "text/plain" })).text(),
+    /** The guest's console so far. */
+    console: async (id: string) =>
+      (await transport.request(`${sessionPath(id)}/console`, { accept: "text/plain" })).text(),
     providers: () => call(z.array(providerRecipe), "/api/providers"),
     images: () => call(z.array(imageView), "/api/images"),
     vms: () => call(z.array(vmView), "/api/vms"),
-    reap: (request) => call(reapResponse, "/api/reap", { ...post(request), timeoutMs: DESTROY_TIMEOUT_MS }),
+    reap: (request: { dryRun: boolean }) =>
+      call(reapResponse, "/api/reap", { ...post(request), timeoutMs: DESTROY_TIMEOUT_MS }),
+    /** Removes bridge, firewall table and resolver of the host; refused while a microVM needs them. */
     removeNetwork: () => tell("/api/network", { method: "DELETE" }),
     keys: () => call(z.array(keyView), "/api/keys"),
-    createKey: (request) => call(keyCreated, "/api/keys", post(request)),
-    revokeKey: (id) => tell(`/api/keys/${encodeURIComponent(id)}`, { method: "DELETE" }),
+    createKey: (request: z.infer<typeof keyRequest>) => call(keyCreated, "/api/keys", post(request)),
+    revokeKey: (id: string) => tell(`/api/keys/${encodeURIComponent(id)}`, { method: "DELETE" }),
+    /** Ends idle connections; nothing may be called afterwards. */
     close: () => transport.close(),
   };
 };

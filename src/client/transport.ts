@@ -30,12 +30,6 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
 }
 
-export interface Transport {
-  /** The answer, if its status is 2xx; its body is still to be read. */
-  request(path: string, options?: RequestOptions): Promise<Response>;
-  close(): Promise<void>;
-}
-
 /** Milliseconds without a byte after which a stream counts as dead; its reader then connects again. */
 const IDLE_MS = 45_000;
 
@@ -43,13 +37,14 @@ const IDLE_MS = 45_000;
  * Throws AppError `url-invalid`, `url-insecure` at once. `request` throws AppError: `controller-unreachable`,
  * `controller-silent`, or the controller's own problem with its code, sentence, hint and fields.
  */
-export const createTransport = ({ url, key, ca, signal }: TransportOptions): Transport => {
+export const createTransport = ({ url, key, ca, signal }: TransportOptions) => {
   const { origin, socketPath } = parseUrl(url);
   const dispatcher = new Agent({
     bodyTimeout: IDLE_MS,
     connect: socketPath ? connectGuarded(socketPath) : { timeout: 10_000, ...(ca ? { ca } : {}) },
   });
 
+  /** The answer, if its status is 2xx; its body is still to be read. */
   const request = async (path: string, options: RequestOptions = {}): Promise<Response> => {
     const deadline = new AbortController();
     const timeoutMs = options.timeoutMs === undefined ? 30_000 : options.timeoutMs;

@@ -21,23 +21,7 @@ export interface ChoresDeps {
   logger: Logger;
 }
 
-export interface Chores {
-  /** All of them, in order; one that fails keeps no other from being done. Never rejects. */
-  tidy(): Promise<void>;
-  /** Things on this host that belong to no live session, after the last look; NaN before the first. */
-  leaks(): number;
-}
-
-export const createChores = ({
-  config,
-  paths,
-  ledger,
-  network,
-  sessions,
-  reap,
-  forgetHistory,
-  logger,
-}: ChoresDeps): Chores => {
+export const createChores = ({ config, paths, ledger, network, sessions, reap, forgetHistory, logger }: ChoresDeps) => {
   let leaks = Number.NaN;
   const chores: Record<string, () => Promise<void>> = {
     "taking up sessions that nobody looks after": async () => {
@@ -66,8 +50,10 @@ export const createChores = ({
     },
   };
   return {
+    /** Things on this host that belong to no live session, after the last look; NaN before the first. */
     leaks: () => leaks,
-    tidy: async () => {
+    /** All of them, in order; one that fails keeps no other from being done. Never rejects. */
+    tidy: async (): Promise<void> => {
       for (const [chore, run] of Object.entries(chores)) {
         await run().catch((error: unknown) => {
           const hint = error instanceof AppError ? error.hint : undefined;

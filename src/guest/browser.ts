@@ -13,14 +13,6 @@ export interface BrowserOptions {
   runProgram: typeof run;
 }
 
-export interface Browser {
-  state(): Promise<GuestResult<"health">["browser"]>;
-  /** Throws AppError `url-refused`, `browser-absent`, or `open-failed` when Firefox did not take the address. */
-  open(url: string): Promise<Record<string, never>>;
-  /** The waiting page was drawn by the Firefox that runs now. */
-  notePainted(): void;
-}
-
 const PROGRAM = "firefox-esr";
 const CGROUP_PROCS = "sys/fs/cgroup/system.slice/sallyport-browser.service/cgroup.procs";
 /** About one second under emulation on an idle host. */
@@ -29,7 +21,7 @@ const COMMAND_TIMEOUT_MS = 30_000;
 /** That of sallyport-browser.service; the session bus is found through XDG_RUNTIME_DIR. */
 const BROWSER_ENV = { PATH: "/usr/bin:/bin", DISPLAY: ":1", HOME: "/home/browser", XDG_RUNTIME_DIR: "/run/browser" };
 
-export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptions): Browser => {
+export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptions) => {
   let paintedBy: Promise<number | undefined> | undefined;
 
   /** Main process of the browser's unit: one small file names all of its processes, no scan of /proc is needed. */
@@ -41,7 +33,7 @@ export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptio
     return undefined;
   };
 
-  const state: Browser["state"] = async () => {
+  const state = async (): Promise<GuestResult<"health">["browser"]> => {
     const pid = await mainPid();
     if (pid === undefined) return "absent";
     return (await paintedBy) === pid ? "painted" : "running";
@@ -49,9 +41,10 @@ export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptio
 
   /**
    * As when any program opens a link: a second Firefox process finds the running one on the user's session bus, passes the
-   * address on, which a policy sends to the current tab, and ends.
+   * address on, which a policy sends to the current tab, and ends. Throws AppError `url-refused`, `browser-absent`, or
+   * `open-failed` when Firefox did not take the address.
    */
-  const open: Browser["open"] = async (text) => {
+  const open = async (text: string): Promise<Record<string, never>> => {
     const url = allowedUrl(text, waitingPageUrl);
     if ((await mainPid()) === undefined) {
       throw new AppError("unavailable", "browser-absent", "The browser is not running yet.", {
@@ -72,6 +65,7 @@ export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptio
   return {
     state,
     open,
+    /** The waiting page was drawn by the Firefox that runs now. */
     notePainted: () => {
       // Not knowing who painted counts as not painted.
       paintedBy = mainPid().catch(() => undefined);

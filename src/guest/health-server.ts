@@ -1,13 +1,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
-export interface HealthServer {
-  port: number;
-  close(): Promise<void>;
-}
-
 /** The one thing the guest offers to the network: proof that the host can reach it. Tells nothing, takes nothing. */
-export const startHealthServer = async (port: number): Promise<HealthServer> => {
+export const startHealthServer = async (port: number) => {
   const server = createServer({ requestTimeout: 5000, keepAliveTimeout: 1000 }, (request, response) => {
     request.resume();
     const isKnown = request.method === "GET" && request.url === "/health";

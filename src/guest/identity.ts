@@ -16,16 +16,12 @@ export interface IdentityOptions {
   now?: () => number;
 }
 
-export interface Identity {
-  configure(params: GuestParams<"configure">): Promise<Record<string, never>>;
-}
-
 /** Below this the journey of the message itself is a good part of the difference. */
 const CLOCK_TOLERANCE_MS = 500;
 const PROGRAM_TIMEOUT_MS = 15_000;
 
-export const createIdentity = ({ root, session, runProgram, now = Date.now }: IdentityOptions): Identity => {
-  const configure: Identity["configure"] = async (params) => {
+export const createIdentity = ({ root, session, runProgram, now = Date.now }: IdentityOptions) => {
+  const configure = async (params: GuestParams<"configure">): Promise<Record<string, never>> => {
     if (params.entropy !== undefined) await stirEntropy(params.entropy);
     if (params.clockMs !== undefined) await setClock(params.clockMs);
     if (params.hostname !== undefined) await setHostname(params.hostname);

@@ -2,17 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { networkInterfaces, release } from "node:os";
 import { join } from "node:path";
-import { GUEST_PORTS, GUEST_PROTOCOL, type GuestResult } from "../contract/guest.ts";
+import { GUEST_PORTS, GUEST_PROTOCOL } from "../contract/guest.ts";
 import { listeningSockets, mibOf } from "./kernel-facts.ts";
 
 export const AGENT_VERSION = "0.1.0";
 
-export interface Machine {
-  hello(): Promise<GuestResult<"hello">>;
-  health(): Promise<Omit<GuestResult<"health">, "browser">>;
-}
-
-export const createMachine = ({ root }: { root: string }): Machine => {
+export const createMachine = ({ root }: { root: string }) => {
   const proc = async (name: string): Promise<string> => readFile(join(root, "proc", name), "utf8");
   const uptimeSec = async (): Promise<number> => Number((await proc("uptime")).split(" ")[0]);
 

@@ -2,18 +2,14 @@
 import { MAX_LINE_BYTES, type GuestResult } from "../contract/guest.ts";
 import type { run } from "../lib/exec.ts";
 
-export interface Report {
-  /** Of all units when none is named. */
-  journal(lines: number, units: string[]): Promise<GuestResult<"journal">>;
-}
-
 const PROGRAM_TIMEOUT_MS = 20_000;
 const JOURNAL_CHARS = 200_000;
 /** Leaves room in the line for the rest of the answer. */
 const JOURNAL_JSON_BYTES = MAX_LINE_BYTES - 1024;
 
-export const createReport = ({ runProgram }: { runProgram: typeof run }): Report => ({
-  journal: async (lines, units) => {
+export const createReport = ({ runProgram }: { runProgram: typeof run }) => ({
+  /** Of all units when none is named. */
+  journal: async (lines: number, units: string[]): Promise<GuestResult<"journal">> => {
     const ofUnits = units.map((unit) => `--unit=${unit}`);
     const args = ["--no-pager", "--output=short-monotonic", `--lines=${lines}`, ...ofUnits];
     const { stdout } = await runProgram("journalctl", args, { timeoutMs: PROGRAM_TIMEOUT_MS });

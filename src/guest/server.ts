@@ -11,10 +11,7 @@ export interface RpcServerOptions {
   log: (message: string) => void;
 }
 
-export interface RpcServer {
-  /** Never rejects: whatever the line is, it ends in an answer or, when there is no id to answer to, in a log line. */
-  handleLine(line: string): Promise<void>;
-}
+export type RpcServer = ReturnType<typeof createRpcServer>;
 
 /** More at once than a host ever has reason for. */
 const MAX_RUNNING = 32;
@@ -25,9 +22,10 @@ const INVALID_PARAMS = -32602;
 const INTERNAL_ERROR = -32603;
 const REFUSED = -32000;
 
-export const createRpcServer = ({ handlers, send, log }: RpcServerOptions): RpcServer => {
+export const createRpcServer = ({ handlers, send, log }: RpcServerOptions) => {
   let running = 0;
 
+  /** Never rejects: whatever the line is, it ends in an answer or, when there is no id to answer to, in a log line. */
   const handleLine = async (line: string): Promise<void> => {
     const request = parseRequest(line);
     if (!request) return log("channel: a line that is no request was dropped");

@@ -12,12 +12,6 @@ export interface WaitingPageOptions {
   onPainted: () => void;
 }
 
-export interface WaitingPage {
-  port: number;
-  url: string;
-  close(): Promise<void>;
-}
-
 /** Security headers of everything this server says. No referrer: the provider need not learn of this page. */
 const HEADERS = {
   "content-security-policy": WAITING_PAGE_CSP,
@@ -26,7 +20,7 @@ const HEADERS = {
   "cache-control": "no-store",
 };
 
-export const startWaitingPage = async ({ port, session, onPainted }: WaitingPageOptions): Promise<WaitingPage> => {
+export const startWaitingPage = async ({ port, session, onPainted }: WaitingPageOptions) => {
   const streams = new Set<ServerResponse>();
 
   const handle = (request: IncomingMessage, response: ServerResponse): void => {

@@ -9,45 +9,34 @@ import { unlessMissing } from "../lib/unless-missing.ts";
 import { digestOfFile, hexOf, imageDigest } from "./digest.ts";
 import type { Image } from "./image.ts";
 
-export interface ImageStore {
-  /** The image a name stands for, or undefined. Throws AppError `image-damaged` when its manifest cannot be read. */
-  find(name: string): Promise<Image | undefined>;
-  /** What the build wrote about it, or undefined; its files may be gone. Throws as `find`. */
-  manifest(name: string): Promise<ImageManifest | undefined>;
-  list(): Promise<Image[]>;
-  /** Compares with the manifest: every checksum computed anew, or with `sizes` only what is told in no time. Throws AppError `no-image`. */
-  verify(name: string, by?: "checksums" | "sizes"): Promise<{ ok: boolean; problems: string[] }>;
-  /** The newest complete image made from the same inputs. */
-  findByInputs(inputsDigest: string): Promise<ImageManifest | undefined>;
-  /** Takes a finished folder over and makes it read-only. `aside` receives one of the same digest that was there already. */
-  add(folder: string, manifest: ImageManifest, aside: string): Promise<void>;
-  /** Lets a name mean an image, at one stroke. */
-  point(name: string, digest: string): Promise<Image>;
-}
+export type ImageStore = ReturnType<typeof createImageStore>;
 
-export const createImageStore = (paths: DataPaths): ImageStore => {
+export const createImageStore = (paths: DataPaths) => {
   const names = join(paths.images, "names");
   const folderOf = (digest: string): string => join(paths.images, hexOf(digest));
   const pointerOf = (name: string): string => join(names, `${checkName(name)}.json`);
 
-  const store: ImageStore = {
-    find: async (name) => {
+  const store = {
+    /** The image a name stands for, or undefined. Throws AppError `image-damaged` when its manifest cannot be read. */
+    find: async (name: string): Promise<Image | undefined> => {
       const manifest = await store.manifest(name);
       return manifest && toImage(name, folderOf(manifest.digest), manifest);
     },
 
-    manifest: async (name) => {
+    /** What the build wrote about it, or undefined; its files may be gone. Throws as `find`. */
+    manifest: async (name: string): Promise<ImageManifest | undefined> => {
       const pointer = await readJson(pointerOf(name), (value) => imagePointer.parse(value));
       return pointer && readManifest(folderOf(pointer.digest));
     },
 
-    list: async () => {
+    list: async (): Promise<Image[]> => {
       const files = (await entries(names)).filter((file) => file.endsWith(".json")).sort();
       const images = await Promise.all(files.map((file) => store.find(file.slice(0, -".json".length))));
       return images.filter((image) => image !== undefined);
     },
 
-    verify: async (name, by = "checksums") => {
+    /** Compares with the manifest: every checksum computed anew, or with `sizes` only what is told in no time. Throws AppError `no-image`. */
+    verify: async (name: string, by: "checksums" | "sizes" = "checksums") => {
       const manifest = await store.manifest(name);
       if (!manifest) throw noImage(name);
       const check = by === "sizes" ? checkSize : checkFile;
@@ -58,7 +47,8 @@ export const createImageStore = (paths: DataPaths): ImageStore => {
       return { ok: problems.length === 0, problems };
     },
 
-    findByInputs: async (inputsDigest) => {
+    /** The newest complete image made from the same inputs. */
+    findByInputs: async (inputsDigest: string): Promise<ImageManifest | undefined> => {
       const folders = (await entries(paths.images)).filter((name) => /^[0-9a-f]{64}$/.test(name));
       const manifests = await Promise.all(folders.map((name) => readManifest(join(paths.images, name))));
       const matching = manifests.filter((manifest) => manifest?.inputs.digest === inputsDigest) as ImageManifest[];
@@ -67,7 +57,8 @@ export const createImageStore = (paths: DataPaths): ImageStore => {
       return undefined;
     },
 
-    add: async (folder, manifest, aside) => {
+    /** Takes a finished folder over and makes it read-only. `aside` receives one of the same digest that was there already. */
+    add: async (folder: string, manifest: ImageManifest, aside: string): Promise<void> => {
       const target = folderOf(manifest.digest);
       await writeFile(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
       for (const file of [...IMAGE_FILES, "manifest.json"]) await chmod(join(folder, file), 0o444);
@@ -77,7 +68,8 @@ export const createImageStore = (paths: DataPaths): ImageStore => {
       await rename(folder, target);
     },
 
-    point: async (name, digest) => {
+    /** Lets a name mean an image, at one stroke. */
+    point: async (name: string, digest: string): Promise<Image> => {
       const pointer = pointerOf(name);
       await mkdir(names, { recursive: true });
       writeFileAtomically(pointer, `${JSON.stringify({ digest })}\n`, 0o644);

@@ -5,20 +5,7 @@ import type { Db } from "../state/db.ts";
 import type { VmsTable } from "../state/schema.ts";
 
 /** One VMM process on this host, and what was set aside for it. */
-export interface Microvm {
-  id: string;
-  /** The session that it incarnates; null: it is booted to make a warm snapshot of, and belongs to nobody. */
-  sessionId: string | null;
-  /** Name of the VMM backend that started it, and alone can talk to it. */
-  backend: string;
-  imageDigest: string;
-  tap: string;
-  mac: string;
-  address: string;
-  uid: number;
-  process: ProcessIdentity | null;
-  createdAt: string;
-}
+export type Microvm = Omit<Selectable<VmsTable>, "pid" | "startTicks"> & { process: ProcessIdentity | null };
 
 export type MicrovmStore = ReturnType<typeof createMicrovmStore>;
 

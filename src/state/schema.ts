@@ -40,8 +40,9 @@ export interface SessionsTable {
 /** The process: one VMM on this host. */
 export interface VmsTable {
   id: string;
-  /** Null: booted to make a warm snapshot of. */
+  /** The session that it incarnates; null: it is booted to make a warm snapshot of, and belongs to nobody. */
   sessionId: string | null;
+  /** Name of the VMM backend that started it, and alone can talk to it. */
   backend: string;
   imageDigest: string;
   tap: string;
