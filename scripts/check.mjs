@@ -15,9 +15,9 @@ export const CHECKS = [
 
 /** @type {Check} */
 const BOUNDARIES = {
-  name: "boundaries",
+  name: "boundaries and comments",
   tool: "vitest",
-  args: ["run", "--project", "unit", "test/boundaries.test.ts"],
+  args: ["run", "--project", "unit", "test/boundaries.test.ts", "test/comments.test.ts"],
 };
 
 /**
