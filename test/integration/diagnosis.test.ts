@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
 import type { SessionView } from "../../src/contract/api.ts";
-import { BOOT_STAGES } from "../../src/contract/session.ts";
+import { BOOT_STAGES, type StageRecord } from "../../src/contract/session.ts";
 import { AppError } from "../../src/lib/errors.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { runCli } from "../../src/cli/cli.ts";
@@ -23,6 +23,8 @@ const until = async (sessionId: string, state: SessionView["state"]): Promise<Se
   for await (const view of controller.client.events(sessionId)) if (view.state === state) return view;
   throw new Error(`the session never became ${state}`);
 };
+
+const isVmmUp = ({ stage, endedAt }: StageRecord): boolean => stage === "vmm-up" && endedAt !== null;
 
 const cli = async (...args: string[]): Promise<{ exitCode: number; output: string }> => {
   let output = "";
@@ -65,11 +67,18 @@ test("a guest whose kernel panics is not waited for, and its session keeps the v
   expect(output).toContain("console: Kernel panic - not syncing: Fatal exception in interrupt");
 });
 
-test("a guest that floods its channel is named and ended while its stage still had time", async () => {
-  const sessionId = await start({ agent: "floods" });
+test("a guest that floods its channel is named and ended while its stage still had time, and another is none the worse", async () => {
+  const behaviours: FakeVmmBehaviour[] = [{ agent: "floods" }, {}];
+  controller = await startController({ behaviour: () => behaviours.shift() ?? {} });
+  const { sessionId } = await controller.client.start({ provider: "oidc" });
+  for await (const { stages } of controller.client.events(sessionId)) if (stages.some(isVmmUp)) break;
+  const other = await controller.client.start({ provider: "oidc" });
+  await until(other.sessionId, "ready");
   const { verdict } = await until(sessionId, "failed");
   expect(verdict).toMatchObject({ code: "guest-floods", stage: "agent", anchor: "docs/verdicts.md#guest-floods" });
   expect(verdict?.evidence[0]).toMatch(/^host: \d{7,} bytes came over the channel/);
+  const { diagnosis } = await controller.client.diagnosis(other.sessionId);
+  expect(diagnosis?.cause.code).toBe("nothing-wrong");
 });
 
 test("a guest taken off the firewall's set while it runs is named on demand, and the session goes on", async () => {
