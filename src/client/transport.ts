@@ -14,8 +14,6 @@ export interface TransportOptions {
   url: string;
   /** API key; leave out for calls that need none. */
   key?: string | undefined;
-  /** PEM of a certificate authority to trust besides the system's. */
-  ca?: string | undefined;
   /** Ends every call. */
   signal?: AbortSignal | undefined;
 }
@@ -25,8 +23,8 @@ export interface RequestOptions {
   /** Sent as JSON. */
   body?: unknown;
   accept?: string;
-  /** Milliseconds until the answer's head must be there; null: no limit. Default 30 000. */
-  timeoutMs?: number | null;
+  /** Milliseconds until the answer's head must be there; default 30 000. */
+  timeoutMs?: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -37,18 +35,17 @@ const IDLE_MS = 45_000;
  * Throws AppError `url-invalid`, `url-insecure` at once. `request` throws AppError: `controller-unreachable`,
  * `controller-silent`, or the controller's own problem with its code, sentence, hint and fields.
  */
-export const createTransport = ({ url, key, ca, signal }: TransportOptions) => {
+export const createTransport = ({ url, key, signal }: TransportOptions) => {
   const { origin, socketPath } = parseUrl(url);
   const dispatcher = new Agent({
     bodyTimeout: IDLE_MS,
-    connect: socketPath ? connectGuarded(socketPath) : { timeout: 10_000, ...(ca ? { ca } : {}) },
+    connect: socketPath ? connectGuarded(socketPath) : { timeout: 10_000 },
   });
 
   /** The answer, if its status is 2xx; its body is still to be read. */
   const request = async (path: string, options: RequestOptions = {}): Promise<Response> => {
     const deadline = new AbortController();
-    const timeoutMs = options.timeoutMs === undefined ? 30_000 : options.timeoutMs;
-    const timer = timeoutMs === null ? undefined : setTimeout(() => deadline.abort(), timeoutMs);
+    const timer = setTimeout(() => deadline.abort(), options.timeoutMs ?? 30_000);
     const signals = [deadline.signal, signal, options.signal].filter((one) => one !== undefined);
     try {
       const response = await fetch(origin + path, {

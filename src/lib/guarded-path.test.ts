@@ -1,8 +1,7 @@
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createGuardedFolder } from "../../test/fixtures/guarded-folder.ts";
 import { requireGuardedSocket } from "./guarded-path.ts";
 
@@ -43,7 +42,9 @@ describe("requireGuardedSocket", () => {
   });
 
   test("below /tmp", async () => {
-    refused(await listen(join(mkdtempSync(join(tmpdir(), "sallyport-guard-")), "s")), /written by others/);
+    const below = mkdtempSync("/tmp/sallyport-guard-");
+    onTestFinished(() => rmSync(below, { recursive: true }));
+    refused(await listen(join(below, "s")), /written by others/);
   });
 
   test("another user's socket, or another user's folder", async () => {
