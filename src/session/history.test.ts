@@ -61,6 +61,12 @@ describe("history", () => {
     expect(await idsOf("sessions")).toEqual(["ses_0", "ses_1", "ses_2", "ses_3"]);
   });
 
+  test("who just ended is remembered all the same: its receipt is still to be fetched", async () => {
+    for (const days of [0.01, 0.05, 0.09, 0.2]) await insert(days);
+    expect(await forgetHistory(db, { keepDays: 0, max: 1 }, NOW)).toBe(2);
+    expect(await idsOf("sessions")).toEqual(["ses_0.01", "ses_0.05"]);
+  });
+
   test("more than one transaction takes goes all the same", async () => {
     for (let i = 0; i < 450; i++) await insert(100, { id: `${i}` });
     expect(await forgetHistory(db, { keepDays: 30, max: 1000 }, NOW)).toBe(450);

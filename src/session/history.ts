@@ -8,6 +8,8 @@ export interface HistoryLimits {
 }
 
 const DAY_MS = 86_400_000;
+/** Whoever's session just ended fetches its receipt: twice as long as one may live. */
+const YOUNG_MS = 7_200_000;
 /** In one transaction: others wait for it. */
 const BATCH = 200;
 
@@ -16,7 +18,9 @@ const BATCH = 200;
  * Only what ended with nothing left goes: a session has its receipt then. Returns how many sessions were forgotten.
  */
 export const forgetHistory = async (db: Db, { keepDays, max }: HistoryLimits, now = Date.now()): Promise<number> => {
-  const oldest = new Date(now - keepDays * DAY_MS).toISOString();
+  const before = (ms: number): string => new Date(now - ms).toISOString();
+  const young = before(YOUNG_MS);
+  const tooOld = earlier(before(keepDays * DAY_MS), young);
   const tooMany = await db
     .selectFrom("sessions")
     .select("createdAt")
@@ -25,14 +29,16 @@ export const forgetHistory = async (db: Db, { keepDays, max }: HistoryLimits, no
     .offset(max)
     .limit(1)
     .executeTakeFirst();
-  const until = tooMany && tooMany.createdAt > oldest ? tooMany.createdAt : oldest;
-  await forgetOwnerless(db, oldest);
+  const until = tooMany && tooMany.createdAt > tooOld ? earlier(tooMany.createdAt, young) : tooOld;
+  await forgetOwnerless(db, tooOld);
   for (let forgotten = 0; ;) {
     const count = await db.transaction().execute((transaction) => forgetSome(transaction, until));
     forgotten += count;
     if (count < BATCH) return forgotten;
   }
 };
+
+const earlier = (a: string, b: string): string => (a < b ? a : b);
 
 const forgetSome = async (db: Db, until: string): Promise<number> => {
   const ended = await db
