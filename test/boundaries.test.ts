@@ -38,6 +38,8 @@ describe("the checker", () => {
     ["rig/world.ts", 'import { createService } from "../src/session/service.ts";', "rig may not import session"],
     ["src/http/server.ts", 'import { createService } from "../session/service.ts";', "http may not import session"],
     ["src/nowhere/x.ts", "", "no known room"],
+    ["src/http/events.ts", "reply.hijack();", "writes an answer by hand"],
+    ["src/http/events.ts", "reply.raw.write(text);", "writes an answer by hand"],
     ["src/network/bridge.ts", "const path = process.env.PATH;", "reads process.env"],
     ["src/network/bridge.ts", 'import { exec } from "node:child_process";', "goes through a shell"],
     ["src/network/bridge.ts", 'spawn("ip", [], { shell: true });', "starts a shell"],

@@ -114,6 +114,9 @@ const wrongReach = (path: string, text: string): string[] => [
   ...(/\bprocess\.env\b/.test(code(text)) && /^(src|rig)\//.test(path) && path !== "src/config/env.ts"
     ? ["reads process.env; only src/config/env.ts does"]
     : []),
+  ...(/\.(hijack|writeHead|flushHeaders)\(|\braw\.(write|end)\(/.test(code(text)) && path.startsWith("src/http/")
+    ? ["writes an answer by hand; give the framework a value or a stream, which it ends"]
+    : []),
   ...(/\bshell:\s*true\b/.test(code(text)) ? ["starts a shell; give run() a list of arguments"] : []),
   ...(/import\s*\{[^}]*\bexec(Sync)?\b[^}]*\}\s*from\s*["'](node:)?child_process["']/.test(text)
     ? ["imports exec, which goes through a shell; use run() of lib/exec.ts"]

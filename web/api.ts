@@ -1,19 +1,8 @@
 /** The calls of the viewer page. All are same-origin; after pairing, an HttpOnly cookie that scripts cannot see says who asks. */
-import type { BootStage, SessionState } from "../src/contract/session.ts";
+import type { Viewing as Answer } from "../src/contract/session.ts";
 
 /** What the paired viewer may know of the session while it lives: `GET …/viewer`. */
-export interface Viewing {
-  /** The provider's title, for people. */
-  provider: string;
-  userId: string;
-  state: SessionState;
-  /** Boot stage being waited for while `starting`. */
-  stage?: BootStage | null;
-  /** What is in the machine's way now, in a sentence. */
-  warning?: string | null;
-  /** Host of the address that the tool asked to open, once it has. */
-  openedHost?: string | null;
-  expiresAt: string;
+export interface Viewing extends Omit<Answer, "paired"> {
   /** Milliseconds until `expiresAt` by the server's clock, at `receivedAt` of our own monotonic one. */
   leftMs: number;
   receivedAt: number;

@@ -39,7 +39,9 @@ test("waitingSentence says what is in the way, and the strip that the machine do
 });
 
 test("waitingSentence counts the stages", () => {
-  expect(waitingSentence({ state: "starting", stage: "kernel" })).toBe("Step 3 of 8: starting the kernel…");
+  expect(waitingSentence({ state: "starting", stage: "kernel", warning: null })).toBe(
+    "Step 3 of 8: starting the kernel…",
+  );
 });
 
 describe("endWords", () => {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { diagnosis, facts } from "./diagnosis.ts";
 import { sealed } from "./guest.ts";
 import { providerName } from "./provider.ts";
-import { bootStage, goneResource, sessionState, stageRecord, verdict, warning } from "./session.ts";
+import { goneResource, sessionState, stageRecord, verdict, warning } from "./session.ts";
 
 /** Who a session is for, as an account, an address or another system's id. It is shown to people, so it can look like nothing else. */
 export const userId = z
@@ -116,23 +116,6 @@ export const ticketResponse = z.object({
 });
 
 export type TicketResponse = z.infer<typeof ticketResponse>;
-
-/** What the paired viewer may know of the session while it lives, for the strip beside the screen. */
-export const viewing = z.object({
-  paired: z.literal(true),
-  /** The provider's title, for people. */
-  provider: z.string(),
-  userId: z.string(),
-  state: sessionState,
-  expiresAt: z.string(),
-  /** Boot stage that is awaited; null when the browser is there. */
-  stage: bootStage.nullable(),
-  /** What is in the guest's way now, in a sentence; null when nothing is. */
-  warning: z.string().nullable(),
-  /** Host of the page that was opened; null before. */
-  openedHost: z.string().nullable(),
-});
-export type Viewing = z.infer<typeof viewing>;
 
 export const problem = z.object({
   type: z.string(),

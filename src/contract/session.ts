@@ -83,6 +83,23 @@ export const goneResource = z.object({
 
 export type GoneResource = z.infer<typeof goneResource>;
 
+/** What the paired viewer may know of the session while it lives, for the strip beside the screen. */
+export const viewing = z.object({
+  paired: z.literal(true),
+  /** The provider's title, for people. */
+  provider: z.string(),
+  userId: z.string(),
+  state: sessionState,
+  expiresAt: z.string(),
+  /** Boot stage that is awaited; null when the browser is there. */
+  stage: bootStage.nullable(),
+  /** What is in the guest's way now, in a sentence; null when nothing is. */
+  warning: z.string().nullable(),
+  /** Host of the page that was opened; null before. */
+  openedHost: z.string().nullable(),
+});
+export type Viewing = z.infer<typeof viewing>;
+
 export const receiptBody = z.object({
   version: z.literal(1),
   /** `hst_…` of the machine that ran it; receipts that are older than these ids have none. */

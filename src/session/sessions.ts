@@ -11,11 +11,10 @@ import type {
   StartRequest,
   StartResponse,
   TicketResponse,
-  Viewing,
   VmView,
 } from "../contract/api.ts";
 import type { Sealed } from "../contract/guest.ts";
-import type { Receipt } from "../contract/session.ts";
+import type { Receipt, Viewing } from "../contract/session.ts";
 
 /** Whose a session is: its user, and the key that started it, which may have acted for that user. */
 export interface Owner {
