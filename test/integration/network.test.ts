@@ -523,7 +523,7 @@ test("a resolver that a crashed controller started and wrote down nowhere is fou
   await place.remove();
 });
 
-test("a second controller on the same bridge is refused and takes none of the first one's TAPs", async () => {
+test("a second controller on the same bridge is refused and takes nothing of the first one's guests", async () => {
   const place = await createNamespace("two");
   const first = await startNetwork(place, {
     ...options(),
@@ -535,11 +535,11 @@ test("a second controller on the same bridge is refused and takes none of the fi
   });
   await first.ensure();
   await attach(first, nicA);
-  expect(await tapsOf(second)).toEqual([]);
+  expect(await second.found()).toEqual([]);
   await expect(second.ensure()).rejects.toThrow("bridge-taken");
   expect(await tapsOf(first)).toEqual([nicA.tap]);
   await place.ip(`link delete ${BRIDGE}`);
-  expect(await tapsOf(second), "a TAP whose bridge is gone").toEqual([]);
+  expect(await second.found(), "whose bridge is gone").toEqual([]);
   expect(await tapsOf(first)).toEqual([nicA.tap]);
   await first.ensure();
   await first.remove(nicA);
