@@ -51,7 +51,6 @@ export const range: Check = {
   look: async ({ network, config, links }) => {
     refuseTakenRange(network, (await links()).routes);
     const count = guestAddresses(network).length;
-    if (count === 0) return problem(`${config.network.cidr} has no address for a guest.`, "set network.cidr to a /24");
     return ok(`${config.network.cidr} overlaps no route of another interface and has ${count} addresses for guests.`);
   },
 };

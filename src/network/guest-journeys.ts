@@ -35,10 +35,11 @@ export const journeysAt = (chain: Chain, paths: GuestPaths): Journey[] => {
   const all = journeysOf(paths);
   return sidesOf(layer, chain, paths).flatMap((side) =>
     (PASSING[layer]?.[hook] ?? [])
-      .map((name) => all[name])
+      .map((name) => ({ name, ...all[name] }))
       // The ingress of `inet` is for IP only.
       .filter(({ packet }) => family !== "inet" || packet.protocol === "ip")
-      .map(({ what, keepsHostOut, isFromGuest, packet, state }) => {
+      .map(({ name, what, packet, state }) => {
+        const isFromGuest = FROM_GUEST.includes(name);
         const [near, far] = isFromGuest ? ["iifname", "oifname"] : ["oifname", "iifname"];
         const more: Record<string, string | undefined> = {
           [near]: side,
@@ -47,7 +48,7 @@ export const journeysAt = (chain: Chain, paths: GuestPaths): Journey[] => {
           ...(["bridge", "device"].includes(layer) ? { "ether type": packet.protocol } : {}),
           ...(layer === "bridge" ? { [isFromGuest ? "ibrname" : "obrname"]: paths.bridge } : {}),
         };
-        return { what, keepsHostOut, side, packet: { ...packet, ...more } };
+        return { what, keepsHostOut: BETWEEN_BOTH.includes(name), side, packet: { ...packet, ...more } };
       }),
   );
 };
@@ -56,6 +57,8 @@ type Name = keyof ReturnType<typeof journeysOf>;
 
 const FROM_GUEST: Name[] = ["answers", "arpQueries", "nameQueries", "outgoing"];
 const TO_GUEST: Name[] = ["connections", "arpAnswers", "returning"];
+/** Without any of these the host cannot reach the guest. */
+const BETWEEN_BOTH: Name[] = ["answers", "connections", "arpQueries", "arpAnswers"];
 const AT_IP: Record<string, Name[]> = {
   prerouting: ["answers"],
   input: ["answers", "nameQueries"],
@@ -88,56 +91,39 @@ const journeysOf = ({ gateway, guest }: GuestPaths) => {
   return {
     outgoing: {
       what: "Guests' connections to the internet",
-      keepsHostOut: false,
-      isFromGuest: true,
       state: "new",
       packet: { ...from, ...tcp, dport: 443 },
     },
     returning: {
       what: "The internet's answers to guests",
-      keepsHostOut: false,
-      isFromGuest: false,
       state: "established",
       packet: { ...to, ...tcp, sport: 443 },
     },
     answers: {
       what: "Guests' answers to this host",
-      keepsHostOut: true,
-      isFromGuest: true,
       state: "established",
       packet: { ...from, ...tcp, "ip daddr": gateway, sport: GUEST_PORTS.health },
     },
     connections: {
       what: "This host's connections to guests",
-      keepsHostOut: true,
-      isFromGuest: false,
       state: "new",
       packet: { ...to, ...tcp, "ip saddr": gateway, dport: GUEST_PORTS.health },
     },
     nameQueries: {
       what: "Guests' name queries to this host",
-      keepsHostOut: false,
-      isFromGuest: true,
       state: "new",
       packet: { ...from, ...udp, "ip daddr": gateway, dport: 53 },
     },
     // The host itself asks for no guest's MAC: it has them from us.
     arpQueries: {
       what: "Guests' ARP queries for their gateway",
-      keepsHostOut: true,
-      isFromGuest: true,
       state: undefined,
       packet: { ...arp, "arp operation": "request", "arp saddr ip": guest, "arp daddr ip": gateway },
     },
     arpAnswers: {
       what: "This host's answers to guests' ARP queries",
-      keepsHostOut: true,
-      isFromGuest: false,
       state: undefined,
       packet: { ...arp, "arp operation": "reply", "arp saddr ip": gateway, "arp daddr ip": guest },
     },
-  } satisfies Record<
-    string,
-    { what: string; keepsHostOut: boolean; isFromGuest: boolean; state: string | undefined; packet: Packet }
-  >;
+  } satisfies Record<string, { what: string; state: string | undefined; packet: Packet }>;
 };
