@@ -1,19 +1,22 @@
-/** The users that VMMs run as: whoever shares a number with one can end it, and read what is between it and the controller. */
+/** The users that VMMs and the resolver run as: whoever shares a number with one can end it, and read what is between it and the controller. */
 import { readFile } from "node:fs/promises";
 import { unlessMissing } from "../lib/unless-missing.ts";
+import { resolverUid } from "../network/lease.ts";
 import { ok, problem } from "./check.ts";
 import type { Check } from "./check.ts";
 
 export const users: Check = {
   name: "users",
   look: async ({ network: { vmmUids } }) => {
-    const range = vmmUids.join(" to ");
+    const [first, last] = [vmmUids[0], resolverUid(vmmUids)];
+    const range = `${first} to ${last}`;
     const texts = await Promise.all(FILES.map((name) => unlessMissing(readFile(`/etc/${name}`, "utf8"), "")));
-    const taken = FILES.flatMap((name, index) => takenIn(name, texts[index] ?? "", vmmUids));
-    if (taken.length === 0) return ok(`The numbers ${range}, which microVMs run as, are nobody else's.`);
+    const taken = FILES.flatMap((name, index) => takenIn(name, texts[index] ?? "", [first, last]));
+    if (taken.length === 0)
+      return ok(`The numbers ${range}, which microVMs and their resolver run as, are nobody else's.`);
     return problem(
-      `Of the numbers ${range}, which microVMs run as, others have some: ${taken.slice(0, 5).join(", ")}.`,
-      `set vm.uidBase so that ${vmmUids[1] - vmmUids[0] + 1} numbers from there on are in none of these files`,
+      `Of the numbers ${range}, which microVMs and their resolver run as, others have some: ${taken.slice(0, 5).join(", ")}.`,
+      `set vm.uidBase so that ${last - first + 1} numbers from there on are in none of these files`,
     );
   },
 };

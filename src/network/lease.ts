@@ -37,6 +37,9 @@ export const hostNumber = (address: string, { prefixLength }: Range): number =>
 /** Users that VMMs run as, first and last: one for each port that a Linux bridge can have. */
 export const vmmUids = (uidBase: number): [number, number] => [uidBase, uidBase + BRIDGE_PORTS];
 
+/** The user that the guests' resolver runs as: the one after the VMMs'. */
+export const resolverUid = ([, last]: [number, number]): number => last + 1;
+
 /**
  * Leases the free address that follows the one leased last, so that an address rests as long as possible before somebody
  * else gets it: late packets of a former guest find nobody. Throws AppError `pool-exhausted` (503, with Retry-After).

@@ -10,6 +10,7 @@ import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
 import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
 import { overlaps, parseRange } from "./ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
+import { resolverUid } from "./lease.ts";
 import type { FoundThing, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";
 import { setSysctl } from "./sysctl.ts";
@@ -50,7 +51,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const inOrder = createKeyedMutex();
   const ofGuest = ({ tap }: GuestNic, work: () => Promise<void>): Promise<void> => shared(() => inOrder(tap, work));
 
-  const resolver = { ...options.resolver, uid: options.vmmUids[1] + 1 };
+  const resolver = { ...options.resolver, uid: resolverUid(options.vmmUids) };
   const makeResolver = (): Promise<void> =>
     ensureResolver({
       ...resolver,
