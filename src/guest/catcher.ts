@@ -14,18 +14,7 @@ import { sealTo, type SealedBox } from "../handover/sealing.ts";
 import { openListener, type Listener, type WaitingBrowser } from "./catcher-listener.ts";
 import type { SessionHolder } from "./session.ts";
 
-export interface Catcher {
-  /** Throws AppError `nobody-to-hand-to`, `already-listening` (another port or path), `port-taken`. */
-  listen(port: number, path: string): Promise<Record<string, never>>;
-  /** The box, at once or as soon as there is one within `waitMs`; the same one until it is answered. */
-  collect(waitMs: number): Promise<Sealed | undefined>;
-  /**
-   * Ends the catch, whether the browser still waits or not. The answer that ended it may come again: who sent it may not have heard
-   * that it arrived. Throws AppError `nothing-caught`, or `answer-refused` (sealed for another box) after which a right one may follow.
-   */
-  answer(sealedAnswer: string): Promise<Record<string, never>>;
-  close(): Promise<void>;
-}
+export type Catcher = ReturnType<typeof createCatcher>;
 
 export interface CatcherOptions {
   session: SessionHolder;
@@ -42,14 +31,15 @@ interface Catch {
   timer: NodeJS.Timeout;
 }
 
-export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions): Catcher => {
+export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions) => {
   let target: { port: number; path: string } | undefined;
   let listener: Listener | undefined;
   let caught: Catch | undefined;
   let lastAnswer: string | undefined;
   let wakeCollectors: (() => void)[] = [];
 
-  const listen: Catcher["listen"] = async (port, path) => {
+  /** Throws AppError `nobody-to-hand-to`, `already-listening` (another port or path), `port-taken`. */
+  const listen = async (port: number, path: string): Promise<Record<string, never>> => {
     const current = session.current;
     const recipientKey = current?.recipientKey;
     if (!current || !recipientKey) {
@@ -75,7 +65,8 @@ export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions): Ca
     return {};
   };
 
-  const collect: Catcher["collect"] = async (waitMs) => {
+  /** The box, at once or as soon as there is one within `waitMs`; the same one until it is answered. */
+  const collect = async (waitMs: number): Promise<Sealed | undefined> => {
     if (!caught && waitMs > 0) await nextCatch(waitMs);
     return caught?.box.sealed;
   };
@@ -91,7 +82,11 @@ export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions): Ca
       wakeCollectors.push(wake);
     });
 
-  const answer: Catcher["answer"] = async (sealedAnswer) => {
+  /**
+   * Ends the catch, whether the browser still waits or not. The answer that ended it may come again: who sent it may not have heard
+   * that it arrived. Throws AppError `nothing-caught`, or `answer-refused` (sealed for another box) after which a right one may follow.
+   */
+  const answer = async (sealedAnswer: string): Promise<Record<string, never>> => {
     if (sealedAnswer === lastAnswer) return {};
     if (!caught) throw new AppError("conflict", "nothing-caught", "No request is waiting for an answer.");
     const { box, browser } = caught;

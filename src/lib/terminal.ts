@@ -3,13 +3,6 @@
  * change its title, write the clipboard (OSC 52), make it type. Colours are let through where wanted, nothing else is.
  */
 
-export interface TerminalFilter {
-  /** What may be written of the next piece; a sequence may lie across pieces. */
-  push(text: string): string;
-  /** To be written last: leaves the terminal with its own colours. */
-  end(): string;
-}
-
 /** A whole text without any sequence or control character but line ends and tabs; in one pass, however it is made. */
 export const plainText = (text: string): string => {
   const filter = createTerminalFilter({ canColour: false });
@@ -29,7 +22,7 @@ const BELL = "\u0007";
 type State = "text" | "escape" | "sequence" | "string" | "string-escape";
 
 /** `canColour`: colour and weight sequences pass (SGR); else every sequence goes. Line ends and tabs always pass. */
-export const createTerminalFilter = ({ canColour }: { canColour: boolean }): TerminalFilter => {
+export const createTerminalFilter = ({ canColour }: { canColour: boolean }) => {
   let state: State = "text";
   let sequence = "";
   let isColoured = false;
@@ -85,7 +78,8 @@ export const createTerminalFilter = ({ canColour }: { canColour: boolean }): Ter
   };
 
   return {
-    push: (text) => {
+    /** What may be written of the next piece; a sequence may lie across pieces. */
+    push: (text: string): string => {
       let shown = "";
       let from = 0;
       for (let at = 0; at < text.length; at++) {
@@ -105,6 +99,7 @@ export const createTerminalFilter = ({ canColour }: { canColour: boolean }): Ter
       }
       return shown + text.slice(from);
     },
+    /** To be written last: leaves the terminal with its own colours. */
     end: () => (isColoured ? COLOUR_RESET : ""),
   };
 };

@@ -23,28 +23,23 @@ export interface Span {
   error?: string;
 }
 
-export interface Tracer {
-  /** Sends spans of one trace in the background; what a collector does not take is logged and dropped. */
-  export(spans: Span[]): void;
-  /** Resolves when nothing is on its way any more. */
-  flush(): Promise<void>;
-}
-
 const SEND_TIMEOUT_MS = 10_000;
 const KIND_INTERNAL = 1;
 const STATUS_ERROR = 2;
 
 /** Without an endpoint, spans go nowhere. */
-export const createTracer = (endpoint: string | undefined, logger: Logger): Tracer => {
+export const createTracer = (endpoint: string | undefined, logger: Logger) => {
   const sending = new Set<Promise<void>>();
   return {
-    export: (spans) => {
+    /** Sends spans of one trace in the background; what a collector does not take is logged and dropped. */
+    export: (spans: Span[]): void => {
       if (endpoint === undefined) return;
       const sent = send(tracesUrl(endpoint), spans)
         .catch((error: unknown) => logger.warn({ error: messageOf(error) }, "the collector did not take the spans"))
         .finally(() => sending.delete(sent));
       sending.add(sent);
     },
+    /** Resolves when nothing is on its way any more. */
     flush: async () => void (await Promise.all(sending)),
   };
 };

@@ -12,17 +12,7 @@ export interface CaughtCallback {
   answer: (answer: CallbackAnswer) => Promise<void>;
 }
 
-export interface RemoteSession {
-  /** Waits for a view; throws the session's verdict when it ends first, or when it outlives its own deadline. */
-  until: (isReached: (view: SessionView) => boolean) => Promise<SessionView>;
-  /** Rejects when the session ends, never resolves: the other half of a race. */
-  ended(): Promise<never>;
-  open(request: OpenRequest): Promise<void>;
-  /** Waits for the callback that the guest caught, and opens its seal. */
-  caught(): Promise<CaughtCallback>;
-  /** Stops watching. Waits that are still open reject. */
-  close: () => void;
-}
+export type RemoteSession = ReturnType<typeof createRemoteSession>;
 
 export interface RemoteSessionOptions {
   client: Client;
@@ -44,11 +34,12 @@ const untilBack = (error: unknown): undefined => {
   throw error;
 };
 
-export const createRemoteSession = (options: RemoteSessionOptions): RemoteSession => {
+export const createRemoteSession = (options: RemoteSessionOptions) => {
   const { client, started, recipient } = options;
   const { sessionId } = started;
   const { until, close } = watch(options);
 
+  /** Waits for the callback that the guest caught, and opens its seal. */
   const caught = async (): Promise<CaughtCallback> => {
     await until(({ credential }) => credential === "waiting" || credential === "taken");
     const sealed = await poll(() => client.credentials(sessionId).catch(untilBack), {
@@ -72,18 +63,19 @@ export const createRemoteSession = (options: RemoteSessionOptions): RemoteSessio
 
   return {
     until,
-    ended: async () => {
+    /** Rejects when the session ends, never resolves: the other half of a race. */
+    ended: async (): Promise<never> => {
       await until(() => false);
       throw new AppError("internal", "session-ended", "The session ended.");
     },
-    open: (request) => client.open(sessionId, request),
+    open: (request: OpenRequest) => client.open(sessionId, request),
     caught,
     close,
   };
 };
 
 /** Reads the events in the background; whoever waits is woken by each of them and by the end of them. */
-const watch = ({ client, started, signal, onView }: RemoteSessionOptions): Pick<RemoteSession, "until" | "close"> => {
+const watch = ({ client, started, signal, onView }: RemoteSessionOptions) => {
   const stop = new AbortController();
   let latest: SessionView | undefined;
   let failure: { error: unknown } | undefined;
@@ -115,13 +107,15 @@ const watch = ({ client, started, signal, onView }: RemoteSessionOptions): Pick<
   void read().catch(fail);
 
   return {
-    until: async (isReached) => {
+    /** Waits for a view; throws the session's verdict when it ends first, or when it outlives its own deadline. */
+    until: async (isReached: (view: SessionView) => boolean): Promise<SessionView> => {
       for (;;) {
         if (failure) throw failure.error;
         if (latest && isReached(latest)) return latest;
         await news.promise;
       }
     },
+    /** Stops watching. Waits that are still open reject. */
     close: () => fail(new AppError("gone", "session-closed", "The session is no longer watched.")),
   };
 };

@@ -8,13 +8,7 @@ import { delimiter, join } from "node:path";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { MAX_URL_LENGTH } from "../handover/url-check.ts";
 
-export interface Shim {
-  /** What the tool's environment gets. */
-  env: { BROWSER: string; PATH: string };
-  /** The address that was handed over; undefined as long as none was. */
-  url(): Promise<string | undefined>;
-  remove(): Promise<void>;
-}
+export type Shim = Awaited<ReturnType<typeof createShim>>;
 
 const NAMES = ["sallyport-browser", "xdg-open", "x-www-browser"];
 
@@ -40,14 +34,16 @@ exit 2
 `;
 
 /** Makes the folder (0700, for this user only). `path` is the PATH that the tool would have had. */
-export const createShim = async (path: string): Promise<Shim> => {
+export const createShim = async (path: string) => {
   const directory = await mkdtemp(join(tmpdir(), "sallyport-browser-"));
   for (const name of NAMES) {
     await writeFile(join(directory, name), SCRIPT);
     await chmod(join(directory, name), 0o700);
   }
   return {
+    /** What the tool's environment gets. */
     env: { BROWSER: join(directory, "sallyport-browser"), PATH: [directory, path].join(delimiter) },
+    /** The address that was handed over; undefined as long as none was. */
     url: () => unlessMissing(readFile(join(directory, "url"), "utf8"), undefined),
     remove: () => rm(directory, { recursive: true, force: true }),
   };

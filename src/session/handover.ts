@@ -12,18 +12,7 @@ import type { Logger } from "../lib/logger.ts";
 import { alreadyOpened, answering, nothingToAnswer, notReady } from "./refusals.ts";
 import type { SessionRecord } from "./record.ts";
 
-export interface Handover {
-  /** Sends a checked URL to Firefox, with the loopback catcher listening first. Once per session. Throws 409. */
-  open(url: CheckedUrl): Promise<void>;
-  /** Asks the guest for the box if one is to come: after `open`, and again when the controller was restarted. */
-  collect(): void;
-  /** The box is here. */
-  readonly isCaught: boolean;
-  /** The box, as often as it is asked for until it was answered; undefined while it is awaited. */
-  take(): Promise<Sealed | undefined>;
-  /** Passes the tool's sealed reply to the browser that waits in the guest, which forgets the box. Throws 409. */
-  answer(sealedAnswer: string): Promise<void>;
-}
+export type Handover = ReturnType<typeof createHandover>;
 
 export interface HandoverOptions {
   channel: () => GuestChannel | undefined;
@@ -33,13 +22,14 @@ export interface HandoverOptions {
   logger: Logger;
 }
 
-export const createHandover = (options: HandoverOptions): Handover => {
+export const createHandover = (options: HandoverOptions) => {
   const { channel, record, signal } = options;
   let isOpening = false;
   let isCollecting = false;
   let isAnswering = false;
   let box: Sealed | undefined;
 
+  /** Asks the guest for the box if one is to come: after `open`, and again when the controller was restarted. */
   const collect = (): void => {
     const guest = channel();
     const { openedAt, recipientKey, answeredAt } = record.session;
@@ -57,10 +47,12 @@ export const createHandover = (options: HandoverOptions): Handover => {
 
   return {
     collect,
+    /** The box is here. */
     get isCaught() {
       return box !== undefined;
     },
-    open: async ({ url, host, callback }) => {
+    /** Sends a checked URL to Firefox, with the loopback catcher listening first. Once per session. Throws 409. */
+    open: async ({ url, host, callback }: CheckedUrl): Promise<void> => {
       const guest = channel();
       if (!guest || !["ready", "active"].includes(record.session.state)) throw notReady(record.session);
       if (isOpening || record.session.openedAt !== null) throw alreadyOpened();
@@ -75,11 +67,13 @@ export const createHandover = (options: HandoverOptions): Handover => {
         isOpening = false;
       }
     },
-    take: async () => {
+    /** The box, as often as it is asked for until it was answered; undefined while it is awaited. */
+    take: async (): Promise<Sealed | undefined> => {
       if (box && record.session.sealedTakenAt === null) await record.change({ sealedTakenAt: now() });
       return box;
     },
-    answer: async (sealedAnswer) => {
+    /** Passes the tool's sealed reply to the browser that waits in the guest, which forgets the box. Throws 409. */
+    answer: async (sealedAnswer: string): Promise<void> => {
       const guest = channel();
       if (!guest || record.session.sealedTakenAt === null) throw nothingToAnswer();
       if (isAnswering) throw answering();

@@ -14,17 +14,13 @@ const answer = z.object({
   error: z.object({ class: z.string(), desc: z.string() }).optional(),
 });
 
-export interface Qmp {
-  /** Throws AppError `qmp-refused` (QEMU said no), `qmp-timeout`, `qmp-closed`. */
-  execute(command: string, timeoutMs: number, args?: Record<string, unknown>): Promise<unknown>;
-  close(): void;
-}
+export type Qmp = Awaited<ReturnType<typeof connectQmp>>;
 
 /**
  * Connects and negotiates. QEMU serves one client at a time and lets others wait without a word, hence `timeoutMs` for
  * the whole. Rejects with a system error when nobody listens, AppError `qmp-timeout` or `qmp-closed`.
  */
-export const connectQmp = async (path: string, timeoutMs: number): Promise<Qmp> => {
+export const connectQmp = async (path: string, timeoutMs: number) => {
   const waiting = new Map<number | "greeting", Waiting>();
   let lastId = 0;
   const socket = createConnection(path);
@@ -63,7 +59,8 @@ export const connectQmp = async (path: string, timeoutMs: number): Promise<Qmp> 
   const greeted = expect("greeting", "greeting", timeoutMs);
   readMessages(socket, onMessage, onEnd);
 
-  const execute: Qmp["execute"] = (command, deadlineMs, args) => {
+  /** Throws AppError `qmp-refused` (QEMU said no), `qmp-timeout`, `qmp-closed`. */
+  const execute = (command: string, deadlineMs: number, args?: Record<string, unknown>): Promise<unknown> => {
     if (socket.destroyed) return Promise.reject(closed());
     const id = (lastId += 1);
     const result = expect(id, `answer to ${command}`, deadlineMs);
