@@ -4,7 +4,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   KEY,
   PUBLIC_URL,
@@ -133,6 +133,7 @@ describe("login", () => {
   beforeAll(async () => {
     identity = await startIdentityProvider();
   });
+  afterEach(() => fake.close());
   afterAll(() => identity.close());
 
   /** The shipped recipe has no issuer; the CLI takes issuer and client id from the controller. */
@@ -158,7 +159,6 @@ describe("login", () => {
   test("oidc with --json: first line for the viewer, last line with account, timings and receipt", async () => {
     await controller();
     const ending = await sallyport(["login", "oidc", "--json", "--print-tokens"], env);
-    await fake.close();
     expect(ending.stderr).toBe("");
     expect(ending.code).toBe(0);
     expect(lines(ending)[0]).toMatchObject({
@@ -192,7 +192,6 @@ describe("login", () => {
     subject = "eve";
     await controller();
     const second = await sallyport(["login", "oidc", "--token-file", file], env);
-    await fake.close();
     expect([second.code, second.stderr]).toEqual([5, expect.stringMatching(/another account \(ann\); Person eve/)]);
     expect(readFileSync(file, "utf8")).toContain(stored.access_token);
 
@@ -206,7 +205,6 @@ describe("login", () => {
       return { ...caught, target: caught.target.replace(/state=[^&]+/, "state=forged") };
     });
     const ending = await sallyport(["login", "oidc", "--json"], env);
-    await fake.close();
     expect(ending.code).toBe(3);
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "sign-in-refused" } });
     expect(fake.answers[0]?.status).toBe(400);
@@ -221,7 +219,6 @@ describe("login", () => {
       isSent = true;
       process.kill(pid, "SIGINT");
     });
-    await fake.close();
     expect(ending.code).toBe(130);
     expect(fake.destroyed).toEqual(["ses_fake"]);
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "interrupted" } });
@@ -231,7 +228,6 @@ describe("login", () => {
     identity.lieAbout("https://evil.test/auth");
     await controller(async () => undefined, { isGullible: true });
     const ending = await sallyport(["login", "oidc", "--json"], env);
-    await fake.close();
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "url-host-not-listed" } });
     expect(fake.opened).toEqual([]);
   }, 20_000);
@@ -243,7 +239,6 @@ describe("login", () => {
     writeFileSync(file, JSON.stringify(recipe));
     const ours = { ...env, SALLYPORT_LOG_LEVEL: "debug", SALLYPORT_SOMETHING_NEW: "x", THEIRS: "kept" };
     const ending = await sallyport(["login", "oidc", "--recipe", file], ours);
-    await fake.close();
     expect(ending.stderr).toMatch(/^THEIRS=kept$/m);
     expect(ending.stderr).not.toMatch(/SALLYPORT_/);
     expect(ending.stdout + ending.stderr).not.toContain(KEY);
@@ -254,7 +249,6 @@ describe("login", () => {
     expect((await sallyport(["login", "nothing"], env)).code).toBe(4);
     expect((await sallyport(["login", "codex", "--print-tokens"], env)).code).toBe(2);
     expect((await sallyport(["login", "codex"], { ...env, PATH: "/nonexistent" })).code).toBe(6);
-    await fake.close();
     expect(fake.destroyed).toEqual([]);
   }, 20_000);
 });
