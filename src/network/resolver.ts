@@ -63,7 +63,7 @@ export const findResolvers = async ({
   return found;
 };
 
-export const resolverArguments = (options: Omit<ResolverOptions, "logger">): string[] => [
+const resolverArguments = (options: Omit<ResolverOptions, "logger">): string[] => [
   "--keep-in-foreground",
   "--conf-file=/dev/null",
   markOf(options.directory),

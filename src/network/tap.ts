@@ -32,8 +32,8 @@ export const ensureTap = async (
 /** As `ip` and `bridge` name them. */
 const PORT = { isolated: true, locked: true, learning: false, flood: false, mcast_flood: false, bcast_flood: false };
 
-/** For `bridge link set dev <tap>` and `ip link set dev <tap> type bridge_slave`. */
-export const PORT_OPTIONS = Object.entries(PORT)
+/** For `ip link set dev <tap> type bridge_slave`. */
+const PORT_OPTIONS = Object.entries(PORT)
   .map(([name, isOn]) => `${name} ${isOn ? "on" : "off"}`)
   .join(" ");
 

@@ -25,10 +25,10 @@ export interface NicView {
 }
 
 export type TapView = NonNullable<HostFacts["tap"]>;
-export type BridgeView = NonNullable<HostFacts["bridge"]>;
+type BridgeView = NonNullable<HostFacts["bridge"]>;
 export type NeighbourView = NonNullable<HostFacts["neighbour"]>;
-export type FirewallView = NonNullable<HostFacts["firewall"]>;
-export type ForeignDrop = NonNullable<HostFacts["foreignDrops"]>[number];
+type FirewallView = NonNullable<HostFacts["firewall"]>;
+type ForeignDrop = NonNullable<HostFacts["foreignDrops"]>[number];
 
 const TIMEOUT_MS = 2500;
 
