@@ -302,6 +302,22 @@ describe("things at once", () => {
     for (const { body } of sessions) await untilState(controller, body.sessionId, "ready");
     await controller.dispose();
   });
+
+  test("what is left of a guest that no session has goes by kind, and nothing of one that has", async () => {
+    const controller = await startController();
+    const { body } = await start(controller, { provider: "oidc" });
+    await untilState(controller, body.sessionId, "ready");
+    const held = await controller.network.found();
+    const { host } = controller.network;
+    host.taps.set("sp-000000000000", { bridge: null, mac: null });
+    host.admitted.set("192.0.2.9", "06:00:c0:00:02:09");
+    host.neighbours.set("192.0.2.9", "06:00:c0:00:02:09");
+    const left = ["TAP sp-000000000000", "firewall entry 192.0.2.9", "neighbour entry 06:00:c0:00:02:09"];
+    expect(await controller.client.reap({ dryRun: true })).toEqual({ found: left, removed: [], failed: [] });
+    expect(await controller.client.reap({ dryRun: false })).toEqual({ found: left, removed: left, failed: [] });
+    expect(await controller.network.found()).toEqual(held);
+    await controller.dispose();
+  });
 });
 
 test("event streams are bounded: one too many is refused, not left hanging", async () => {
