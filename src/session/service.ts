@@ -52,10 +52,12 @@ export type SessionService = ReturnType<typeof createSessionService>;
 
 export const createSessionService = (deps: ServiceDeps) => {
   const changes = createChanges();
-  const seats = createViewerSeats(deps.store, (id) => {
+  const isScreenOpen = (id: string): boolean => {
     const state = lives.driverOf(id)?.session.state;
     return state === undefined || isWhole(state);
-  });
+  };
+  // A wrong code is news to whoever follows the session: it may not have been them.
+  const seats = createViewerSeats(deps.store, isScreenOpen, changes.tell);
   const lives = createLives({
     ...deps,
     microvms: createMicrovms(deps),
@@ -87,13 +89,6 @@ export const createSessionService = (deps: ServiceDeps) => {
     get,
     list: deps.store.list,
     microvmOf: deps.vms.ofSession,
-
-    /** As `seats.pair`; a wrong code is news to whoever follows the session: it may not have been them. */
-    pair: (id: string, code: string): Promise<string> =>
-      seats.pair(id, code).catch((error: unknown) => {
-        changes.tell(id);
-        throw error;
-      }),
 
     wrongPairingCodes: deps.store.pairingFailures,
 

@@ -42,7 +42,8 @@ describe("viewer seats", () => {
   });
 
   test("tries that come all at once are five all the same", async () => {
-    const seats = createViewerSeats(store, () => isScreenOpen);
+    const onWrong = vi.fn<(sessionId: string) => void>();
+    const seats = createViewerSeats(store, () => isScreenOpen, onWrong);
     const tries = await Promise.allSettled(
       Array.from({ length: 40 }, (_, i) => seats.pair("ses_1", `XXXX-${1000 + i}`)),
     );
@@ -50,6 +51,8 @@ describe("viewer seats", () => {
     expect(codes.filter((code) => code === "wrong-pairing-code")).toHaveLength(4);
     expect(codes.filter((code) => code === "pairing-locked")).toHaveLength(36);
     expect(await store.pairingFailures("ses_1")).toBe(5);
+    // Nor is a locked session's code news.
+    expect(onWrong).toHaveBeenCalledTimes(5);
   });
 
   test("a right code takes none of the five tries", async () => {

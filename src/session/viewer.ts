@@ -39,8 +39,15 @@ const normalised = (code: string): string =>
 /** Codes are short, so the stored form is bound to the session; the five tries are what protects them. */
 export const hashPairingCode = (sessionId: string, code: string): string => hash(`${sessionId}\n${normalised(code)}`);
 
-/** `isScreenOpen`: the session has a screen, or will have one; from `completing` on it has none. */
-export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId: string) => boolean) => {
+/**
+ * `isScreenOpen`: the session has a screen, or will have one; from `completing` on it has none. `onWrongCode` is told of each wrong code that
+ * was counted: five at most.
+ */
+export const createViewerSeats = (
+  store: SessionStore,
+  isScreenOpen: (sessionId: string) => boolean,
+  onWrongCode: (sessionId: string) => void = () => {},
+) => {
   const seats = new Map<string, Seat>();
 
   const hasViewer = (sessionId: string): boolean => seats.get(sessionId)?.screen?.destroyed === false;
@@ -70,6 +77,7 @@ export const createViewerSeats = (store: SessionStore, isScreenOpen: (sessionId:
       const attempt = await store.takePairingTry(sessionId, PAIRING_TRIES);
       if (!attempt) throw locked();
       if (!equal(attempt.pairingHash, hashPairingCode(sessionId, code))) {
+        onWrongCode(sessionId);
         const left = PAIRING_TRIES - attempt.pairingFailures;
         if (left <= 0) throw locked();
         throw new AppError(

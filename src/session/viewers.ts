@@ -20,7 +20,7 @@ export const createViewers = (service: SessionService, titleOf: (provider: strin
   return {
     pair: async (id, code) => {
       await live(id);
-      return service.pair(id, code);
+      return seats.pair(id, code);
     },
 
     requirePaired: async (id, cookie) => seats.requirePaired(id, cookie),

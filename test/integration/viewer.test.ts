@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { LIMITS } from "../../src/http/limits.ts";
 import type { StartResponse } from "../../src/contract/api.ts";
+import { poll } from "../../src/lib/wait.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 const ORIGIN = "https://viewer.test";
@@ -73,6 +74,29 @@ describe("the screen", () => {
     const gone = closed(second);
     second.close();
     await gone;
+    expect((await post("pair", { pairingCode: session.pairingCode })).status).toBe(204);
+  });
+
+  test("is not taken by an upgrade that is announced and not made", async () => {
+    const ticket = await newTicket(await pair());
+    const outgoing = request({
+      socketPath: controller.url.slice(5),
+      path: `${path}/vnc`,
+      headers: {
+        origin: ORIGIN,
+        connection: "upgrade",
+        upgrade: "websocket",
+        // And no Sec-WebSocket-Key.
+        "sec-websocket-version": "13",
+        "sec-websocket-protocol": `binary, sallyport.ticket.${ticket}`,
+      },
+    });
+    const status = new Promise((resolve) => {
+      outgoing.on("response", (response) => resolve(response.resume().statusCode)).end();
+    });
+    expect(await status).toBe(400);
+    const isFree = async () => !(await controller.client.session(session.sessionId)).hasViewer || undefined;
+    await poll(isFree, { what: "the seat to be free", timeoutMs: 5000, intervalMs: 20 });
     expect((await post("pair", { pairingCode: session.pairingCode })).status).toBe(204);
   });
 
