@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { createConsoleParser, parseConsole } from "./console-facts.ts";
+import { createConsoleParser } from "./console-facts.ts";
 
-const parse = (text: string) => parseConsole(text, text.length, 3);
+const parse = (text: string) => {
+  const parser = createConsoleParser();
+  parser.push(text);
+  return parser.facts(text.length, 3);
+};
 
 const HEALTHY = `[    0.000000] Linux version 6.12.117+deb13-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP
 [    3.927185] virtio_blk virtio0: [vda] 1832960 512-byte logical blocks (938 MB/895 MiB)
@@ -108,6 +112,6 @@ ${"y".repeat(3000)} Kernel panic - not syncing: seen by nobody
 test("an agent that dies again and again is counted by its last words, each process once", () => {
   const death = (pid: number): string =>
     `[  13.1] node[${pid}]: Error: the agent cannot start\n[  13.2] node[${pid}]: Node.js v20.19.2\n`;
-  const facts = parseConsole(death(339) + death(512) + death(512) + "[  14.0] node[600]: agent up\n", 0, 0);
+  const facts = parse(death(339) + death(512) + death(512) + "[  14.0] node[600]: agent up\n");
   expect(facts.agentDeaths).toBe(2);
 });

@@ -56,36 +56,24 @@ const TAIL_CHARS = TAIL_LINES * (MAX_LINE_CHARS + 1);
 const LONG_LINE = new RegExp(`^(.{${MAX_LINE_CHARS}}).+`, "gm");
 const LINE_CHARS = 300;
 
-export interface ConsoleParser {
-  /** The next piece as the guest wrote it; linear in its length. A few hundred bytes of it are kept, whatever it is. */
-  push(text: string): void;
-  /** What was found so far, the unfinished line included. `bytes` and `lastLineAgeSec` are the file's. */
-  facts(bytes: number, lastLineAgeSec: number): ConsoleFacts;
-}
-
-export const createConsoleParser = (): ConsoleParser => {
+export const createConsoleParser = () => {
   const filter = createTerminalFilter({ canColour: false });
   let found = NOTHING;
   let unfinished = "";
   return {
-    push: (text) => {
+    /** The next piece as the guest wrote it; linear in its length. A few hundred bytes of it are kept, whatever it is. */
+    push: (text: string): void => {
       const plain = unfinished + filter.push(text);
       const end = plain.lastIndexOf("\n") + 1;
       if (end > 0) found = look(found, plain.slice(0, end));
       unfinished = plain.slice(end, end + MAX_LINE_CHARS);
     },
-    facts: (bytes, lastLineAgeSec) => {
+    /** What was found so far, the unfinished line included. `bytes` and `lastLineAgeSec` are the file's. */
+    facts: (bytes: number, lastLineAgeSec: number): ConsoleFacts => {
       const { deadAgents, ...facts } = look(found, unfinished);
       return { ...facts, bytes, agentDeaths: deadAgents.length, lastLineAgeSec };
     },
   };
-};
-
-/** Of one text as a whole. */
-export const parseConsole = (text: string, bytes: number, lastLineAgeSec: number): ConsoleFacts => {
-  const parser = createConsoleParser();
-  parser.push(text);
-  return parser.facts(bytes, lastLineAgeSec);
 };
 
 /** Of a console that was never written. */
@@ -112,7 +100,10 @@ const NOTHING: Found = {
 /** What was found before, and in these lines, which are whole. */
 const look = (before: Found, lines: string): Found => {
   const plain = lines.replace(LONG_LINE, "$1");
-  const first = (seen: string | null, pattern: RegExp): string | null => seen ?? line(pattern.exec(plain)?.[0]);
+  const first = (seen: string | null, pattern: RegExp): string | null => {
+    const found = seen === null ? pattern.exec(plain) : null;
+    return found ? line(found[0]) : seen;
+  };
   const all = (pattern: RegExp): string[] => [...plain.matchAll(pattern)].map(([match, group]) => group ?? match);
   return {
     kernelVersion: before.kernelVersion ?? PATTERNS.kernelVersion.exec(plain)?.[1] ?? null,
@@ -121,12 +112,7 @@ const look = (before: Found, lines: string): Found => {
     mountFailure: first(before.mountFailure, PATTERNS.mountFailure),
     shutdown: first(before.shutdown, PATTERNS.shutdown),
     isEmergencyShell: before.isEmergencyShell || EMERGENCY.test(plain),
-    oomKills: [
-      ...before.oomKills,
-      ...all(OOM_KILL)
-        .slice(-20)
-        .map((match) => line(match) ?? ""),
-    ].slice(-20),
+    oomKills: [...before.oomKills, ...all(OOM_KILL).slice(-20).map(line)].slice(-20),
     failedUnits: distinct([...before.failedUnits, ...all(UNIT_FAILED)], 64),
     networkFile: all(NETWORK_FILE).at(-1)?.slice(0, 200) ?? before.networkFile,
     marks: MARKS.filter(([step, pattern]) => before.marks.includes(step) || pattern.test(plain)).map(([step]) => step),
@@ -145,7 +131,7 @@ const lastLines = (plain: string): string[] =>
     .split("\n")
     .filter((one) => one.trim() !== "")
     .slice(-TAIL_LINES)
-    .map((one) => line(one) ?? "");
+    .map(line);
 
 /** Node's line under the error that ended it. PID 1 tells of restarts on the console only until the boot is over. */
 const NODE_LAST_WORDS = /node\[(\d+)\]: Node\.js v\d/g;
@@ -159,5 +145,4 @@ const countStarts = (before: Record<string, number>, units: string[]): Record<st
   return Object.fromEntries(starts);
 };
 
-const line = (text: string | undefined): string | null =>
-  text === undefined ? null : redactText(text.trimEnd()).slice(0, LINE_CHARS);
+const line = (text: string): string => redactText(text.trimEnd()).slice(0, LINE_CHARS);

@@ -21,21 +21,9 @@ export const examine = async (options: FactOptions): Promise<Examination> => {
  * A symptom's verdict with its cause in front: what was seen first (a missed deadline, a process that is gone) stays among the
  * evidence. With no known cause the symptom's own words stay, and what it is not.
  */
-export const explain = (symptom: Verdict, { cause, consequences, ruledOut, isProblem }: Diagnosis): Verdict =>
-  !isProblem || cause.code === UNKNOWN
-    ? {
-        ...symptom,
-        evidence: [...symptom.evidence, ...cause.evidence.filter((line) => !symptom.evidence.includes(line))],
-        consequences,
-        ruledOut,
-      }
-    : {
-        ...symptom,
-        code: cause.code,
-        sentence: cause.sentence,
-        hint: cause.hint,
-        evidence: [...cause.evidence, ...symptom.evidence.filter((line) => !cause.evidence.includes(line))],
-        anchor: cause.anchor,
-        consequences,
-        ruledOut,
-      };
+export const explain = (symptom: Verdict, { cause, consequences, ruledOut, isProblem }: Diagnosis): Verdict => {
+  const isKnown = isProblem && cause.code !== UNKNOWN;
+  const [first, second] = isKnown ? [cause, symptom] : [symptom, cause];
+  const evidence = [...first.evidence, ...second.evidence.filter((line) => !first.evidence.includes(line))];
+  return { ...symptom, ...(isKnown ? cause : {}), evidence, consequences, ruledOut };
+};

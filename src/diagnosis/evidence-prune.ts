@@ -4,12 +4,6 @@ import { dirname, join } from "node:path";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
-export interface EvidenceLimits {
-  keepDays: number;
-  /** Of all sessions together. */
-  maxMib: number;
-}
-
 const DAY_MS = 86_400_000;
 const MIB = 1024 * 1024;
 
@@ -17,19 +11,22 @@ const MIB = 1024 * 1024;
 const OURS = /^ses_\w+(\.new)?$/;
 
 /**
- * Returns the names of what was removed, oldest first; what would not go is tried again the next time. One after the other: there may
- * be thousands, and the controller has other things to do.
+ * `maxMib`: of all sessions together. Returns the names of what was removed, oldest first; what would not go is tried again the next
+ * time. One after the other: there may be thousands, and the controller has other things to do.
  */
-export const pruneEvidence = async (paths: DataPaths, limits: EvidenceLimits): Promise<string[]> => {
+export const pruneEvidence = async (
+  paths: DataPaths,
+  { keepDays, maxMib }: { keepDays: number; maxMib: number },
+): Promise<string[]> => {
   const root = dirname(paths.evidence("any"));
-  const kept: Kept[] = [];
+  const kept: Awaited<ReturnType<typeof measure>>[] = [];
   for (const name of await list(root)) if (OURS.test(name)) kept.push(await measure(root, name));
   kept.sort((a, b) => a.writtenMs - b.writtenMs);
-  const oldestMs = Date.now() - limits.keepDays * DAY_MS;
+  const oldestMs = Date.now() - keepDays * DAY_MS;
   let bytes = kept.reduce((sum, entry) => sum + entry.bytes, 0);
   const removed: string[] = [];
   for (const entry of kept) {
-    if (entry.writtenMs >= oldestMs && bytes <= limits.maxMib * MIB) break;
+    if (entry.writtenMs >= oldestMs && bytes <= maxMib * MIB) break;
     if (!(await isRemoved(join(root, entry.name)))) continue;
     bytes -= entry.bytes;
     removed.push(entry.name);
@@ -37,14 +34,8 @@ export const pruneEvidence = async (paths: DataPaths, limits: EvidenceLimits): P
   return removed;
 };
 
-interface Kept {
-  name: string;
-  writtenMs: number;
-  bytes: number;
-}
-
 /** When a folder's newest file was written, and what its files take on disk. Written in the future, by a wrong clock: nobody knows, oldest. */
-const measure = async (root: string, name: string): Promise<Kept> => {
+const measure = async (root: string, name: string) => {
   const folder = join(root, name);
   const paths = [folder, ...(await list(folder)).map((file) => join(folder, file))];
   let [writtenMs, bytes] = [0, 0];

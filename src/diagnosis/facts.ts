@@ -56,33 +56,28 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       return undefined;
     }
   };
-  const { channel, guestTimeoutMs } = options;
+  const { channel, guestTimeoutMs, nic, network, stage, isOverdue } = options;
   const silence = await whyNotAsked(options).catch(messageOf);
   if (silence !== undefined) missing.push(`the guest's own view: ${silence}`);
   const guest =
     channel && silence === undefined
-      ? learn("the guest's own view", () => askGuest({ channel, timeoutMs: guestTimeoutMs }), guestTimeoutMs)
+      ? learn("the guest's own view", () => askGuest(channel, guestTimeoutMs), guestTimeoutMs)
       : Promise.resolve(undefined);
   const takenAddress = guest.then(
-    (facts) => facts && learn("leases of the guest's addresses", () => takenBy(facts, options.nic, options.holderOf)),
+    (facts) => facts && learn("leases of the guest's addresses", () => takenBy(facts, nic, options.holderOf)),
   );
   const [host, console_, guestFacts] = await Promise.all([
     hostFacts(options, learn, takenAddress),
     learn("console", () => createConsoleReader(options.consoleFile).look()),
     guest,
   ]);
-  const { nic, network } = options;
+  const { address, mac, tap } = nic;
+  const { gateway, bridge } = network;
   return {
     at: new Date().toISOString(),
-    stage: options.stage,
-    isOverdue: options.isOverdue,
-    expected: {
-      address: nic.address,
-      gateway: network.gateway,
-      mac: nic.mac,
-      tap: nic.tap,
-      bridge: network.bridge,
-    },
+    stage,
+    isOverdue,
+    expected: { address, gateway, mac, tap, bridge },
     host,
     console: console_ ?? noConsole(),
     ...(silence === undefined ? { guest: guestFacts ?? null } : {}),

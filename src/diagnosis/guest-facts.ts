@@ -3,7 +3,7 @@ import type { GuestChannel } from "../channel/channel.ts";
 import type { GuestFacts, GuestUnits } from "../contract/diagnosis.ts";
 import { MAX_JOURNAL_UNITS, unitName, type GuestParams } from "../contract/guest.ts";
 import { messageOf } from "../lib/errors.ts";
-import { redactText, redactValue } from "../lib/redact.ts";
+import { mapStrings, redactText } from "../lib/redact.ts";
 import { plainText } from "../lib/terminal.ts";
 import { msUntil } from "../lib/wait.ts";
 
@@ -12,37 +12,32 @@ const TOLERANCE_MS = 100;
 const JOURNAL_LINES = 100;
 const JOURNAL_LINE_CHARS = 400;
 
-export interface GuestOptions {
-  channel: GuestChannel;
-  timeoutMs: number;
-}
-
 /**
  * Three questions, one after the other, the one that needs no program in the guest first: a guest that is short of processors
  * answers what it can within the time, and the rest is told as missing. Throws when it says nothing at all.
  */
-export const askGuest = async ({ channel, timeoutMs }: GuestOptions): Promise<GuestFacts> => {
+export const askGuest = async (channel: GuestChannel, timeoutMs: number): Promise<GuestFacts> => {
   const deadline = performance.now() + timeoutMs - TOLERANCE_MS;
   const call = <M extends "facts" | "units" | "journal">(method: M, params: GuestParams<M>) =>
     channel.call(method, params, { timeoutMs: msUntil(deadline) });
 
   const machine = await call("facts", {});
-  const [units] = await Promise.allSettled([call("units", {})]);
-  const [journal] = await Promise.allSettled([
-    units.status === "fulfilled"
-      ? call("journal", { lines: JOURNAL_LINES, units: unitsThatMatter(units.value) })
-      : Promise.reject(new Error("not asked: the guest was too slow already")),
-  ]);
+  const missing = [...machine.missing];
+  const miss = (part: string, why: unknown): void => void missing.push(`${part}: ${messageOf(why)}`);
+  const units = await call("units", {}).catch((error: unknown) => miss("units", error));
+  if (units) missing.push(...units.missing);
+  else miss("journal", "not asked: the guest was too slow already");
+  const journal =
+    units &&
+    (await call("journal", { lines: JOURNAL_LINES, units: unitsThatMatter(units) }).catch((error: unknown) =>
+      miss("journal", error),
+    ));
   return {
     ...tidy(machine),
-    units: units.status === "fulfilled" ? tidy(units.value.units) : [],
-    failedUnits: units.status === "fulfilled" ? tidy(units.value.failedUnits) : [],
-    journal: journal.status === "fulfilled" ? journalLines(journal.value.text) : [],
-    missing: tidy([
-      ...machine.missing,
-      ...(units.status === "fulfilled" ? units.value.missing : [`units: ${messageOf(units.reason)}`]),
-      ...(journal.status === "fulfilled" ? [] : [`journal: ${messageOf(journal.reason)}`]),
-    ]),
+    units: tidy(units?.units ?? []),
+    failedUnits: tidy(units?.failedUnits ?? []),
+    journal: journalLines(journal?.text ?? ""),
+    missing: tidy(missing),
   };
 };
 
@@ -53,14 +48,7 @@ const unitsThatMatter = ({ units, failedUnits }: GuestUnits): string[] =>
     .slice(0, MAX_JOURNAL_UNITS);
 
 /** Every string one line, without control characters and without what looks like a secret. */
-const tidy = <T>(value: T): T => redactValue(plain(value)) as T;
-
-const plain = (value: unknown): unknown => {
-  if (typeof value === "string") return plainText(value).replaceAll("\n", " ");
-  if (Array.isArray(value)) return value.map(plain);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
-};
+const tidy = <T>(value: T): T => mapStrings(value, (text) => redactText(plainText(text).replaceAll("\n", " "))) as T;
 
 const journalLines = (text: string): string[] =>
   redactText(plainText(text))

@@ -3,7 +3,7 @@ import type { Facts } from "../contract/diagnosis.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { type HostTrouble, troublesOf } from "../network/trouble.ts";
 import { MIN_DISK_FREE_MIB } from "./rules/boot.ts";
-import { guestAddresses, isReachable, nicOf } from "./rules/lines.ts";
+import { hasOwnAddress, isReachable, nicOf } from "./rules/lines.ts";
 
 /** Each look gives its sentence when that part is in order, else nothing; a part that could not be learned is not. */
 export const foundInOrder = (facts: Facts): string[] =>
@@ -16,9 +16,6 @@ export const isHealthy = (facts: Facts): boolean =>
   isReachable(facts) &&
   facts.host.reach?.rfb === "ok" &&
   hasOwnAddress(facts);
-
-const hasOwnAddress = (facts: Facts): boolean =>
-  guestAddresses(facts).some(({ address }) => address === facts.expected.address);
 
 const isFreeOf = (
   seen: Parameters<typeof troublesOf>[0],

@@ -26,7 +26,7 @@ export const diagnose = (facts: Facts, rules: readonly Rule[] = RULES): Diagnosi
 };
 
 /** Place of a verdict in docs/verdicts.md. */
-export const anchorOf = (code: string): string => `docs/verdicts.md#${code}`;
+const anchorOf = (code: string): string => `docs/verdicts.md#${code}`;
 
 const findingOf = (rule: Rule, facts: Facts): Finding => ({
   code: rule.code,

@@ -9,12 +9,15 @@ export const redactText = (text: string): string =>
     text,
   );
 
-/** The same for every string in a JSON value; keys stay. */
-export const redactValue = (value: unknown): unknown => {
-  if (typeof value === "string") return redactText(value);
-  if (Array.isArray(value)) return value.map(redactValue);
+/** The same for every string in a JSON value. */
+export const redactValue = (value: unknown): unknown => mapStrings(value, redactText);
+
+/** A JSON value with other strings; keys stay. */
+export const mapStrings = (value: unknown, change: (text: string) => string): unknown => {
+  if (typeof value === "string") return change(value);
+  if (Array.isArray(value)) return value.map((inner) => mapStrings(inner, change));
   if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, redactValue(inner)]));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapStrings(inner, change)]));
 };
 
 /** Each is tried at few places and takes what it began to read at once: a guest chooses the text, and must not make the host go back. */

@@ -1,5 +1,5 @@
 /** The 24 faults that diagnosis must name: how each is made, and the verdict that is right. One row, one fault. */
-import type { RuleCode } from "../../src/diagnosis/codes.ts";
+import type { RuleCode } from "../../src/diagnosis/rules.ts";
 import type { BootStage } from "../../src/contract/session.ts";
 import type { HostBreak } from "./host-faults.ts";
 import * as host from "./host-faults.ts";

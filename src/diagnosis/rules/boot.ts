@@ -1,14 +1,14 @@
 /** Causes below everything else: disk, VMM, kernel, root file system, memory, the agent itself. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rule.ts";
-import { consoleTail, journalLines } from "./lines.ts";
+import { rules } from "../rule.ts";
+import { consoleTail, journalLines, unitOf, vmmLog } from "./lines.ts";
 
 /** A microVM needs less, but a database, a console and evidence have to be written. */
 export const MIN_DISK_FREE_MIB = 16;
 
 const AGENT = "sallyport-agent.service";
 
-export const BOOT_RULES: readonly Rule[] = [
+export const BOOT_RULES = rules([
   {
     code: "host-disk-full",
     recognisedBy: `less than ${MIN_DISK_FREE_MIB} MiB is free below the data directory`,
@@ -75,7 +75,7 @@ export const BOOT_RULES: readonly Rule[] = [
     code: "guest-rebooted",
     recognisedBy:
       "the VMM's process is gone, and the guest's kernel said that it restarts or powers off, or the VMM ended by itself without an error",
-    when: ({ host, console }) => isGone({ host }) && console.panic === null && hasShutDown({ host, console }),
+    when: ({ host, console }) => isGone(host) && console.panic === null && hasShutDown({ host, console }),
     sentence: () => "The guest shut itself down or restarted, which ends a microVM.",
     evidence: (facts) => [
       facts.console.shutdown === null
@@ -89,12 +89,12 @@ export const BOOT_RULES: readonly Rule[] = [
     code: "vmm-killed",
     recognisedBy:
       "the VMM's process is gone by a signal or an error, or nobody knows how, and the console shows neither a panic nor a shutdown",
-    when: ({ host, console }) => isGone({ host }) && console.panic === null && !hasShutDown({ host, console }),
+    when: ({ host, console }) => isGone(host) && console.panic === null && !hasShutDown({ host, console }),
     sentence: ({ host }) =>
       `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it ${host.vmm.exit ?? "was killed or crashed"}.`,
     evidence: (facts) => [
       `process ${facts.host.vmm.pid} is not there`,
-      ...facts.host.vmm.logTail.map((line) => `VMM log: ${line}`),
+      ...vmmLog(facts),
       ...(facts.host.memAvailableMib === undefined
         ? []
         : [`host: ${facts.host.memAvailableMib} MiB of memory are available now`]),
@@ -116,7 +116,7 @@ export const BOOT_RULES: readonly Rule[] = [
     evidence: (facts) => [
       `host: process ${facts.host.vmm.pid} is ${facts.host.vmm.isStopped ? "stopped" : "there"}`,
       `host: the VMM says: ${facts.host.vmm.machine ?? "nothing"}`,
-      ...facts.host.vmm.logTail.map((line) => `VMM log: ${line}`),
+      ...vmmLog(facts),
       ...consoleTail(facts),
     ],
     hint: "kill -CONT PROCESS lets a stopped one go on; find out who stopped it. One in an error state has to be destroyed: start a new sign-in.",
@@ -127,22 +127,17 @@ export const BOOT_RULES: readonly Rule[] = [
     when: ({ host, console, isOverdue }) => isOverdue && host.vmm.isAlive === true && console.bytes === 0,
     sentence: () =>
       "The virtual machine runs, but its kernel never wrote a byte: it hangs before or in its first steps.",
-    evidence: ({ host }) => [
-      `process ${host.vmm.pid} runs`,
-      "console: 0 bytes",
-      ...host.vmm.logTail.map((line) => `VMM log: ${line}`),
-    ],
+    evidence: (facts) => [`process ${facts.host.vmm.pid} runs`, "console: 0 bytes", ...vmmLog(facts)],
     hint: "Check that KVM really works (sallyport doctor); vm.accel: emulation leaves it out.",
   },
   {
     code: "agent-crashes",
     recognisedBy: "the guest's agent was started again and again, by its own word or the console's",
-    when: ({ guest, console }) =>
-      guest
-        ? (guest.units.find((unit) => unit.name === AGENT)?.restarts ?? 0) >= 2
-        : (console.unitStarts[AGENT] ?? 0) >= 2 ||
-          console.agentDeaths >= 2 ||
-          console.failedUnits.some((unit) => unit.startsWith(AGENT)),
+    when: (facts) => {
+      const { unitStarts, agentDeaths, failedUnits } = facts.console;
+      if (facts.guest) return (unitOf(facts, AGENT)?.restarts ?? 0) >= 2;
+      return (unitStarts[AGENT] ?? 0) >= 2 || agentDeaths >= 2 || failedUnits.some((unit) => unit.startsWith(AGENT));
+    },
     sentence: () => "The guest's agent crashes at its start, again and again, so nobody answers on the channel.",
     evidence: (facts) => [
       `console: ${AGENT} was started ${facts.console.unitStarts[AGENT] ?? 0} times, and died ${facts.console.agentDeaths} times`,
@@ -151,12 +146,12 @@ export const BOOT_RULES: readonly Rule[] = [
     ],
     hint: "Its last words are on the console; build the image again with this version: sallyport image build.",
   },
-];
+]);
 
 const isRootDamaged = ({ mountFailure, panic }: Facts["console"]): boolean =>
   mountFailure !== null || /\binit\b|root fs/i.test(panic ?? "");
 
-const isGone = ({ host }: Pick<Facts, "host">): boolean => host.vmm.pid !== null && host.vmm.isAlive === false;
+const isGone = ({ vmm }: Facts["host"]): boolean => vmm.pid !== null && vmm.isAlive === false;
 
 /** With `-no-reboot` QEMU ends without an error when its guest restarts or powers off, whether it said so or not. */
 const hasShutDown = ({ host, console }: Pick<Facts, "host" | "console">): boolean =>

@@ -1,18 +1,21 @@
 /** Causes in the guest's network, from the device upwards, by its own word, which needs no network. */
 import type { Facts } from "../../contract/diagnosis.ts";
-import type { Rule } from "../rule.ts";
+import { rules } from "../rule.ts";
 import {
   addressLines,
+  ipLine,
   ipParameter,
+  isImages,
   isWithoutNic,
   journalLines,
   networkDevice,
-  networkdLines,
+  networkdLine,
   nicOf,
   someOf,
   unitLine,
   unitLines,
   unitOf,
+  unitsWhere,
   type Unit,
 } from "./lines.ts";
 
@@ -23,14 +26,14 @@ const GENERATED = "/run/systemd/network/";
 /** systemd's own exit status for a program that could not be started. */
 const EXIT_EXEC = 203;
 
-export const GUEST_NETWORK_RULES: readonly Rule[] = [
+export const GUEST_NETWORK_RULES = rules([
   {
     code: "nic-missing",
     recognisedBy: "the guest sees no network device on its bus",
     when: isWithoutNic,
     sentence: () => "The guest has no network card: the VMM was started without one.",
     evidence: (facts) => [
-      `guest: links ${linkNames(facts)}`,
+      linksLine(facts),
       `guest: virtio devices ${facts.guest?.virtioDevices.map(({ name, driver }) => `${name} (${driver || "no driver"})`).join(", ") || "none"}`,
     ],
     hint: "Compare the VMM's arguments in the microVM's config.json with docs/DATA-DIR.md: a virtio-net device has to be there.",
@@ -38,12 +41,12 @@ export const GUEST_NETWORK_RULES: readonly Rule[] = [
   {
     code: "nic-driver-missing",
     recognisedBy: "there is a network device on the guest's bus that no driver has taken",
-    when: (facts) => hasLinks(facts) && !nicOf(facts) && networkDevice(facts)?.driver === "",
+    when: (facts) => !!facts.guest?.links.length && !nicOf(facts) && networkDevice(facts)?.driver === "",
     sentence: () =>
       "The guest has a network card but no driver for it: the module virtio_net is missing or not loaded.",
     evidence: (facts) => [
       `guest: ${networkDevice(facts)?.name ?? ""} on the virtio bus is a network card without a driver`,
-      `guest: links ${linkNames(facts)}`,
+      linksLine(facts),
     ],
     hint: "The image's kernel has to bring virtio_net, and no modprobe configuration or kernel parameter may keep it out; build the image again.",
   },
@@ -63,13 +66,7 @@ export const GUEST_NETWORK_RULES: readonly Rule[] = [
     sentence: (facts) =>
       `${networkFile(facts)} in the image configures eth0, not the kernel parameter ip=: systemd-networkd applies the first file that matches, and flushes what anybody else set. So eth0 does not keep ${facts.expected.address}.`,
     evidence: (facts) => [
-      ...(facts.guest
-        ? [
-            ...networkdLines(facts),
-            `guest: kernel parameter ${ipParameter(facts)?.text ?? "ip= is not there"}`,
-            ...addressLines(facts),
-          ]
-        : []),
+      ...(facts.guest ? [networkdLine(facts), ipLine(facts), ...addressLines(facts)] : []),
       ...journalLines(facts, ["eth0"]),
       `console: networkd configures eth0 with ${facts.console.networkFile ?? "a file that it did not name"}`,
     ],
@@ -92,11 +89,7 @@ export const GUEST_NETWORK_RULES: readonly Rule[] = [
     },
     sentence: (facts) =>
       `The kernel parameter ip= ends in "${ipParameter(facts)?.autoconf || "nothing"}" instead of "off": the guest asks for DHCP, which nobody here answers, and eth0 is never finished.`,
-    evidence: (facts) => [
-      `guest: kernel parameter ${ipParameter(facts)?.text ?? ""}`,
-      ...networkdLines(facts),
-      ...addressLines(facts),
-    ],
+    evidence: (facts) => [ipLine(facts), networkdLine(facts), ...addressLines(facts)],
     hint: "ip= has to end in :off. systemd-network-generator reads :on and :any as DHCP=yes, whatever the kernel makes of them.",
   },
   {
@@ -109,11 +102,7 @@ export const GUEST_NETWORK_RULES: readonly Rule[] = [
     },
     sentence: (facts) =>
       `The kernel parameter ip= is for ${ipParameter(facts)?.device}, but the guest's network card is called ${nicOf(facts)?.name}.`,
-    evidence: (facts) => [
-      `guest: kernel parameter ${ipParameter(facts)?.text ?? ""}`,
-      `guest: links ${linkNames(facts)}`,
-      ...addressLines(facts),
-    ],
+    evidence: (facts) => [ipLine(facts), linksLine(facts), ...addressLines(facts)],
     hint: "Name the card as the guest does: eth0, which net.ifnames=0 keeps stable.",
   },
   {
@@ -142,15 +131,14 @@ export const GUEST_NETWORK_RULES: readonly Rule[] = [
     evidence: (facts) => [...notEnabled(facts).map(unitLine), ...addressLines(facts)],
     hint: "Enable it in the image's recipe (commands: [systemctl, enable, UNIT]) or take it out, and build the image again.",
   },
-];
+]);
 
 /** The guest's word; while it is silent networkd's, which writes to the console. */
 const networkFile = ({ guest, console }: Facts): string | null =>
   (guest ? guest.networkd?.networkFile : console.networkFile) || null;
 
-const hasLinks = ({ guest }: Facts): boolean => (guest?.links.length ?? 0) > 0;
-
-const linkNames = ({ guest }: Facts): string => guest?.links.map(({ name }) => name).join(", ") || "none";
+const linksLine = ({ guest }: Facts): string =>
+  `guest: links ${guest?.links.map(({ name }) => name).join(", ") || "none"}`;
 
 /** Not merely not started yet: masked, failed, or disabled and therefore never started. */
 const isOut = (unit: Unit | undefined): boolean =>
@@ -169,20 +157,17 @@ const wordFor = (unit: Unit | undefined): string =>
         ? "failed"
         : unit.fileState;
 
-/** Our own units have rules that say more. */
-const isImages = ({ name, file }: Unit): boolean =>
-  file.startsWith("/etc/systemd/system/") && !name.startsWith("sallyport-");
-
-const notExecutable = ({ guest }: Facts): Unit[] =>
-  (guest?.units ?? []).filter((unit) => unit.exitStatus === EXIT_EXEC && !unit.name.startsWith("sallyport-"));
+const notExecutable = (facts: Facts): Unit[] =>
+  unitsWhere(facts, ({ exitStatus, name }) => exitStatus === EXIT_EXEC && !name.startsWith("sallyport-"));
 
 /** Without the generator an image may turn ip= into a .network file by itself. */
-const notEnabled = ({ guest }: Facts): Unit[] =>
-  (guest?.units ?? []).filter(
+const notEnabled = (facts: Facts): Unit[] =>
+  unitsWhere(
+    facts,
     (unit) =>
       isOut(unit) &&
       unit.active !== "failed" &&
-      (isImages(unit) || (unit.name === GENERATOR && !guest?.networkd?.networkFile.startsWith(GENERATED))),
+      (isImages(unit) || (unit.name === GENERATOR && !facts.guest?.networkd?.networkFile.startsWith(GENERATED))),
   );
 
 const names = (units: Unit[]): string => someOf(units.map(({ name }) => name));

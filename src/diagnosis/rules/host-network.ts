@@ -1,7 +1,7 @@
 /** Causes on the host's side of the network: TAP, bridge, firewall, neighbour table. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import { type HostTrouble, troublesOf } from "../../network/trouble.ts";
-import type { Rule } from "../rule.ts";
+import { rules } from "../rule.ts";
 import { isReachable, isWithoutNic, reachLine } from "./lines.ts";
 
 /** `ensure` of network/linux.ts, which the controller calls every minute while a microVM runs. */
@@ -16,7 +16,7 @@ const has =
   (facts: Facts): boolean =>
     isRunning(facts) && troublesOf(facts.host, facts.expected).includes(trouble);
 
-export const HOST_NETWORK_RULES: readonly Rule[] = [
+export const HOST_NETWORK_RULES = rules([
   {
     code: "bridge-missing",
     recognisedBy: "the bridge does not exist while a microVM runs",
@@ -159,7 +159,7 @@ export const HOST_NETWORK_RULES: readonly Rule[] = [
     hint: `Something ended it, or took its port (ss -lunp 'sport = 53'). ${MENDED}`,
     isMinor: true,
   },
-];
+]);
 
 const tapLine = ({ host, expected }: Facts): string =>
   host.tap

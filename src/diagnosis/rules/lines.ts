@@ -22,12 +22,21 @@ export const loadLine = ({ host }: Facts): string =>
     ? `host: ${host.load.average.toFixed(1)} programs on average want its ${host.load.processors} processors`
     : "host: its load is not known";
 
+export const vmmLog = ({ host }: Facts): string[] => host.vmm.logTail.map((line) => `VMM log: ${line}`);
+
 export const consoleTail = ({ console }: Facts): string[] => console.tail.map((line) => `console: ${line}`);
 
 export type Unit = GuestFacts["units"][number];
 
+export const unitsWhere = ({ guest }: Facts, fits: (unit: Unit) => boolean): Unit[] =>
+  (guest?.units ?? []).filter(fits);
+
 export const unitOf = ({ guest }: Facts, name: string): Unit | undefined =>
   guest?.units.find((unit) => unit.name === name);
+
+/** Brought by the image; our own units have rules that say more. */
+export const isImages = ({ name, file }: Unit): boolean =>
+  file.startsWith("/etc/systemd/system/") && !name.startsWith("sallyport-");
 
 export const unitLine = ({ name, load, active, sub, fileState, result, exitStatus, restarts }: Unit): string =>
   `guest: ${name} is ${load}, ${fileState || "without unit file"}, ${active} (${sub}), result ${result || "none"}` +
@@ -57,13 +66,16 @@ export const networkDevice = ({ guest }: Facts): GuestFacts["virtioDevices"][num
 
 /** By the guest's own word. */
 export const isWithoutNic = (facts: Facts): boolean =>
-  (facts.guest?.links.length ?? 0) > 0 && !nicOf(facts) && !networkDevice(facts);
+  !!facts.guest?.links.length && !nicOf(facts) && !networkDevice(facts);
 
 /** IPv4 addresses of everything but loopback and link-local. */
 export const guestAddresses = ({ guest }: Facts): GuestFacts["addresses"] =>
   (guest?.addresses ?? []).filter(
     ({ link, address }) => link !== "lo" && !address.includes(":") && !address.startsWith("169.254."),
   );
+
+export const hasOwnAddress = (facts: Facts): boolean =>
+  guestAddresses(facts).some(({ address }) => address === facts.expected.address);
 
 export const addressLines = (facts: Facts): string[] => {
   const found = guestAddresses(facts);
@@ -83,6 +95,9 @@ export const ipParameter = ({ guest }: Facts): { text: string; device: string; a
   return { text, device: field(5), autoconf: field(fields.length === 1 ? 0 : 6) };
 };
 
+export const ipLine = (facts: Facts): string =>
+  `guest: kernel parameter ${ipParameter(facts)?.text ?? "ip= is not there"}`;
+
 /** A part of the guest's view that is empty was asked in vain, or has nothing: only `missing` tells. */
 export const isLearned = ({ guest }: Facts, part: "routes" | "sockets"): boolean =>
   !!guest && !guest.missing.some((line) => line.startsWith(part));
@@ -99,8 +114,7 @@ export const reachLine = ({ host, expected }: Facts): string =>
   `host: http://${expected.address}:${GUEST_PORTS.health}/health: ${host.reach?.health ?? "not known"}`;
 
 /** What networkd makes of eth0. */
-export const networkdLines = ({ guest }: Facts): string[] => [
+export const networkdLine = ({ guest }: Facts): string =>
   guest?.networkd
     ? `guest: networkd applies ${guest.networkd.networkFile || "no file"} to eth0, which is ${guest.networkd.operational}, ${guest.networkd.setup}`
-    : "guest: networkd knows nothing of eth0",
-];
+    : "guest: networkd knows nothing of eth0";

@@ -1,11 +1,12 @@
 /** Causes in what runs in the guest: agent, screen, browser, and what the image brings. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import { GUEST_PORTS } from "../../contract/guest.ts";
-import type { Rule } from "../rule.ts";
+import { rules } from "../rule.ts";
 import {
   bootMark,
   bootMarkLine,
   consoleTail,
+  isImages,
   isLearned,
   isReachable,
   journalLines,
@@ -15,13 +16,14 @@ import {
   unitLine,
   unitLines,
   unitOf,
+  unitsWhere,
   type Unit,
 } from "./lines.ts";
 
 const DISPLAY = "sallyport-display.service";
 const BROWSER = "sallyport-browser.service";
 
-export const PROGRAM_RULES: readonly Rule[] = [
+export const PROGRAM_RULES = rules([
   {
     code: "agent-on-loopback",
     recognisedBy: `port ${GUEST_PORTS.health} is listened on in the guest, but on loopback addresses only`,
@@ -55,8 +57,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     recognisedBy: "Firefox's unit restarts or failed, and its first page was not painted",
     when: (facts) => {
       const unit = unitOf(facts, BROWSER);
-      if (!unit) return false;
-      return hasTrouble(unit) && facts.guest?.browser !== "painted";
+      return !!unit && hasTrouble(unit) && facts.guest?.browser !== "painted";
     },
     sentence: (facts) => `Firefox does not stay alive in the guest: ${wordsFor(unitOf(facts, BROWSER))}.`,
     evidence: (facts) => [
@@ -72,7 +73,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     when: (facts) => otherFailures(facts).length > 0,
     sentence: (facts) => `${someOf(otherFailures(facts))} failed in the guest.`,
     evidence: (facts) => [
-      ...(facts.guest?.units ?? []).filter(({ name }) => otherFailures(facts).includes(name)).map(unitLine),
+      ...unitsWhere(facts, ({ name }) => otherFailures(facts).includes(name)).map(unitLine),
       ...journalLines(facts, otherFailures(facts)),
     ],
     hint: "Its own words are on the console (sallyport console); mend it in the image's recipe and build the image again.",
@@ -106,7 +107,7 @@ export const PROGRAM_RULES: readonly Rule[] = [
     hint: "Add StandardOutput=journal+console and StandardError=journal+console to the unit in the image's recipe.",
     isMinor: true,
   },
-];
+]);
 
 const listening = ({ guest }: Facts, port: number): string[] =>
   (guest?.listening ?? []).filter((socket) => socket.port === port).map(({ address }) => address);
@@ -128,13 +129,9 @@ const wordsFor = (unit: Unit | undefined): string => {
 const otherFailures = ({ guest }: Facts): string[] => guest?.failedUnits ?? [];
 
 /** Run or meant to run, brought by the image, and written nowhere that the host sees. */
-const silentUnits = ({ guest }: Facts): Unit[] =>
-  (guest?.units ?? []).filter(
-    ({ name, file, load, fileState, standardOutput }) =>
-      file.startsWith("/etc/systemd/system/") &&
-      !name.startsWith("sallyport-") &&
-      load === "loaded" &&
-      fileState !== "disabled" &&
-      standardOutput !== "" &&
-      !/console|tty|kmsg/.test(standardOutput),
-  );
+const silentUnits = (facts: Facts): Unit[] =>
+  unitsWhere(facts, (unit) => {
+    const { load, fileState, standardOutput } = unit;
+    const isRun = load === "loaded" && fileState !== "disabled";
+    return isImages(unit) && isRun && standardOutput !== "" && !/console|tty|kmsg/.test(standardOutput);
+  });
