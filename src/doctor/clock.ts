@@ -1,8 +1,7 @@
 /** A wrong clock makes every certificate invalid and every deadline a riddle; guests get theirs from the host. */
 import { run } from "../lib/exec.ts";
 import { AppError } from "../lib/errors.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
 
 /** This program is younger than that. */
 const EARLIEST_MS = Date.UTC(2026, 0);

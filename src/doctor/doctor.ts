@@ -1,16 +1,15 @@
 /** Whether this machine can run microVMs, how many, and what mends the rest. Changes nothing. */
 import { orAfter } from "../lib/wait.ts";
-import { runCheck } from "./check.ts";
-import type { Check, CheckLine } from "./check.ts";
+import { runCheck, type Check } from "./check.ts";
 import { clock } from "./clock.ts";
 import { firewall, otherFirewalls } from "./firewall.ts";
-import { createHost, type Host, type HostOptions } from "./host.ts";
+import { createHost, type HostOptions } from "./host.ts";
 import { checksums, image } from "./image.ts";
 import { firecracker, kvm, qemu } from "./machine.ts";
 import { names, resolver } from "./names.ts";
 import { bridge, forwarding, range, tun } from "./network.ts";
 import { programs } from "./programs.ts";
-import { capacityOf, disk, memory, type Capacity } from "./room.ts";
+import { capacityOf, disk, memory } from "./room.ts";
 import { taps } from "./taps.ts";
 import { users } from "./users.ts";
 
@@ -37,38 +36,27 @@ export const CHECKS: readonly Check[] = [
   clock,
 ];
 
-export interface DoctorReport {
-  /** No line is a problem. */
-  ok: boolean;
-  checks: CheckLine[];
-  /** Null: could not be found out in time; the lines of memory and disk say why. */
-  capacity: Capacity | null;
-  tookMs: number;
-}
+export type DoctorReport = Awaited<ReturnType<typeof examine>>;
 
 /** Within ten seconds whatever hangs, but for `isDeep`. */
-export const examine = async (options: HostOptions): Promise<DoctorReport> => {
+export const examine = async (options: HostOptions) => {
   const startedAt = performance.now();
   const host = createHost(options);
+  // The same questions as those of `memory` and `disk`, which tell what is the matter with an answer that does not come.
+  const asked = capacityOf(host).catch(() => null);
   const [capacity, ...found] = await Promise.all([
-    capacityInTime(host),
+    orAfter(asked, CAPACITY_MS, () => null),
     ...CHECKS.map((check) => runCheck(check, host)),
   ]);
   const checks = found.flat();
   return {
+    /** No line is a problem. */
     ok: checks.every(({ result }) => result !== "problem"),
     checks,
+    /** Null: could not be found out in time; the lines of memory and disk say why. */
     capacity,
     tookMs: Math.round(performance.now() - startedAt),
   };
 };
 
 const CAPACITY_MS = 5_000;
-
-/** The same questions as those of `memory` and `disk`, which tell what is the matter with an answer that does not come. */
-const capacityInTime = (host: Host): Promise<Capacity | null> =>
-  orAfter(
-    capacityOf(host).catch(() => null),
-    CAPACITY_MS,
-    () => null,
-  );

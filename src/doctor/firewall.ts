@@ -6,8 +6,7 @@ import { legacyTables } from "../network/legacy-tables.ts";
 import { runTool } from "../network/tool.ts";
 import { troublesOf } from "../network/trouble.ts";
 import { firewallView } from "../network/view.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Answer, Check } from "./check.ts";
+import { ok, problem, warning, type Answer, type Check } from "./check.ts";
 
 export const firewall: Check = {
   name: "firewall",

@@ -2,42 +2,16 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
-import { createImageStore, type ImageStore } from "../image/store.ts";
+import { createImageStore } from "../image/store.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { ownerOf, type BridgeOptions } from "../network/bridge.ts";
-import { readTable, type TableView } from "../network/firewall.ts";
+import { readTable } from "../network/firewall.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
-import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "../network/ip.ts";
+import { readForwarding, readLinks } from "../network/ip.ts";
 import { parseBridgeCidr, vmmUids } from "../network/lease.ts";
 import { listVmms } from "../vmm/process.ts";
-
-export interface Host {
-  config: Config;
-  paths: DataPaths;
-  images: ImageStore;
-  /** Folders with programs, joined by `:`. */
-  path: string;
-  isRoot: boolean;
-  /** Compute checksums, which takes longer than the ten seconds that all else has. */
-  isDeep: boolean;
-  network: BridgeOptions & FirewallOptions;
-  /** MicroVMs of this data directory, whoever started them. */
-  vmms: () => Promise<RunningVmm[]>;
-  /** Their network, out of their config.json; root only. */
-  guests: () => Promise<RunningGuest[]>;
-  links: () => Promise<HostLinks>;
-  /** Of our bridge. */
-  forwarding: () => Promise<ForwardingEntry[]>;
-  /** Of ours; root only. */
-  table: () => Promise<TableView | undefined>;
-}
-
-export interface RunningVmm {
-  vmId: string;
-  residentMib: number;
-}
 
 export interface RunningGuest {
   vmId: string;
@@ -48,19 +22,34 @@ export interface RunningGuest {
 
 export interface HostOptions {
   config: Config;
+  /** Folders with programs, joined by `:`, besides the system's own. */
   path: string;
+  /** Compute checksums, which takes longer than the ten seconds that all else has. */
   isDeep: boolean;
 }
+
+export type Host = ReturnType<typeof createHost>;
 
 /** Less than a check is given, which then can say what did not answer. */
 const TOOL_MS = 4_000;
 
-export const createHost = ({ config, path, isDeep }: HostOptions): Host => {
+export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const paths = dataPaths(config.dataDir);
+  const uids = vmmUids(config.vm.uidBase);
   const vmms = once(async () => {
-    const found = await listVmms({ vmsDir: paths.vms, uids: vmmUids(config.vm.uidBase) });
+    const found = await listVmms({ vmsDir: paths.vms, uids });
     return Promise.all(found.map(async ({ vmId, process }) => ({ vmId, residentMib: await residentMib(process.pid) })));
   });
+  const { cidr, bridge, table, allow } = config.network;
+  const network: BridgeOptions & FirewallOptions = {
+    ...parseBridgeCidr(cidr),
+    bridge,
+    table,
+    allow,
+    owner: ownerOf(paths.resolver),
+    vmmUids: uids,
+    controllerUid: process.getuid?.() ?? 0,
+  };
   return {
     config,
     paths,
@@ -68,22 +57,18 @@ export const createHost = ({ config, path, isDeep }: HostOptions): Host => {
     path: `${path}:${SYSTEM_PATH}`,
     isRoot: process.getuid?.() === 0,
     isDeep,
-    network: {
-      ...parseBridgeCidr(config.network.cidr),
-      bridge: config.network.bridge,
-      table: config.network.table,
-      allow: config.network.allow,
-      owner: ownerOf(paths.resolver),
-      vmmUids: vmmUids(config.vm.uidBase),
-      controllerUid: process.getuid?.() ?? 0,
-    },
+    network,
+    /** MicroVMs of this data directory, whoever started them. */
     vmms,
+    /** Their network, out of their config.json; root only. */
     guests: once(async () =>
       (await Promise.all((await vmms()).map(({ vmId }) => readGuest(paths, vmId)))).filter((g) => g !== undefined),
     ),
     links: once(() => readLinks(TOOL_MS)),
-    forwarding: once(() => readForwarding(config.network.bridge, TOOL_MS)),
-    table: once(() => readTable(config.network.table, TOOL_MS)),
+    /** Of our bridge. */
+    forwarding: once(() => readForwarding(bridge, TOOL_MS)),
+    /** Of ours; root only. */
+    table: once(() => readTable(table, TOOL_MS)),
   };
 };
 

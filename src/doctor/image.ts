@@ -1,8 +1,7 @@
 /** The image that sessions start from: there, and as it was built. */
 import { join } from "node:path";
 import { hexOf } from "../image/digest.ts";
-import { ok, problem } from "./check.ts";
-import type { Answer, Check } from "./check.ts";
+import { ok, problem, type Answer, type Check } from "./check.ts";
 import type { Host } from "./host.ts";
 
 export const image: Check = {

@@ -3,8 +3,7 @@ import { findProgram } from "../lib/programs.ts";
 import { run } from "../lib/exec.ts";
 import { openKvm, probeKvm } from "../vmm/qemu/kvm-probe.ts";
 import { qemuVersion } from "../vmm/qemu/version.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Answer, Check } from "./check.ts";
+import { ok, problem, warning, type Answer, type Check } from "./check.ts";
 
 export const qemu: Check = {
   name: "qemu",

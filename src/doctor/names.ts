@@ -4,21 +4,22 @@ import { readFile } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { answers } from "../network/resolver.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
+
+const RESOLV_CONF = "/etc/resolv.conf";
 
 export const names: Check = {
   name: "names",
   look: async ({ config }) => {
     const configured = config.network.dns.upstream;
-    const source = configured.length > 0 ? "network.dns.upstream" : "/etc/resolv.conf";
-    const servers = configured.length > 0 ? configured : nameservers(await resolvConf());
+    const source = configured.length > 0 ? "network.dns.upstream" : RESOLV_CONF;
+    const servers =
+      configured.length > 0 ? configured : nameservers(await unlessMissing(readFile(RESOLV_CONF, "utf8"), ""));
     if (servers.length === 0) {
       return problem(`${source} names no name server: guests can resolve nothing.`, "set network.dns.upstream");
     }
-    const silent = (
-      await Promise.all(servers.map(async (server) => ((await isAnswering(server)) ? [] : [server])))
-    ).flat();
+    const haveAnswered = await Promise.all(servers.map(isAnswering));
+    const silent = servers.filter((_server, index) => !haveAnswered[index]);
     if (silent.length === 0) return ok(`${servers.join(", ")} (${source}) answers.`);
     const text = `No answer from the name server ${silent.join(", ")} (${source}) within ${TIMEOUT_MS / 1000} s.`;
     const mend = `mend ${source}`;
@@ -42,8 +43,6 @@ export const resolver: Check = {
 };
 
 const TIMEOUT_MS = 2_000;
-
-const resolvConf = (): Promise<string> => unlessMissing(readFile("/etc/resolv.conf", "utf8"), "");
 
 /** Pure. */
 export const nameservers = (text: string): string[] =>

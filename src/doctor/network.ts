@@ -6,8 +6,7 @@ import { macOf } from "../network/ipv4.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { troublesOf } from "../network/trouble.ts";
 import { bridgeView, isForwarding } from "../network/view.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
@@ -78,22 +77,18 @@ export const bridge: Check = {
     const ports = host.links.filter(({ master }) => master === name).length;
     const troubles = troublesOf({ bridge: seen }, { ...network, mac: "" });
     const answers = [
-      ...(troubles.includes("bridge-without-address")
-        ? [
-            problem(
-              `${name} is without its address ${wanted}: guests have no gateway and this host no way to them.`,
-              `ip address add ${wanted} dev ${name}`,
-            ),
-          ]
-        : []),
+      troubles.includes("bridge-without-address") &&
+        problem(
+          `${name} is without its address ${wanted}: guests have no gateway and this host no way to them.`,
+          `ip address add ${wanted} dev ${name}`,
+        ),
       ...strange.map((address) =>
         problem(`${name} has the address ${address} besides its own.`, `ip address delete ${address} dev ${name}`),
       ),
-      ...(troubles.includes("bridge-down") ? [problem(`${name} is down.`, `ip link set dev ${name} up`)] : []),
-      ...(ports < MAX_PORTS - 24
-        ? []
-        : [warning(`${name} has ${ports} of the ${MAX_PORTS} ports that Linux allows.`, "sallyport reap")]),
-    ];
+      troubles.includes("bridge-down") && problem(`${name} is down.`, `ip link set dev ${name} up`),
+      ports >= MAX_PORTS - 24 &&
+        warning(`${name} has ${ports} of the ${MAX_PORTS} ports that Linux allows.`, "sallyport reap"),
+    ].filter((answer) => answer !== false);
     return answers.length > 0 ? answers : ok(`${name} is up with ${wanted}; ${ports} of ${MAX_PORTS} ports in use.`);
   },
 };

@@ -2,8 +2,7 @@
 import { existsSync } from "node:fs";
 import { missingRequirements, REQUIREMENTS, type Purpose } from "../lib/host-packages.mjs";
 import { findProgram } from "../lib/programs.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
 
 /** To build an image, and not to run microVMs. */
 const FOR_IMAGES: Purpose[] = ["image", "debian"];

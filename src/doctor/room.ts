@@ -5,8 +5,7 @@ import { dirname } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { MAX_FILE_BYTES } from "../vmm/qemu/start.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
 import type { Host } from "./host.ts";
 
 const MIB = 1024 * 1024;
@@ -20,17 +19,8 @@ const DISK_PER_MICROVM_MIB = MAX_FILE_BYTES / MIB;
 const IMAGE_BUILD_MIB = 4096;
 const LOW_DISK_MIB = 1024;
 
-export interface Capacity {
-  /** MicroVMs that fit at once, those that run included. */
-  microvms: number;
-  running: number;
-  limitedBy: "memory" | "addresses" | "disk";
-  byMemory: number;
-  byAddresses: number;
-  byDisk: number;
-}
-
-export const capacityOf = async (host: Host): Promise<Capacity> => {
+/** MicroVMs that fit at once, those that run included. */
+export const capacityOf = async (host: Host) => {
   const running = (await host.vmms()).length;
   const rooms = [
     { limit: "memory", room: running + (await roomInMemory(host)).microvms },

@@ -3,8 +3,7 @@ import { pinNeighbour } from "../network/guest.ts";
 import { joinLines, pinLine } from "../network/tap.ts";
 import { type HostTrouble, troublesOf } from "../network/trouble.ts";
 import { bridgeView, neighbourView, tapView } from "../network/view.ts";
-import { ok, problem, warning } from "./check.ts";
-import type { Answer, Check } from "./check.ts";
+import { ok, problem, warning, type Answer, type Check } from "./check.ts";
 import type { RunningGuest } from "./host.ts";
 
 export const taps: Check = {
@@ -18,10 +17,9 @@ export const taps: Check = {
     const wrong = running.flatMap((guest) => {
       const neighbour = isBridgeRight ? { neighbour: neighbourView(host, guest, bridge) } : {};
       const seen = { tap: tapView(host, entries, guest, bridge), ...neighbour };
-      const told = troublesOf(seen, { ...network, mac: guest.mac }).flatMap((trouble) => {
-        const answer = SAID[trouble]?.(guest, bridge, seen.tap?.bridge ?? null);
-        return answer ? [answer] : [];
-      });
+      const told = troublesOf(seen, { ...network, mac: guest.mac }).flatMap(
+        (trouble) => SAID[trouble]?.(guest, bridge, seen.tap?.bridge ?? null) ?? [],
+      );
       // A TAP that is gone or elsewhere is all there is to say of it: the rest comes of that.
       return seen.tap?.bridge === bridge ? told : told.slice(0, 1);
     });

@@ -2,8 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { resolverUid } from "../network/lease.ts";
-import { ok, problem } from "./check.ts";
-import type { Check } from "./check.ts";
+import { ok, problem, type Check } from "./check.ts";
 
 export const users: Check = {
   name: "users",
