@@ -6,7 +6,7 @@ import { loadConfig, type Config } from "../config/config.ts";
 import type { Env } from "../config/env.ts";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
 import { dataPaths } from "../lib/paths.ts";
-import { createOutput, type Output, type TextSink } from "./output.ts";
+import { createOutput, type TextSink } from "./output.ts";
 
 export interface CliSurroundings {
   env: Env;
@@ -18,55 +18,44 @@ export interface CliSurroundings {
   isTerminal: boolean;
 }
 
-export interface CliContext extends CliSurroundings {
-  out: Output;
-  /** The code that a command which ran to its end leaves with; 0 unless it says otherwise. */
-  exitCode: number;
-  isJson(): boolean;
-  config(): Config;
-  /** The configuration if the local administrator's key is used, so that whoever runs this is the operator. */
-  operatorConfig(): Config | undefined;
-  /** Where that controller's viewers find it, as its links must say. */
-  publicUrl(): string;
-  /** A client of the controller that options, environment or the local configuration name. */
-  client(options?: ClientWish): Client;
-  close(): Promise<void>;
-}
+export type CliContext = ReturnType<typeof createContext>;
 
-export interface ClientWish {
-  /** Ctrl-C does not end its calls: for a command that must still be able to undo what it began. */
-  outlivesInterrupt: boolean;
-}
-
-export const createContext = (program: Command, surroundings: CliSurroundings): CliContext => {
+export const createContext = (program: Command, surroundings: CliSurroundings) => {
   const clients: Client[] = [];
-  const options = (): GlobalOptions => program.opts();
-  const isJson = (): boolean => options().json === true;
-  const config = (): Config => loadConfig(surroundings.env, options().config ?? surroundings.env.configFile);
+  const named = () => ({ ...surroundings.env, ...program.opts<GlobalOptions>() });
+  const isJson = (): boolean => named().json === true;
+  const config = (): Config => loadConfig(surroundings.env, named().config ?? surroundings.env.configFile);
   return {
     ...surroundings,
     out: createOutput({ ...surroundings, isJson }),
+    /** The code that a command which ran to its end leaves with; 0 unless it says otherwise. */
     exitCode: 0,
     isJson,
     config,
-    operatorConfig: () => ((options().key ?? surroundings.env.key) === undefined ? config() : undefined),
-    publicUrl: () => {
-      const named = options().publicUrl ?? surroundings.env.publicUrl;
-      const url = options().url ?? surroundings.env.url;
-      return named ?? (url?.startsWith("https:") ? url : config().publicUrl);
+    /** The configuration if the local administrator's key is used, so that whoever runs this is the operator. */
+    operatorConfig: (): Config | undefined => (named().key === undefined ? config() : undefined),
+    /** Where that controller's viewers find it, as its links must say. */
+    publicUrl: (): string => {
+      const { publicUrl, url } = named();
+      return publicUrl ?? (url?.startsWith("https:") ? url : config().publicUrl);
     },
-    client: (wish) => {
-      const signal = wish?.outlivesInterrupt ? undefined : surroundings.signal;
-      const client = createClient({ ...address(options(), surroundings.env, config), signal });
+    /**
+     * A client of the controller that options, environment or the local configuration name. `outlivesInterrupt`: Ctrl-C does not end
+     * its calls, for a command that must still be able to undo what it began.
+     */
+    client: ({ outlivesInterrupt = false } = {}): Client => {
+      const signal = outlivesInterrupt ? undefined : surroundings.signal;
+      const client = createClient({ ...address(named(), config), signal });
       clients.push(client);
       return client;
     },
-    close: async () => {
+    close: async (): Promise<void> => {
       await Promise.all(clients.map((client) => client.close()));
     },
   };
 };
 
+/** What is said on the command line goes before the environment. */
 interface GlobalOptions {
   url?: string;
   publicUrl?: string;
@@ -76,9 +65,7 @@ interface GlobalOptions {
 }
 
 /** The local administrator's key goes to the local controller's socket only, never to an address that somebody named. */
-const address = (options: GlobalOptions, env: Env, config: () => Config): { url: string; key: string } => {
-  const url = options.url ?? env.url;
-  const key = options.key ?? env.key;
+const address = ({ url, key }: Pick<Env, "url" | "key">, config: () => Config): { url: string; key: string } => {
   if (url !== undefined && key !== undefined) return { url, key };
   const local = config();
   const localUrl = `unix:${local.socket}`;
@@ -96,24 +83,12 @@ const readAdminKey = (file: string): string => {
     return readFileSync(file, "utf8").trim();
   } catch (cause) {
     if (errnoOf(cause) === "ENOENT") {
-      throw new AppError(
-        "unavailable",
-        "no-admin-key",
-        `No controller has run on this machine yet: there is no ${file}.`,
-        {
-          hint: "Start one with: sallyport up (it makes the key). Is it elsewhere? Give --url and SALLYPORT_KEY.",
-          cause,
-        },
-      );
+      const sentence = `No controller has run on this machine yet: there is no ${file}.`;
+      const hint = "Start one with: sallyport up (it makes the key). Is it elsewhere? Give --url and SALLYPORT_KEY.";
+      throw new AppError("unavailable", "no-admin-key", sentence, { hint, cause });
     }
-    throw new AppError(
-      "unauthenticated",
-      "no-admin-key",
-      `The API key in ${file} cannot be read: ${messageOf(cause)}.`,
-      {
-        hint: "Run this as the controller's user (sudo), or set SALLYPORT_KEY to a key of your own.",
-        cause,
-      },
-    );
+    const sentence = `The API key in ${file} cannot be read: ${messageOf(cause)}.`;
+    const hint = "Run this as the controller's user (sudo), or set SALLYPORT_KEY to a key of your own.";
+    throw new AppError("unauthenticated", "no-admin-key", sentence, { hint, cause });
   }
 };

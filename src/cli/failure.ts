@@ -1,4 +1,5 @@
 /** Errors for the person at the terminal, and the exit code for the script. */
+import type { Warning } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { CliContext } from "./context.ts";
 
@@ -28,14 +29,7 @@ export const verdictOf = (error: unknown) => {
   return { code, sentence, hint, ...(evidence.length > 0 ? { evidence } : {}) };
 };
 
-interface Description {
-  code: string;
-  sentence: string;
-  hint: string;
-  evidence: string[];
-}
-
-const describe = (error: unknown): Description => {
+const describe = (error: unknown): Pick<Warning, "code" | "sentence" | "hint" | "evidence"> => {
   if (!(error instanceof AppError)) {
     const sentence = `Something unforeseen went wrong: ${messageOf(error)}`;
     return { code: "internal", sentence, hint: "This is a bug: please report it with what you did.", evidence: [] };

@@ -27,14 +27,11 @@ export const findRecipe = async ({ provider, file, client, context }: RecipeWish
   if (remote?.mode === "oidc") return local?.mode === "oidc" ? { ...remote, ...local } : remote;
   if (local) return local;
   if (remote) {
-    throw new AppError(
-      "not-found",
-      "no-local-recipe",
-      `The controller knows ${provider}, but this machine has no recipe for it.`,
-      {
-        hint: `Its command would run here, so the recipe must be yours: ${ownFolder(context)}/${provider}.yaml, or --recipe FILE.`,
-      },
-    );
+    const sentence = `The controller knows ${provider}, but this machine has no recipe for it.`;
+    const place = `${ownFolder(context)}/${provider}.yaml`;
+    throw new AppError("not-found", "no-local-recipe", sentence, {
+      hint: `Its command would run here, so the recipe must be yours: ${place}, or --recipe FILE.`,
+    });
   }
   throw new AppError("not-found", "unknown-provider", `There is no provider ${provider}.`, {
     hint: "sallyport providers lists them; docs/PROVIDERS.md says how to add one.",

@@ -25,23 +25,14 @@ export interface DrawOptions {
 /** Passed stages, and the one that is waited for or that was missed. */
 export const timelineOf = (session: SessionView, nowMs: number): TimelineRow[] => {
   const zeroMs = Date.parse(session.createdAt);
+  const msAt = (time: string): number => Date.parse(time) - zeroMs;
   const passed = session.stages.flatMap(({ stage, startedAt, endedAt, source }): TimelineRow[] =>
-    endedAt === null
-      ? []
-      : [
-          {
-            stage,
-            startMs: Date.parse(startedAt) - zeroMs,
-            endMs: Date.parse(endedAt) - zeroMs,
-            outcome: "passed",
-            source,
-          },
-        ],
+    endedAt === null ? [] : [{ stage, startMs: msAt(startedAt), endMs: msAt(endedAt), outcome: "passed", source }],
   );
   const startMs = passed.at(-1)?.endMs ?? 0;
   const { verdict } = session;
   if (verdict?.stage) {
-    return [...passed, { stage: verdict.stage, startMs, endMs: Date.parse(verdict.at) - zeroMs, outcome: "missed" }];
+    return [...passed, { stage: verdict.stage, startMs, endMs: msAt(verdict.at), outcome: "missed" }];
   }
   const stage = awaitedStage(session.stages);
   const isBooting = ["requested", "starting"].includes(session.state);

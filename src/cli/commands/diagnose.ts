@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { DiagnosisResponse } from "../../contract/api.ts";
+import type { Verdict } from "../../contract/session.ts";
 import type { Client } from "../../client/client.ts";
 import type { CliContext } from "../context.ts";
 import { duration } from "../output.ts";
@@ -40,15 +41,7 @@ const textOf = ({ diagnosis, verdict }: DiagnosisResponse): string[] => {
   return ["The session has no microVM any more, and it did not fail."];
 };
 
-interface Finding {
-  code: string;
-  sentence: string;
-  hint: string;
-  evidence: string[];
-  anchor: string | null;
-  consequences: { code: string; sentence: string }[];
-  ruledOut: string[];
-}
+type Finding = Omit<Verdict, "stage" | "at">;
 
 const findingLines = ({ code, sentence, hint, evidence, anchor, consequences, ruledOut }: Finding): string[] => [
   `${code}: ${sentence}`,

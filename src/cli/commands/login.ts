@@ -41,27 +41,17 @@ const runLogin = async (provider: string, options: LoginCommandOptions, context:
     onEvent: showLogin(recipe, context),
     signal: context.signal,
   });
-  await keepTokens(result, options);
-  const { account, credential, timings, receipt } = result;
-  const tokens = options.printTokens ? { tokens: result.tokens } : {};
-  if (context.isJson()) context.out.jsonLine({ ok: true, account, credential, ...tokens, timings, receipt });
+  const { account, credential, tokens, timings, receipt } = result;
+  if (options.tokenFile !== undefined && account && tokens) await writeTokenFile(options.tokenFile, account, tokens);
+  const printed = options.printTokens ? { tokens } : {};
+  if (context.isJson()) context.out.jsonLine({ ok: true, account, credential, ...printed, timings, receipt });
   else for (const line of closingLines(recipe, result, options)) context.out.line(line);
 };
 
 const refuseUselessOptions = ({ mode, title }: ProviderRecipe, options: LoginCommandOptions): void => {
   if (mode === "oidc" || (options.tokenFile === undefined && !options.printTokens)) return;
-  throw new AppError(
-    "invalid",
-    "no-tokens-here",
-    `${title} keeps its credential itself: there are no tokens to store or print.`,
-    {
-      hint: "Leave out --token-file and --print-tokens.",
-    },
-  );
-};
-
-const keepTokens = async ({ account, tokens }: LoginResult, { tokenFile }: LoginCommandOptions): Promise<void> => {
-  if (tokenFile !== undefined && account && tokens) await writeTokenFile(tokenFile, account, tokens);
+  const sentence = `${title} keeps its credential itself: there are no tokens to store or print.`;
+  throw new AppError("invalid", "no-tokens-here", sentence, { hint: "Leave out --token-file and --print-tokens." });
 };
 
 const closingLines = (recipe: ProviderRecipe, result: LoginResult, options: LoginCommandOptions): string[] => {

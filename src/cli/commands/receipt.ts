@@ -25,14 +25,10 @@ export const addReceipt = (program: Command, context: CliContext): void => {
 const verify = (file: string, keyFile: string | undefined, context: CliContext): void => {
   const signed = readReceipt(file);
   if (!isSignedBy(signed, keyFile)) {
-    throw new AppError(
-      "unprocessable",
-      "receipt-forged",
-      `The receipt ${file} was changed, or signed by another host.`,
-      {
-        hint: "Do not rely on it. Ask the controller again: sallyport receipt show SESSION.",
-      },
-    );
+    const sentence = `The receipt ${file} was changed, or signed by another host.`;
+    throw new AppError("unprocessable", "receipt-forged", sentence, {
+      hint: "Do not rely on it. Ask the controller again: sallyport receipt show SESSION.",
+    });
   }
   const { body } = signed;
   const keyFingerprint = fingerprintOf(signed.publicKey);
