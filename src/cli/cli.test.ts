@@ -4,7 +4,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   KEY,
   PUBLIC_URL,
@@ -16,6 +16,9 @@ import { CLIENT_ID, startIdentityProvider, type IdentityProvider } from "../../t
 import { providerRecipe } from "../contract/provider.ts";
 import { signReceipt } from "../handover/receipt.ts";
 import { packageRoot } from "../lib/paths.ts";
+
+// Each starts the whole program, some of them twice, on a machine that may have much to do.
+vi.setConfig({ testTimeout: 60_000 });
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-cli-"));
 const NOBODY = "unix:/nobody/is/here.sock";
@@ -177,7 +180,7 @@ describe("login", () => {
     });
     expect(fake.opened[0]?.callback).toMatchObject({ path: "/callback" });
     expect(Buffer.from(fake.answers[0]?.body ?? "", "base64").toString()).toContain("signed in as Person ann");
-  }, 20_000);
+  });
 
   test("tokens go to a file of mode 0600, never to the terminal, and never over another account's", async () => {
     const file = join(folder, "tokens.json");
@@ -197,7 +200,7 @@ describe("login", () => {
 
     symlinkSync(file, join(folder, "link"));
     expect((await sallyport(["login", "oidc", "--token-file", join(folder, "link")], env)).code).toBe(2);
-  }, 30_000);
+  });
 
   test("a callback with a foreign state is refused, and the browser is told", async () => {
     await controller(async (request) => {
@@ -209,7 +212,7 @@ describe("login", () => {
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "sign-in-refused" } });
     expect(fake.answers[0]?.status).toBe(400);
     expect(fake.destroyed).toEqual(["ses_fake"]);
-  }, 20_000);
+  });
 
   test("Ctrl-C destroys the session and leaves with 130", async () => {
     await controller(async () => undefined);
@@ -222,7 +225,7 @@ describe("login", () => {
     expect(ending.code).toBe(130);
     expect(fake.destroyed).toEqual(["ses_fake"]);
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "interrupted" } });
-  }, 20_000);
+  });
 
   test("an issuer whose page to sign in at is another's is refused on this side", async () => {
     identity.lieAbout("https://evil.test/auth");
@@ -230,7 +233,7 @@ describe("login", () => {
     const ending = await sallyport(["login", "oidc", "--json"], env);
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "url-host-not-listed" } });
     expect(fake.opened).toEqual([]);
-  }, 20_000);
+  });
 
   test("the tool's environment has nothing of ours, and the rest as it was", async () => {
     await controller();
@@ -242,7 +245,7 @@ describe("login", () => {
     expect(ending.stderr).toMatch(/^THEIRS=kept$/m);
     expect(ending.stderr).not.toMatch(/SALLYPORT_/);
     expect(ending.stdout + ending.stderr).not.toContain(KEY);
-  }, 20_000);
+  });
 
   test("an unknown provider: 4; token options for a tool: 2; a tool that is missing: 6, before any session", async () => {
     await controller();
@@ -250,5 +253,5 @@ describe("login", () => {
     expect((await sallyport(["login", "codex", "--print-tokens"], env)).code).toBe(2);
     expect((await sallyport(["login", "codex"], { ...env, PATH: "/nonexistent" })).code).toBe(6);
     expect(fake.destroyed).toEqual([]);
-  }, 20_000);
+  });
 });
