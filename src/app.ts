@@ -30,7 +30,7 @@ import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
 import { loadHostId } from "./state/host-id.ts";
-import { createQemuBackend } from "./vmm/qemu/backend.ts";
+import { createBackends, standardBackends } from "./vmm/backends.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
 const TIDY_INTERVAL_MS = 60_000;
@@ -66,14 +66,14 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     directories: [join(packageRoot(), "providers"), paths.providers],
     overrides: config.providers,
   });
-  const vmm =
-    overrides.vmm ??
-    createQemuBackend({
-      accel: config.vm.accel,
-      vmlinux: async () => (await images.find(config.image))?.vmlinux,
-      probeCache: paths.kvmProbe,
-      logger,
-    });
+  const vmms = overrides.vmm
+    ? createBackends(overrides.vmm)
+    : standardBackends({
+        accel: config.vm.accel,
+        vmlinux: async () => (await images.find(config.image))?.vmlinux,
+        probeCache: paths.kvmProbe,
+        logger,
+      });
   const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
   const ledger = createLedger(db);
   const store = createSessionStore(db);
@@ -84,15 +84,10 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   });
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
   const hostId = loadHostId(paths.hostId);
+  const microvmDeps = { config, paths, db, vms, ledger, network, vmms };
   const service = createSessionService({
-    config,
-    paths,
-    db,
+    ...microvmDeps,
     store,
-    vms,
-    ledger,
-    network,
-    vmm,
     providers,
     findImage: () => images.find(config.image),
     hostId,
@@ -101,8 +96,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     onStage: metrics.observeStage,
     onBooted: (session, vm) => tracer.export(bootSpans(session, vm, new Date().toISOString())),
   });
-  const reapAll = (request: { dryRun: boolean }) =>
-    reap({ paths, db, ledger, network, vmm, uids: vmmUids(config.vm.uidBase) }, request);
+  // Nobody makes snapshots yet.
+  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isBeingMade: () => false }, request);
   const chores = createChores({
     config,
     paths,
@@ -142,7 +137,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
     // Beside the work: the probe of KVM may take its time.
-    sayHowItIs(images, vmm, config, logger).catch((error: unknown) =>
+    sayHowItIs(images, vmms.current, config, logger).catch((error: unknown) =>
       logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
     );
     await chores.tidy();

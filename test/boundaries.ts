@@ -40,6 +40,9 @@ export const MAY_IMPORT: Record<string, string[]> = {
 /** The composition root, src/app.ts, knows everyone and only these know it. */
 const MAY_IMPORT_APP = ["src/cli/commands/up.ts"];
 
+/** The one file outside a VMM backend's folder that may name it. */
+const VMM_REGISTRY = "src/vmm/backends.ts";
+
 const MAX_LINES = 300;
 
 /** Everything wrong with one file, as `path: sentence`. Tests may import whom they like. */
@@ -102,6 +105,9 @@ const wrongImports = (path: string, text: string): string[] => {
       const other = roomOf(target);
       if (other === "app.ts")
         return MAY_IMPORT_APP.includes(path) ? [] : [`imports app.ts, which only ${MAY_IMPORT_APP.join(" and ")} may`];
+      const backend = /^src\/vmm\/[^/]+\//.exec(target)?.[0];
+      if (backend && !path.startsWith(backend) && path !== VMM_REGISTRY)
+        return [`imports ${target}; a VMM backend's files are its own, and ${VMM_REGISTRY} names it`];
       const isFine =
         other === room || other === "contract" || allowed.includes(other) || allowed.includes(fileOf(target));
       return isFine ? [] : [`imports ${target}, and ${room} may not import ${other}`];

@@ -9,6 +9,7 @@ import { MAX_LINE_BYTES } from "../contract/guest.ts";
 import type { AppError } from "../lib/errors.ts";
 import { poll } from "../lib/wait.ts";
 import type { GuestChannel } from "./channel.ts";
+import { openSocket } from "../lib/open-stream.ts";
 import { connectChannel } from "./connect.ts";
 
 let folder: string;
@@ -21,7 +22,7 @@ const health = (timeoutMs = 10_000) => channel.call("health", {}, { timeoutMs })
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "channel-"));
   guest = await startHostileGuest(socketPath());
-  channel = connectChannel({ socketPath: socketPath() });
+  channel = connectChannel({ open: openSocket(socketPath()) });
 });
 
 afterEach(async () => {

@@ -1,17 +1,19 @@
 /**
- * Unix socket client to the VMM's end of the guest's virtio-serial port. The socket comes and goes (VMM starting,
- * controller restarting); the channel stays open over that and connects again by itself.
+ * Our end of the stream that a VMM has to its guest. The stream comes and goes (VMM starting, controller restarting); the
+ * channel stays open over that and connects again by itself.
  */
-import { connect as connectSocket, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createCostBudget, type CostBudget } from "../lib/cost-budget.ts";
 import { AppError } from "../lib/errors.ts";
 import { silentLogger, type Logger } from "../lib/logger.ts";
+import type { OpenStream } from "../lib/open-stream.ts";
 import { createCalls } from "./calls.ts";
 import type { GuestChannel } from "./channel.ts";
 import { createLineSplitter, type LineSplitter } from "./lines.ts";
 
 export interface ChannelOptions {
-  socketPath: string;
+  /** How the stream is opened, again and again: each VMM has its own way. */
+  open: OpenStream;
   logger?: Logger;
   budget?: CostBudget;
 }
@@ -26,7 +28,7 @@ const READ_BYTES = 64 * 1024;
  * its budget is not read for a while, so that its writes block; where that does not help the channel is closed for good.
  */
 export const connectChannel = ({
-  socketPath,
+  open,
   logger = silentLogger(),
   budget = createCostBudget(),
 }: ChannelOptions): GuestChannel => {
@@ -41,43 +43,46 @@ export const connectChannel = ({
   let garbageTold = 0;
   let nextGarbageLogAt = 0;
   const buffer = Buffer.alloc(READ_BYTES);
+  const stopping = new AbortController();
 
   const connect = (): void => {
     const onGarbage = (): void => void garbageLines++;
     const lines = createLineSplitter({ onLine: (line) => calls.settle(line) || onGarbage(), onGarbage });
     // One buffer for all that is read: a flood is not to be the garbage collector's either.
-    const onread = { buffer, callback: (length: number): boolean => onBytes(attempt, lines, length) };
-    const attempt: Socket = connectSocket({ path: socketPath, onread });
-    socket = attempt;
-    // The first byte ends the half line that a connection before this one may have left behind.
-    attempt.on("connect", () => attempt.write("\n", sendNext));
-    // What went wrong makes no difference to what follows: "close" comes after every error.
-    attempt.on("error", () => {});
-    attempt.on("close", () => {
-      if (ending) return;
-      socket = undefined;
-      clearTimeout(timer);
-      timer = setTimeout(connect, retryMs);
-      retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
-    });
+    const reader = { buffer, callback: (length: number): boolean => onBytes(lines, length) };
+    // What went wrong makes no difference to what follows.
+    open(reader, stopping.signal).then((opened) => {
+      socket = opened;
+      opened.on("close", connectAgain);
+      // The first byte ends the half line that a connection before this one may have left behind.
+      opened.write("\n", sendNext);
+    }, connectAgain);
+  };
+
+  const connectAgain = (): void => {
+    if (ending) return;
+    socket = undefined;
+    clearTimeout(timer);
+    timer = setTimeout(connect, retryMs);
+    retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
   };
 
   /** False when no more is to be read for now. */
-  const onBytes = (from: Socket, lines: LineSplitter, length: number): boolean => {
+  const onBytes = (lines: LineSplitter, length: number): boolean => {
     retryMs = FIRST_RETRY_MS;
     bytes += length;
     budget.spend(() => lines.push(buffer.subarray(0, length)));
     tellOfGarbage();
     const { isHopeless, waitMs } = budget;
     if (isHopeless) end(flooding());
-    else if (waitMs > 0) timer = setTimeout(() => from.resume(), waitMs);
+    else if (waitMs > 0) timer = setTimeout(() => socket?.resume(), waitMs);
     return !isHopeless && waitMs === 0;
   };
 
   /** One line at a time, so that a guest that does not read leaves at most one of them in a buffer of ours. */
   const sendNext = (): void => {
     unsent = unsent.filter(({ id }) => calls.isWaiting(id));
-    if (!socket?.writable || socket.connecting || socket.writableLength > 0) return;
+    if (!socket?.writable || socket.writableLength > 0) return;
     const next = unsent.shift();
     if (!next) return;
     socket.write(`${next.line}\n`, (error) => {
@@ -97,6 +102,7 @@ export const connectChannel = ({
   const end = (reason: AppError): void => {
     ending ??= reason;
     clearTimeout(timer);
+    stopping.abort();
     socket?.destroy();
     calls.rejectAll(ending);
   };

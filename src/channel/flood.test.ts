@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { answerTo, HEALTH, startHostileGuest, type HostileGuest } from "../../test/fixtures/hostile-guest.ts";
 import { poll } from "../lib/wait.ts";
 import type { GuestChannel } from "./channel.ts";
+import { openSocket } from "../lib/open-stream.ts";
 import { connectChannel } from "./connect.ts";
 
 let folder: string;
@@ -41,7 +42,7 @@ describe("a guest that costs too much", () => {
     folder = await mkdtemp(join(tmpdir(), "flood-"));
     guest = await startHostileGuest(join(folder, "channel.sock"));
     Object.assign(budget, { pieces: 0, waitMs: 0, isHopeless: false });
-    channel = connectChannel({ socketPath: join(folder, "channel.sock"), budget });
+    channel = connectChannel({ open: openSocket(join(folder, "channel.sock")), budget });
   });
 
   afterEach(async () => {

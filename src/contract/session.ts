@@ -67,10 +67,11 @@ export type Warning = z.infer<typeof warning>;
 /** Wrong pairing codes after which a session's screen is locked for good. */
 export const PAIRING_TRIES = 5;
 
-/** What a microVM may own; the ledger holds one row for each. */
-export const RESOURCE_KINDS = ["lease", "directory", "tap", "firewall", "neighbour", "process", "sockets"] as const;
-export const resourceKind = z.enum(RESOURCE_KINDS);
-export type ResourceKind = z.infer<typeof resourceKind>;
+/**
+ * Kind of a thing that a microVM owns on its host; the ledger holds one row for each. `lease`, `directory`, `tap`, `firewall`,
+ * `neighbour` and `process`, and what else its VMM backend makes: QEMU `sockets`.
+ */
+export const resourceKind = z.string().regex(/^[a-z][a-z-]{0,31}$/);
 
 export const goneResource = z.object({
   kind: resourceKind,

@@ -5,7 +5,7 @@ import { clock } from "./clock.ts";
 import { firewall, otherFirewalls } from "./firewall.ts";
 import { createHost, type HostOptions } from "./host.ts";
 import { checksums, image } from "./image.ts";
-import { firecracker, kvm, qemu } from "./machine.ts";
+import { firecracker } from "./machine.ts";
 import { names, resolver } from "./names.ts";
 import { bridge, forwarding, range, tun } from "./network.ts";
 import { programs } from "./programs.ts";
@@ -16,9 +16,7 @@ import { users } from "./users.ts";
 /** In the order they are shown; all run at once. To add one: a file or a const beside its like, and its name here. */
 export const CHECKS: readonly Check[] = [
   programs,
-  qemu,
   firecracker,
-  kvm,
   image,
   checksums,
   memory,
@@ -46,7 +44,7 @@ export const examine = async (options: HostOptions) => {
   const asked = capacityOf(host).catch(() => null);
   const [capacity, ...found] = await Promise.all([
     orAfter(asked, CAPACITY_MS, () => null),
-    ...CHECKS.map((check) => runCheck(check, host)),
+    ...[...CHECKS, ...host.backend.checks].map((check) => runCheck(check, host)),
   ]);
   const checks = found.flat();
   return {

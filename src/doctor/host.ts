@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { createImageStore } from "../image/store.ts";
+import { silentLogger } from "../lib/logger.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
@@ -11,7 +12,7 @@ import { readTable } from "../network/firewall.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
 import { readForwarding, readLinks } from "../network/ip.ts";
 import { parseBridgeCidr, vmmUids } from "../network/lease.ts";
-import { listVmms } from "../vmm/process.ts";
+import { standardBackends } from "../vmm/backends.ts";
 
 export interface RunningGuest {
   vmId: string;
@@ -36,8 +37,16 @@ const TOOL_MS = 4_000;
 export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const paths = dataPaths(config.dataDir);
   const uids = vmmUids(config.vm.uidBase);
+  const images = createImageStore(paths);
+  const backends = standardBackends({
+    accel: config.vm.accel,
+    vmlinux: async () => (await images.find(config.image))?.vmlinux,
+    probeCache: paths.kvmProbe,
+    logger: silentLogger(),
+  });
+  const range = { vmsDir: paths.vms, uids };
   const vmms = once(async () => {
-    const found = await listVmms({ vmsDir: paths.vms, uids });
+    const found = (await Promise.all(backends.all.map((each) => each.list(range)))).flat();
     return Promise.all(found.map(async ({ vmId, process }) => ({ vmId, residentMib: await residentMib(process.pid) })));
   });
   const { cidr, bridge, table, allow } = config.network;
@@ -53,7 +62,8 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
   return {
     config,
     paths,
-    images: createImageStore(paths),
+    images,
+    backend: backends.current,
     path: `${path}:${SYSTEM_PATH}`,
     isRoot: process.getuid?.() === 0,
     isDeep,

@@ -4,18 +4,13 @@ import { readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import { guestAddresses } from "../network/lease.ts";
-import { MAX_FILE_BYTES } from "../vmm/qemu/start.ts";
 import { ok, problem, warning, type Check } from "./check.ts";
 import type { Host } from "./host.ts";
 
 const MIB = 1024 * 1024;
 
-/** What a VMM takes besides the guest's memory. Measured under emulation, where most of it is translated code; KVM needs less. */
-const VMM_MIB = 384;
 /** Left to the host and the controller. */
 const HOST_MIB = 512;
-/** What one microVM's console may grow to while no controller runs to trim it. */
-const DISK_PER_MICROVM_MIB = MAX_FILE_BYTES / MIB;
 const IMAGE_BUILD_MIB = 4096;
 const LOW_DISK_MIB = 1024;
 
@@ -41,7 +36,7 @@ export const memory: Check = {
     const addresses = guestAddresses(host.network).length;
     const text =
       `${mib(availableMib)} available: room for ${microvms} more microVMs of ${memoryMib} MiB (vm.memoryMib) beside ` +
-      `${running} running. All ${addresses} addresses in use would need ${mib(addresses * (memoryMib + VMM_MIB))}.`;
+      `${running} running. All ${addresses} addresses in use would need ${mib(addresses * (memoryMib + host.backend.overheadMib))}.`;
     return microvms + running > 0 ? ok(text) : problem(text, "free memory, or lower vm.memoryMib (not below 1024)");
   },
 };
@@ -64,22 +59,22 @@ export const disk: Check = {
   },
 };
 
-const roomInMemory = async ({ config, vmms }: Host): Promise<{ availableMib: number; microvms: number }> => {
+const roomInMemory = async ({ config, vmms, backend }: Host): Promise<{ availableMib: number; microvms: number }> => {
   const meminfo = await readFile("/proc/meminfo", "utf8");
   const availableMib = Number(/^MemAvailable:\s*(\d+) kB/m.exec(meminfo)?.[1] ?? 0) / 1024;
-  const perMicrovm = config.vm.memoryMib + VMM_MIB;
+  const perMicrovm = config.vm.memoryMib + backend.overheadMib;
   // A guest's memory is taken as the guest touches it: what runs will still take the rest of its own.
   const promised = (await vmms()).reduce((sum, { residentMib }) => sum + Math.max(0, perMicrovm - residentMib), 0);
   const free = availableMib - promised - HOST_MIB;
   return { availableMib, microvms: Math.max(0, Math.floor(free / perMicrovm)) };
 };
 
-const roomOnDisk = async ({ paths }: Host) => {
+const roomOnDisk = async ({ paths, backend }: Host) => {
   const { folder, stats } = await nearest(paths.root);
   const freeMib = (stats.bavail * stats.bsize) / MIB;
   // Some file systems do not count files.
   const freeFiles = stats.files === 0 ? Infinity : stats.ffree;
-  return { folder, freeMib, freeFiles, microvms: Math.floor(freeMib / DISK_PER_MICROVM_MIB) };
+  return { folder, freeMib, freeFiles, microvms: Math.floor(freeMib / backend.diskMib) };
 };
 
 /** The data directory, or the folder that it will be made in. */

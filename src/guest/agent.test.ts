@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../../test/fixtures/test-agent.ts";
+import { openSocket } from "../lib/open-stream.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
@@ -16,7 +17,7 @@ const put: TestAgent["put"] = (name, content) => guest.put(name, content);
 
 beforeEach(async () => {
   guest = await startTestAgent();
-  channel = connectChannel({ socketPath: guest.socketPath });
+  channel = connectChannel({ open: openSocket(guest.socketPath) });
 });
 
 afterEach(async () => {

@@ -37,10 +37,6 @@ export const vmPaths = (root: string) => ({
   console: join(root, "console.log"),
   vmmLog: join(root, "vmm.log"),
   channelLog: join(root, "channel.log"),
-  /** Sockets in a folder that belongs to the VMM's own user. */
-  run: join(root, "run"),
-  channel: join(root, "run", "channel.sock"),
-  control: join(root, "run", "qmp.sock"),
 });
 
 export type DataPaths = ReturnType<typeof dataPaths>;

@@ -1,7 +1,7 @@
 import type { GuestChannel } from "../channel/channel.ts";
 import { awaitedStage, type StageRecord } from "../contract/session.ts";
 import { examine, type Examination } from "../diagnosis/diagnosis.ts";
-import type { MicrovmDeps } from "./microvm.ts";
+import { handleOf, type MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
 import type { Microvm } from "./store.ts";
 
@@ -29,12 +29,12 @@ export interface Look {
 
 /** Looks at a microVM, healthy or not, and changes nothing. */
 export const examineMicrovm = (
-  { config, paths, db, network, vmm }: MicrovmDeps,
+  deps: MicrovmDeps,
   vm: Microvm,
   { stages, channel, purpose }: Look,
 ): Promise<Examination> => {
-  const vmPaths = paths.vm(vm.id);
-  const { console: consoleFile, vmmLog } = vmPaths;
+  const { config, db, network } = deps;
+  const { console: consoleFile, vmmLog } = deps.paths.vm(vm.id);
   const isHeard = stages.some(({ stage }) => stage === "agent");
   return examine({
     // Not in passing before its agent has spoken: questions would queue up for its start.
@@ -45,14 +45,7 @@ export const examineMicrovm = (
     nic: vm,
     process: vm.process,
     network,
-    machine: async () => {
-      const control = await vmm.connect(vmPaths, CONTROL_MS);
-      try {
-        return await control.status();
-      } finally {
-        control.close();
-      }
-    },
+    machine: async () => handleOf(deps, vm).status(CONTROL_MS),
     consoleFile,
     vmmLog,
     dataDir: config.dataDir,

@@ -1,5 +1,4 @@
 /** Who owns which thing on this host. A row is written before the thing is made and closed when the thing is seen gone. */
-import type { ResourceKind } from "../contract/session.ts";
 import type { Db } from "../state/db.ts";
 import type { LedgerTable } from "../state/schema.ts";
 
@@ -9,7 +8,7 @@ export type Ledger = ReturnType<typeof createLedger>;
 
 export const createLedger = (db: Db) => ({
   /** Before making the thing. Saying it twice changes the name and nothing else. */
-  acquire: async (vmId: string, kind: ResourceKind, ref: string): Promise<void> => {
+  acquire: async (vmId: string, kind: string, ref: string): Promise<void> => {
     await db
       .insertInto("ledger")
       .values({ vmId, kind, ref, acquiredAt: new Date().toISOString(), seenGoneAt: null })
@@ -18,7 +17,7 @@ export const createLedger = (db: Db) => ({
   },
 
   /** After having looked and not found it. */
-  seenGone: async (vmId: string, kind: ResourceKind): Promise<void> => {
+  seenGone: async (vmId: string, kind: string): Promise<void> => {
     await db
       .updateTable("ledger")
       .set({ seenGoneAt: new Date().toISOString() })

@@ -1,21 +1,16 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
 import { messageOf } from "../lib/errors.ts";
-import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import type { FoundThing, Network } from "../network/network.ts";
-import type { Db } from "../state/db.ts";
+import { vmmUids } from "../network/lease.ts";
+import type { FoundThing } from "../network/network.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
-import type { Ledger } from "./ledger.ts";
+import { destroyMicrovm } from "./destroy.ts";
+import type { MicrovmDeps } from "./microvm.ts";
 
-export interface ReapDeps {
-  paths: DataPaths;
-  db: Db;
-  ledger: Ledger;
-  network: Network;
-  vmm: VmmBackend;
-  /** First and last user that VMMs run as. */
-  uids: readonly [number, number];
+export interface ReapDeps extends MicrovmDeps {
+  /** Whether somebody makes a warm snapshot in this microVM, which has no session. */
+  isBeingMade: (vmId: string) => boolean;
 }
 
 export interface ReapResult {
@@ -50,7 +45,7 @@ export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promis
   const held = await deps.ledger.held();
   const isOwned = ({ vmId, entry }: Thing): boolean =>
     held.some((row) => row.vmId === vmId || (row.kind === entry?.kind && row.ref === entry.ref));
-  const orphans = things.filter((thing) => !isOwned(thing));
+  const orphans = [...things.filter((thing) => !isOwned(thing)), ...(await ownerless(deps))];
   const result: ReapResult = { found: orphans.map((orphan) => orphan.name), removed: [], failed: [] };
   if (options.dryRun) return result;
   for (const orphan of orphans) {
@@ -64,12 +59,26 @@ export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promis
   return result;
 };
 
-const processes = async ({ vmm, paths, uids }: ReapDeps): Promise<Thing[]> =>
-  (await vmm.list({ vmsDir: paths.vms, uids })).map((found) => ({
-    vmId: found.vmId,
-    name: `process ${found.process.pid} (microVM ${found.vmId})`,
-    remove: () => vmm.kill(found),
-  }));
+/** MicroVMs on record that no session has and nobody makes a snapshot in: whoever did so died. */
+const ownerless = async (deps: ReapDeps): Promise<Thing[]> =>
+  (await deps.vms.held())
+    .filter((vm) => vm.sessionId === null && !deps.isBeingMade(vm.id))
+    .map((vm) => ({
+      vmId: vm.id,
+      name: `microVM ${vm.id}, which belongs to nobody`,
+      remove: async () => void (await destroyMicrovm(deps, vm)),
+    }));
+
+const processes = async ({ vmms, paths, config }: ReapDeps): Promise<Thing[]> => {
+  const range = { vmsDir: paths.vms, uids: vmmUids(config.vm.uidBase) };
+  const ofBackend = async (backend: VmmBackend): Promise<Thing[]> =>
+    (await backend.list(range)).map((found) => ({
+      vmId: found.vmId,
+      name: `process ${found.process.pid} (microVM ${found.vmId})`,
+      remove: () => backend.reopen({ ...found, paths: paths.vm(found.vmId) }).kill(),
+    }));
+  return (await Promise.all(vmms.all.map(ofBackend))).flat();
+};
 
 const ofNetwork = async ({ network }: ReapDeps): Promise<Thing[]> =>
   (await network.found()).map((thing) => ({

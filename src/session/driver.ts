@@ -13,9 +13,10 @@ import { endSession } from "./ending.ts";
 import { createHandover, type Handover } from "./handover.ts";
 import { guestIdentity } from "./identity.ts";
 import { createLooks, type Looks } from "./looks.ts";
-import type { MicrovmDeps, Microvms } from "../microvm/microvm.ts";
+import { adoptMicrovm } from "../microvm/adopt.ts";
+import { launchMicrovm } from "../microvm/launch.ts";
+import { handleOf, type MicrovmDeps, type RunningMicrovm } from "../microvm/microvm.ts";
 import { failureVerdict, type Body } from "./post-mortem.ts";
-import { runMicrovm } from "../microvm/run.ts";
 import { createRecord, type SessionRecord } from "./record.ts";
 import { isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
@@ -24,7 +25,6 @@ import { watchGuest } from "../microvm/watch.ts";
 
 export interface DriverDeps extends MicrovmDeps {
   store: SessionStore;
-  microvms: Microvms;
   hostId: string;
   receiptKey: KeyObject;
   logger: Logger;
@@ -44,6 +44,8 @@ export class SessionDriver {
   readonly #deps: DriverDeps;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
+  /** The session ends: also a start that is under way. One that is detached from in the middle is waited for, and adopted. */
+  readonly #ended = new AbortController();
   readonly #record: SessionRecord;
   readonly #deadline: Deadline;
   readonly handover: Handover;
@@ -125,6 +127,7 @@ export class SessionDriver {
   /** Ends the session; the microVM is destroyed by `run`. */
   end(outcome: Exclude<Outcome, "failed">): void {
     this.#stop.abort({ outcome } satisfies Stop);
+    this.#ended.abort({ outcome } satisfies Stop);
   }
 
   /** The controller stops; the microVM goes on and is adopted by the next one. */
@@ -138,18 +141,11 @@ export class SessionDriver {
 
   async #live(image: Image | undefined): Promise<never> {
     if (this.session.state === "requested") await this.#record.change({ state: "starting" });
-    const vm = await runMicrovm({
-      ...this.#deps,
-      vm: this.#vm,
-      image,
-      askedAt: this.session.createdAt,
-      stages: this.session.stages,
-      onStages: (stages) => this.#recordStages(stages),
-      logger: this.#logger,
-    });
+    const vm = await this.#running(image);
     this.#vm = vm;
     const paths = this.#deps.paths.vm(vm.id);
-    const channel = withCallLog(connectChannel({ socketPath: paths.channel, logger: this.#logger }), paths.channelLog);
+    const { openChannel: open } = handleOf(this.#deps, vm);
+    const channel = withCallLog(connectChannel({ open, logger: this.#logger }), paths.channelLog);
     this.#channel = channel;
     const context = {
       address: vm.address,
@@ -173,6 +169,15 @@ export class SessionDriver {
     }
     this.handover.collect();
     return watchGuest(context);
+  }
+
+  #running(image: Image | undefined): Promise<RunningMicrovm> {
+    const { stages, createdAt: askedAt } = this.session;
+    const onStages = (passed: StageRecord[]) => this.#recordStages(passed);
+    if (!image) return adoptMicrovm(this.#deps, this.#vm, { stages, onStages, logger: this.#logger });
+    const { signal } = this.#ended;
+    const plan = { kind: "boot" } as const;
+    return launchMicrovm(this.#deps, this.#vm, { image, plan, askedAt, onStages, signal });
   }
 
   async #failure(error: unknown): Promise<SessionChange> {

@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import { signReceipt } from "../handover/receipt.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Microvms } from "../microvm/microvm.ts";
+import { destroyMicrovm } from "../microvm/destroy.ts";
 import { keepRecord, type Body } from "./post-mortem.ts";
 import { receiptBodyOf } from "./receipt-body.ts";
 import type { SessionRecord } from "./record.ts";
@@ -13,7 +13,6 @@ export interface EndOptions {
   /** Undefined: it was written down by a former controller. */
   ending: SessionChange | undefined;
   body: () => Body;
-  microvms: Microvms;
   hostId: string;
   receiptKey: KeyObject;
 }
@@ -22,12 +21,12 @@ export interface EndOptions {
  * What cannot be written down, on a full disk, is destroyed all the same; the record is tried again afterwards. Throws when something of
  * the microVM refuses to go, or the receipt cannot be written: may be called again.
  */
-export const endSession = async ({ record, ending, body, microvms, hostId, receiptKey }: EndOptions): Promise<void> => {
+export const endSession = async ({ record, ending, body, hostId, receiptKey }: EndOptions): Promise<void> => {
   if (record.session.receipt) return;
   const recordEnding = async (): Promise<void> => {
     if (ending && record.session.state !== ending.state) await record.change(ending);
   };
-  const { vm, channel, logger } = body();
+  const { deps, vm, channel, logger } = body();
   if (ending?.state === "completing") {
     const destroyed = { state: "destroyed", outcome: ending.outcome ?? null } as const;
     await keepRecord(body(), { verdict: null, examination: undefined, ending: destroyed });
@@ -36,7 +35,7 @@ export const endSession = async ({ record, ending, body, microvms, hostId, recei
     logger.error({ error: messageOf(error) }, "the session's end could not be recorded yet"),
   );
   channel?.close();
-  const gone = await microvms.destroy(vm);
+  const gone = await destroyMicrovm(deps, vm);
   await recordEnding();
   const { session } = record;
   const receipt = signReceipt(receiptBodyOf(session, vm, gone, hostId), receiptKey);

@@ -6,7 +6,7 @@ import type { Examination } from "../diagnosis/diagnosis.ts";
 import { collectEvidence, keepEvidence, type EvidenceFile, type EvidenceInput } from "../diagnosis/evidence.ts";
 import { messageOf } from "../lib/errors.ts";
 import { ownVersion } from "../lib/version.ts";
-import type { VmmBackend } from "../vmm/vmm.ts";
+import type { VmmBackends } from "../vmm/backends.ts";
 import type { MicrovmDeps } from "../microvm/microvm.ts";
 import type { Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
@@ -20,7 +20,7 @@ export interface Observed {
   ending?: Pick<Session, "state" | "outcome">;
 }
 
-type EvidenceDeps = Pick<MicrovmDeps, "config" | "paths" | "vmm">;
+type EvidenceDeps = Pick<MicrovmDeps, "config" | "paths" | "vmms">;
 
 /** Files as they are now. */
 export const evidenceOf = async (
@@ -39,7 +39,7 @@ export const keepEvidenceOf = async (
 ): Promise<void> => keepEvidence(deps.paths, session.id, await inputOf(deps, session, vm, observed));
 
 const inputOf = async (
-  { config, paths, vmm }: EvidenceDeps,
+  { config, paths, vmms }: EvidenceDeps,
   session: Session,
   vm: Microvm,
   observed: Observed,
@@ -65,11 +65,17 @@ const inputOf = async (
   versions: {
     sallyport: ownVersion(),
     node: process.version,
-    [vmm.name]: await versionOf(vmm),
+    [vm.backend]: await versionOf(vmms, vm),
     hostKernel: release(),
     image: vm.imageDigest,
   },
 });
 
 /** That a VMM cannot say its version is worth keeping, too. */
-const versionOf = (vmm: VmmBackend): Promise<string> => vmm.version().catch((error: unknown) => messageOf(error));
+const versionOf = async (vmms: VmmBackends, vm: Microvm): Promise<string> => {
+  try {
+    return await vmms.of(vm.backend).version();
+  } catch (error) {
+    return messageOf(error);
+  }
+};

@@ -13,7 +13,7 @@ import { admit } from "./admit.ts";
 import { createChanges } from "./changes.ts";
 import type { DriverDeps, SessionDriver } from "./driver.ts";
 import { createLives } from "./lives.ts";
-import { createMicrovms, type MicrovmDeps } from "../microvm/microvm.ts";
+import type { MicrovmDeps } from "../microvm/microvm.ts";
 import {
   alreadyAnswered,
   noRecipient,
@@ -60,7 +60,6 @@ export const createSessionService = (deps: ServiceDeps) => {
   const seats = createViewerSeats(deps.store, isScreenOpen, changes.tell);
   const lives = createLives({
     ...deps,
-    microvms: createMicrovms(deps),
     onChange: (session) => {
       if (!isWhole(session.state)) seats.disconnect(session.id);
       if (isOver(session.state)) seats.clear(session.id);
@@ -107,12 +106,12 @@ export const createSessionService = (deps: ServiceDeps) => {
       requireUserId(userId);
       requireUsable(deps.providers.get(request.provider), request.provider);
       const image = await requireImage(deps);
-      const { config, vmm } = deps;
+      const { config, vmms } = deps;
       const session = newSession(request, { userId, startedBy, ttlSec: config.session.ttlSec });
       const pairingCode = newPairingCode();
       const pairingHash = hashPairingCode(session.id, pairingCode);
       const vm = await lives.begin(session, image, () =>
-        admit(deps.db, { session, pairingHash, image, backend: vmm.name, config }),
+        admit(deps.db, { session, pairingHash, image, backend: vmms.current.name, config }),
       );
       return { session, vm, pairingCode };
     },

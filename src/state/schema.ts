@@ -1,6 +1,6 @@
 /** Tables as kysely shows them: `camelCase` here, `snake_case` in the file. Times are ISO 8601 text; JSON columns hold shapes of contract/session.ts. */
 import type { Generated } from "kysely";
-import type { ResourceKind, SessionState } from "../contract/session.ts";
+import type { SessionState } from "../contract/session.ts";
 
 export interface Database {
   sessions: SessionsTable;
@@ -64,7 +64,7 @@ export interface LeasesTable {
 /** One row per thing on the host that a microVM owns, written before the thing is made. */
 export interface LedgerTable {
   vmId: string;
-  kind: ResourceKind;
+  kind: string;
   /** Name of the thing: an address, an interface, a process id, a folder's name. */
   ref: string;
   acquiredAt: string;

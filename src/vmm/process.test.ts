@@ -9,6 +9,7 @@ test.each([
   ["one whose path is of another microVM", qemu("abc", "/data/vms/abcd/run/qmp.sock"), undefined],
   ["a name without a path", ["qemu", "-name", "sallyport-abc"], undefined],
   ["a path without a name", ["less", "/data/vms/abc/console.log"], undefined],
+  ["a name that is a path", qemu("../etc", "/data/vms/../etc/run/qmp.sock"), undefined],
   ["an empty name", qemu("", "/data/vms//run/qmp.sock"), undefined],
   ["no arguments, as of a kernel thread", [""], undefined],
 ])("markedVm: %s", (_, args, expected) => {

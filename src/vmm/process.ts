@@ -8,7 +8,8 @@ import type { ProcessIdentity } from "../lib/process.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
-import type { FoundVmm, VmmRange, VmmRecord } from "./vmm.ts";
+import { leftInFolder } from "./folder.ts";
+import type { FoundVmm, Left, StartHooks, VmmRange, VmmRecord } from "./vmm.ts";
 
 /** The marker on a VMM's command line, as the value of its own option for a name. */
 export const vmmName = (vmId: string): string => `${NAME_PREFIX}${vmId}`;
@@ -19,6 +20,30 @@ export interface StartedVmm {
   /** Rejects with AppError `vmm-died` when the process ends; never resolves. */
   died: Promise<never>;
 }
+
+/**
+ * Starts a VMM and waits until it answers, as `hasAnswered` finds out; or until it died, or the start is ended. Whatever fails,
+ * no process is left.
+ */
+export const startAnswering = async (
+  vm: Omit<VmmRecord, "process">,
+  command: Omit<DaemonCommand, "logFile">,
+  hasAnswered: (signal: AbortSignal) => Promise<void>,
+  { onProcess, signal }: StartHooks,
+): Promise<ProcessIdentity> => {
+  signal.throwIfAborted();
+  const { identity, died } = await startVmm({ ...command, logFile: vm.paths.vmmLog });
+  const waiting = new AbortController();
+  try {
+    await onProcess(identity);
+    await Promise.race([hasAnswered(AbortSignal.any([waiting.signal, signal])), died]);
+    return identity;
+  } catch (error) {
+    waiting.abort();
+    await killVmm({ ...vm, process: identity });
+    throw error;
+  }
+};
 
 /** Starts a VMM, which outlives the controller. Throws AppError `vmm-missing`. */
 export const startVmm = async (command: DaemonCommand): Promise<StartedVmm> => {
@@ -43,15 +68,25 @@ export const startVmm = async (command: DaemonCommand): Promise<StartedVmm> => {
  * All that runs for a microVM: every process of its user, whatever it says of itself, which is nobody else's while the
  * microVM has it; and the recorded one, which is still root's for an instant after its start.
  */
-export const processesOfVmm = async ({ uid, process }: VmmRecord): Promise<ProcessIdentity[]> => {
+const processesOfVmm = async ({ uid, process }: VmmRecord): Promise<ProcessIdentity[]> => {
   const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
   const isRecordedElse = process && !found.some(({ pid }) => pid === process.pid) && (await isAlive(process));
   return isRecordedElse ? [...found, process] : found;
 };
 
 /** Kills all that runs for a microVM and waits until it is seen gone. Throws AppError `process-stays`. */
-export const killVmm = (vm: VmmRecord): Promise<void> =>
-  killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm));
+const killVmm = (vm: VmmRecord): Promise<void> => killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm));
+
+/** What a handle can do whatever the VMM, its processes being those of its user. */
+export const handleOf = (vm: VmmRecord) => ({
+  process: vm.process,
+  processes: () => processesOfVmm(vm),
+  kill: () => killVmm(vm),
+  left: async (): Promise<Left[]> => [
+    ...(await processesOfVmm(vm)).map(({ pid }) => ({ kind: "process", ref: String(pid) })),
+    ...(await leftInFolder(vm)),
+  ],
+});
 
 /** VMMs among the processes of our users whose command line has our marker and, for the same microVM, a path below `vmsDir`. */
 export const listVmms = async ({ vmsDir, uids: [first, last] }: VmmRange): Promise<FoundVmm[]> => {
@@ -65,7 +100,8 @@ export const listVmms = async ({ vmsDir, uids: [first, last] }: VmmRange): Promi
 
 /** The microVM that a command line names both as a name and as a directory below `vmsDir`. Pure. */
 export const markedVm = (args: string[], vmsDir: string): string | undefined => {
-  const vmId = args.find((arg) => arg.startsWith(NAME_PREFIX))?.slice(NAME_PREFIX.length);
+  const name = args.find((arg) => arg.startsWith(NAME_PREFIX));
+  const vmId = /^[0-9a-z]+$/.exec(name?.slice(NAME_PREFIX.length) ?? "")?.[0];
   const directory = `${resolve(vmsDir)}${sep}${vmId}${sep}`;
   return vmId && args.some((arg) => arg.includes(directory)) ? vmId : undefined;
 };

@@ -1,6 +1,4 @@
 /** How a VMM is started so that an escape from the guest finds as little as possible: no root, no rights, no core dump. */
-import { chmod, chown, mkdir, open } from "node:fs/promises";
-import type { MicrovmSpec } from "./vmm.ts";
 
 export interface Confinement {
   /** User and group number. */
@@ -36,13 +34,3 @@ export const unprivileged = ({ uid, maxFileBytes }: Confinement, command: string
   "--ignore-signal=XFSZ",
   ...command,
 ];
-
-/** What the VMM's user needs in the microVM's directory, and no more: to pass through it, its sockets, its console. */
-export const handOver = async ({ paths, uid }: MicrovmSpec): Promise<void> => {
-  await chown(paths.root, -1, uid);
-  await chmod(paths.root, 0o710);
-  await mkdir(paths.run, { recursive: true, mode: 0o700 });
-  await chown(paths.run, uid, uid);
-  await (await open(paths.console, "a", 0o600)).close();
-  await chown(paths.console, uid, uid);
-};

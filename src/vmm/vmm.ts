@@ -1,4 +1,8 @@
-/** What every VMM backend offers. Starting a VMM is apart from talking to it, so that a jailer fits in between. */
+/**
+ * What every VMM backend offers. A start answers a handle, and `reopen` the same for a microVM of a former controller: what a
+ * VMM's sockets are called, how it is spoken to and what it leaves on the host is known to its backend alone.
+ */
+import type { OpenStream } from "../lib/open-stream.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
 import type { VmPaths } from "../lib/paths.ts";
 
@@ -16,13 +20,66 @@ export interface MicrovmSpec {
   uid: number;
 }
 
+export interface VmmCapabilities {
+  /** Can freeze and clone a running machine. */
+  canSnapshot: boolean;
+  /** Runs the guest in hardware virtualisation; false: emulation, slower by an order of magnitude. */
+  hasKvm: boolean;
+}
+
+/** How a machine comes to life. */
+export type StartPlan =
+  | { kind: "boot" }
+  /** As a clone of one that `snapshot` froze into this folder, which is only read. */
+  | { kind: "restore"; snapshot: string };
+
+export interface StartHooks {
+  /** Told of each thing on the host before it is made: its kind, as in the ledger, and its name. */
+  acquire: (kind: string, ref: string) => Promise<void>;
+  /** Told of the process as soon as there is one, before anything is waited for. */
+  onProcess: (process: ProcessIdentity) => Promise<void>;
+  /** Ends the start at once; no process is left then, and the start rejects with its reason. */
+  signal: AbortSignal;
+}
+
 /** By what a microVM's VMM is found again. */
 export interface VmmRecord {
   vmId: string;
+  paths: VmPaths;
   uid: number;
   /** Null: its start was not seen to its end. */
   process: ProcessIdentity | null;
 }
+
+/** Something of a VMM on this host, by its kind in the ledger. */
+export interface Left {
+  kind: string;
+  ref: string;
+}
+
+/** A microVM's VMM, started by this controller or a former one. Holds nothing open. */
+export interface MicrovmHandle {
+  readonly process: ProcessIdentity | null;
+  /** Opens the stream to the guest's agent; one at a time. */
+  readonly openChannel: OpenStream;
+  /** Asks the VMM itself. Rejects when it does not answer in time. */
+  status(timeoutMs: number): Promise<MachineStatus>;
+  /** All that runs for this microVM now, whatever it calls itself. */
+  processes(): Promise<ProcessIdentity[]>;
+  /**
+   * Kills all that runs for this microVM and waits until it is seen gone. Idempotent; never signals a process of another
+   * user. Throws AppError `process-stays`.
+   */
+  kill(): Promise<void>;
+  /** What of its own is still on this host. */
+  left(): Promise<Left[]>;
+  /** Where the backend `canSnapshot`: the machine stands still afterwards. */
+  pause?(): Promise<void>;
+  /** Writes the paused machine into an empty folder. */
+  snapshot?(folder: string): Promise<void>;
+}
+
+export type MachineStatus = "running" | "paused" | "shutdown" | "other";
 
 /** Where microVMs of one controller are. */
 export interface VmmRange {
@@ -38,39 +95,32 @@ export interface FoundVmm {
   process: ProcessIdentity;
 }
 
-export interface VmmCapabilities {
-  /** Can freeze and clone a running machine. */
-  canSnapshot: boolean;
-  /** Runs the guest in hardware virtualisation; false: emulation, slower by an order of magnitude. */
-  hasKvm: boolean;
-}
-
-/** A started VMM's control socket. */
-export interface VmmClient {
-  /** Asks the VMM itself. Rejects when it does not answer. */
-  status(): Promise<"running" | "paused" | "shutdown" | "other">;
-  close(): void;
+/** One of the lines of `doctor`, in the same words as there. Changes nothing on the host. */
+export interface VmmCheck {
+  name: string;
+  needsRoot?: boolean;
+  deadlineMs?: number;
+  look(): Promise<{ result: "ok" | "warning" | "problem" | "unchecked"; text: string; remedy?: string }>;
 }
 
 export interface VmmBackend {
   readonly name: string;
+  /** MiB that a VMM takes besides its guest's memory, at most. */
+  readonly overheadMib: number;
+  /** MiB on disk that one microVM may come to while no controller looks after it. */
+  readonly diskMib: number;
+  /** Whether this host can run it. */
+  readonly checks: readonly VmmCheck[];
   /** Version of the VMM on this host. Throws AppError `vmm-missing` or `vmm-too-old` with what to install. */
   version(): Promise<string>;
   capabilities(): Promise<VmmCapabilities>;
   /**
-   * Writes config.json, starts the VMM detached in its own process group and returns when its process is identified.
-   * The caller has created `paths.root` and the TAP. `onSpawn` is called with the identity before anything is waited for,
-   * so that the ledger knows the process first. Throws AppError `vmm-died` with the end of its log.
+   * Writes config.json, starts the VMM detached in its own process group and returns when it answers. The caller has created
+   * `paths.root` and the TAP. Throws AppError `vmm-died` with the end of its log; whatever fails, no process is left.
    */
-  start(spec: MicrovmSpec, onSpawn: (process: ProcessIdentity) => Promise<void>): Promise<ProcessIdentity>;
-  connect(paths: VmPaths, timeoutMs: number): Promise<VmmClient>;
-  /** All that runs for this microVM now, whatever it calls itself. */
-  processes(vm: VmmRecord): Promise<ProcessIdentity[]>;
-  /**
-   * Kills all that runs for this microVM and waits until it is seen gone. Idempotent; never signals a process of another
-   * user. Throws AppError `process-stays`.
-   */
-  kill(vm: VmmRecord): Promise<void>;
+  start(spec: MicrovmSpec, plan: StartPlan, hooks: StartHooks): Promise<MicrovmHandle & { process: ProcessIdentity }>;
+  /** The handle of a microVM that this backend started, whatever became of it. Looks at nothing. */
+  reopen(vm: VmmRecord): MicrovmHandle;
   /** VMM processes in the range, by what they say of themselves: to find those of which there is no record. */
   list(range: VmmRange): Promise<FoundVmm[]>;
 }

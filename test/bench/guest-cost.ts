@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker, isMainThread, workerData } from "node:worker_threads";
+import { openSocket } from "../../src/lib/open-stream.ts";
 import { connectChannel } from "../../src/channel/connect.ts";
 import { createConsoleParser } from "../../src/diagnosis/console-facts.ts";
 import { messageOf } from "../../src/lib/errors.ts";
@@ -43,7 +44,7 @@ const measure = async (name: string, seconds: number): Promise<void> => {
   const path = join(folder, "channel.sock");
   const guest = new Worker(new URL(import.meta.url), { workerData: { path, text: FLOODS[name] } });
   await once(guest, "online");
-  const channel = connectChannel({ socketPath: path });
+  const channel = connectChannel({ open: openSocket(path) });
   const before = process.threadCpuUsage();
   let longestMs = 0;
   for (let at = performance.now(), until = at + seconds * 1000; at < until; at = performance.now()) {

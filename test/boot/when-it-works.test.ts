@@ -6,6 +6,8 @@ import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { openSocket } from "../../src/lib/open-stream.ts";
+import { socketsOf } from "../../src/vmm/qemu/sockets.ts";
 import { connectChannel } from "../../src/channel/connect.ts";
 import type { StartResponse } from "../../src/contract/api.ts";
 import type { GuestMachine } from "../../src/contract/diagnosis.ts";
@@ -32,7 +34,7 @@ beforeAll(async () => {
   console_ = plainText(await host.client.console(started.sessionId));
   // The channel takes one host at a time; a controller that is stopped politely leaves its microVMs running, too.
   await host.controller.stop();
-  const channel = connectChannel({ socketPath: host.paths.vm(ready.vmId ?? "").channel });
+  const channel = connectChannel({ open: openSocket(socketsOf(host.paths.vm(ready.vmId ?? "")).channel) });
   try {
     facts = await channel.call("facts", {}, { timeoutMs: 20_000 });
   } finally {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openSocket } from "../../src/lib/open-stream.ts";
 import { connectChannel } from "../../src/channel/connect.ts";
 import type { GuestChannel } from "../../src/channel/channel.ts";
 import {
@@ -40,7 +41,7 @@ export const guestAgentConformance = (name: string, start: () => Promise<AgentUn
 
     beforeEach(async () => {
       agent = await start();
-      channel = connectChannel({ socketPath: agent.socketPath });
+      channel = connectChannel({ open: openSocket(agent.socketPath) });
       recipient = await createRecipient();
       const keyOf = keyThumbprint(recipient.publicKey);
       session = {
@@ -61,7 +62,7 @@ export const guestAgentConformance = (name: string, start: () => Promise<AgentUn
     /** A controller that was restarted. */
     const reconnect = (): void => {
       channel.close();
-      channel = connectChannel({ socketPath: agent.socketPath });
+      channel = connectChannel({ open: openSocket(agent.socketPath) });
     };
 
     const catchOne = async (): Promise<Sealed> => {

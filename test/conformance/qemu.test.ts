@@ -12,9 +12,10 @@ import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { ensureTap, removeTap } from "../../src/network/tap.ts";
 import { kernelCommandLine, machineArguments, QEMU, qemuArguments } from "../../src/vmm/qemu/arguments.ts";
+import { runFolder } from "../../src/vmm/folder.ts";
 import { startVmm } from "../../src/vmm/process.ts";
 import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
-import { connectQemu } from "../../src/vmm/qemu/client.ts";
+import { askQemu } from "../../src/vmm/qemu/client.ts";
 import { bootKernel } from "../../src/vmm/qemu/boot-kernel.ts";
 import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
 import { hostTscKhz } from "../../src/vmm/qemu/tsc.ts";
@@ -66,11 +67,17 @@ describe("a QEMU microVM", () => {
     spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap: `sp-${vmId}`, mac: MAC, uid: UID };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
     await ensureTap(spec, "sallyport test");
-    vmm = await backendIn(inject("imageDataDir"), image).start(spec, async () => {});
+    ({ process: vmm } = await backendIn(inject("imageDataDir"), image).start(
+      spec,
+      { kind: "boot" },
+      { acquire: async () => {}, onProcess: async () => {}, signal: new AbortController().signal },
+    ));
   });
 
   afterAll(async () => {
-    await backendIn(root, spec.image as Image).kill({ ...spec, process: vmm });
+    await backendIn(root, spec.image as Image)
+      .reopen({ ...spec, process: vmm })
+      .kill();
     await removeTap(spec.tap);
     await rm(root, { recursive: true });
   });
@@ -92,7 +99,7 @@ describe("a QEMU microVM", () => {
   });
 
   test("hides its sockets from other users", async () => {
-    expect(await stat(spec.paths.run)).toMatchObject({ uid: UID, mode: 0o40700 });
+    expect(await stat(runFolder(spec.paths))).toMatchObject({ uid: UID, mode: 0o40700 });
     expect((await stat(spec.paths.root)).mode & 0o777).toBe(0o710);
   });
 
@@ -105,7 +112,9 @@ describe("a QEMU microVM", () => {
   });
 
   test("lives on when its console reached the limit, and the file grows no more", async () => {
-    await backendIn(root, spec.image as Image).kill({ ...spec, process: vmm });
+    await backendIn(root, spec.image as Image)
+      .reopen({ ...spec, process: vmm })
+      .kill();
     await truncate(spec.paths.console, 0);
     const accelerator = { kind: "emulation", tscKhz: await hostTscKhz() } as const;
     const maxFileBytes = 600;
@@ -113,9 +122,7 @@ describe("a QEMU microVM", () => {
     ({ identity: vmm } = await startVmm({ argv, logFile: spec.paths.vmmLog }));
     const reached = async () => (await stat(spec.paths.console)).size >= maxFileBytes || undefined;
     await poll(reached, { what: "a full console", timeoutMs: 60_000, intervalMs: 50 });
-    const client = await connectQemu(spec.paths, 10_000);
-    expect(await client.status()).toBe("running");
-    client.close();
+    expect(await askQemu(spec.paths, 10_000)).toBe("running");
     expect((await stat(spec.paths.console)).size).toBe(maxFileBytes);
   });
 });

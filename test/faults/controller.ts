@@ -13,21 +13,21 @@ import { dataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
 import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
-import { sabotage, sabotagedSpec, withoutNic } from "./sabotage.ts";
+import { sabotage as sabotageSchema, sabotagedSpec, withoutNic } from "./sabotage.ts";
 
 const [configFile = "", plansFolder = ""] = process.argv.slice(2);
 const config = loadConfig(readEnv(), configFile);
 const logger = createLogger({ level: config.logLevel });
 const paths = dataPaths(config.dataDir);
 
-const planOf = async ({ kernelArgs }: MicrovmSpec) => {
+const sabotageOf = async ({ kernelArgs }: MicrovmSpec) => {
   const address = /^ip=([^:]+):/.exec(kernelArgs.join(" "))?.[1];
   const text = await poll(() => readFile(join(plansFolder, `${address}.json`), "utf8").catch(() => undefined), {
     what: `the plan for ${address}`,
     timeoutMs: 20_000,
     intervalMs: 50,
   });
-  return sabotage.parse(JSON.parse(text));
+  return sabotageSchema.parse(JSON.parse(text));
 };
 
 const qemu = (changeArguments?: (args: string[]) => string[]): VmmBackend =>
@@ -43,9 +43,9 @@ const whole = qemu();
 const nicLess = qemu(withoutNic);
 const vmm: VmmBackend = {
   ...whole,
-  start: async (spec, onSpawn) => {
-    const plan = await planOf(spec);
-    return (plan.hasNic ? whole : nicLess).start(await sabotagedSpec(spec, plan), onSpawn);
+  start: async (spec, plan, hooks) => {
+    const sabotage = await sabotageOf(spec);
+    return (sabotage.hasNic ? whole : nicLess).start(await sabotagedSpec(spec, sabotage), plan, hooks);
   },
 };
 

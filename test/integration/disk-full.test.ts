@@ -20,7 +20,8 @@ beforeEach(async () => {
 afterEach(async () => {
   await controller.stop();
   // Whatever a failed test left would keep the file system busy.
-  for (const found of await vmm.list(controller.microvms)) await vmm.kill(found);
+  for (const found of await vmm.list(controller.microvms))
+    await vmm.reopen({ ...found, paths: controller.paths.vm(found.vmId) }).kill();
   await run("umount", [dataDir]);
   await rm(dataDir, { recursive: true });
 });

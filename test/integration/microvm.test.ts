@@ -1,5 +1,6 @@
 /** What of a microVM may go wrong, or be put in its way by others on the host, at its start and its end. */
 import { mkdir } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { run } from "../../src/lib/exec.ts";
 import { commandLine, isAlive, killProcess, type ProcessIdentity } from "../../src/lib/process.ts";
@@ -92,6 +93,7 @@ test("a microVM gets no user that something runs as already, and that is left al
   const { sessionId: refused } = await controller.client.start({ provider: "oidc" });
   const { verdict } = await untilState(refused, "failed");
   expect(verdict).toMatchObject({ sentence: expect.stringContaining(String(next.pid)) });
+  await controller.client.destroy(refused);
   expect(await isAlive(next)).toBe(true);
 });
 
@@ -106,7 +108,7 @@ test("a removal that fails keeps no other from being done, and all is told; the 
   await begin({ network });
   const { sessionId, vm, vmm } = await startSession();
   await expect(controller.client.destroy(sessionId)).rejects.toMatchObject({
-    message: expect.stringMatching(/Still there after its removal: lease, tap, firewall, neighbour\..*no such thing/),
+    message: expect.stringMatching(/Still there after its removal: tap, firewall, neighbour, lease\..*no such thing/),
   });
   expect(await isAlive(vmm.process)).toBe(false);
   const [held] = await controller.client.vms();
@@ -127,7 +129,11 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
   await mkdir(vm.root, { mode: 0o700 });
   const image = { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" };
   const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, tap: "", mac: "" };
-  const vmm = await backend.start({ vmId: "unrecorded00", paths: vm, image, ...machine, uid }, async () => {});
+  const { process: vmm } = await backend.start(
+    { vmId: "unrecorded00", paths: vm, image, ...machine, uid },
+    { kind: "boot" },
+    { acquire: async () => {}, onProcess: async () => {}, signal: new AbortController().signal },
+  );
   const child = await decoy(SLEEP, uid);
   await begin(left);
   const reaped = async () => controller.log().includes("reaped") || undefined;
@@ -135,4 +141,54 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
   expect(controller.log()).toContain(`process ${vmm.pid} (microVM unrecorded00)`);
   for (const gone of [vmm, child]) expect(await isAlive(gone)).toBe(false);
   expect(await controller.client.reap({ dryRun: true })).toEqual({ found: [], removed: [], failed: [] });
+});
+
+test("a session that ends while its VMM starts ends the start, and leaves nothing", async () => {
+  await begin({ behaviour: () => ({ vmm: "never-answers" }) });
+  const { sessionId } = await controller.client.start({ provider: "oidc" });
+  const started = async () => (await backend.list(controller.microvms))[0];
+  const vmm = await poll(started, { what: "the VMM", timeoutMs: 10_000, intervalMs: 20 });
+  const { body } = await controller.client.destroy(sessionId);
+  expect(body).toMatchObject({ outcome: "destroyed-by-request" });
+  expect(await isAlive(vmm.process)).toBe(false);
+  expect(await controller.client.vms()).toEqual([]);
+});
+
+/** Changes the record of a controller that was stopped. */
+const changeRecord = (statement: string, ...values: (string | null)[]): void => {
+  const db = new DatabaseSync(controller.paths.database);
+  db.prepare(statement).run(...values);
+  db.close();
+};
+
+test("a microVM whose session is gone from its record is removed by the reaper, with all that it holds", async () => {
+  await begin();
+  const { sessionId, vm, vmm } = await startSession();
+  const left = await controller.abandon();
+  changeRecord("UPDATE vms SET session_id = NULL WHERE id = ?", vm.vmId);
+  changeRecord("DELETE FROM sessions WHERE id = ?", sessionId);
+  await begin(left);
+  const gone = async () => ((await controller.client.vms()).length === 0 ? true : undefined);
+  await poll(gone, { what: "the reaper", timeoutMs: 10_000, intervalMs: 50 });
+  expect(await isAlive(vmm.process)).toBe(false);
+  expect(controller.log()).toContain(`microVM ${vm.vmId}, which belongs to nobody`);
+  expect(await controller.client.reap({ dryRun: true })).toEqual({ found: [], removed: [], failed: [] });
+});
+
+test("a microVM of a VMM that this version does not know is refused with a sentence and stops no other", async () => {
+  await begin();
+  const { sessionId, vm } = await startSession();
+  const other = await startSession();
+  const left = await controller.abandon();
+  changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "hal9000", vm.vmId);
+  await begin(left);
+  await expect(controller.client.destroy(sessionId)).rejects.toMatchObject({
+    message: expect.stringContaining('knows no VMM "hal9000"'),
+  });
+  expect((await controller.client.destroy(other.sessionId)).body.gone).toHaveLength(7);
+  // The version that knows it makes it good.
+  const again = await controller.abandon();
+  changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "fake", vm.vmId);
+  await begin(again);
+  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(7);
 });

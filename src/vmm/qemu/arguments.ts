@@ -2,6 +2,7 @@
 import { CHANNEL_PORT_NAME } from "../../contract/guest.ts";
 import { vmmName } from "../process.ts";
 import type { MicrovmSpec } from "../vmm.ts";
+import { socketsOf } from "./sockets.ts";
 
 export const QEMU = "qemu-system-x86_64";
 
@@ -12,8 +13,9 @@ export type Accelerator =
   /** `tscKhz`: frequency of the host's time stamp counter, which an emulated guest sees as its own. */
   | { kind: "emulation"; tscKhz: number };
 
-export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): string[] =>
-  [
+export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): string[] => {
+  const { channel, control } = socketsOf(spec.paths);
+  return [
     ["-name", vmmName(spec.vmId)],
     machineArguments(accelerator, spec.memoryMib),
     ["-smp", String(spec.vcpuCount)],
@@ -24,13 +26,14 @@ export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): stri
     ["-netdev", `tap,id=net,ifname=${spec.tap},script=no,downscript=no`],
     ["-device", `virtio-net-device,netdev=net,mac=${spec.mac}`],
     ["-device", "virtio-serial-device"],
-    ["-chardev", `socket,id=channel,path=${escaped(spec.paths.channel)},server=on,wait=off`],
+    ["-chardev", `socket,id=channel,path=${escaped(channel)},server=on,wait=off`],
     ["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME}`],
     ["-device", "virtio-rng-device"],
     // Appending, so that whoever trims the file by truncating it is followed to its new end.
     ["-chardev", `file,id=console,path=${escaped(spec.paths.console)},append=on`, "-serial", "chardev:console"],
-    ["-qmp", `unix:${escaped(spec.paths.control)},server=on,wait=off`],
+    ["-qmp", `unix:${escaped(control)},server=on,wait=off`],
   ].flat();
+};
 
 /** The machine without anything that belongs to one guest: what the KVM probe boots, too. */
 export const machineArguments = (accelerator: Accelerator, memoryMib: number): string[] =>

@@ -1,12 +1,15 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
 import type { Logger } from "../../lib/logger.ts";
-import { killVmm, listVmms, processesOfVmm } from "../process.ts";
-import type { VmmBackend } from "../vmm.ts";
+import { openSocket } from "../../lib/open-stream.ts";
+import { handleOf, listVmms } from "../process.ts";
+import type { VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice } from "./accelerator.ts";
 import type { AcceleratorOptions } from "./accelerator.ts";
 import { qemuArguments } from "./arguments.ts";
-import { connectQemu } from "./client.ts";
-import { startQemu } from "./start.ts";
+import { qemuChecks } from "./checks.ts";
+import { askQemu } from "./client.ts";
+import { socketsOf } from "./sockets.ts";
+import { MAX_FILE_BYTES, startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
 
 export interface QemuBackendOptions extends AcceleratorOptions {
@@ -17,25 +20,36 @@ export interface QemuBackendOptions extends AcceleratorOptions {
   changeArguments?: (args: string[]) => string[];
 }
 
+const MIB = 1024 * 1024;
+
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
   const accelerators = createAcceleratorChoice(options, options.logger);
+  const reopen = (vm: VmmRecord) => ({
+    ...handleOf(vm),
+    openChannel: openSocket(socketsOf(vm.paths).channel),
+    status: (timeoutMs: number) => askQemu(vm.paths, timeoutMs),
+  });
   return {
     name: "qemu",
+    // Measured under emulation, where most of it is translated code; KVM needs less.
+    overheadMib: 384,
+    diskMib: MAX_FILE_BYTES / MIB,
+    checks: qemuChecks(options),
     version: qemuVersion,
     capabilities: async () => {
       const vmlinux = await options.vmlinux();
       const hasKvm = vmlinux !== undefined && (await accelerators.choose(vmlinux)).kind === "kvm";
       return { canSnapshot: false, hasKvm };
     },
-    start: async (spec, onSpawn) => {
+    start: async (spec, plan, hooks) => {
+      if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it says so in its capabilities");
       const accelerator = await accelerators.choose(spec.image.vmlinux);
       const version = await qemuVersion();
       const args = qemuArguments(spec, accelerator);
-      return startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, onSpawn);
+      const process = await startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, hooks);
+      return { ...reopen({ ...spec, process }), process };
     },
-    connect: connectQemu,
-    processes: processesOfVmm,
-    kill: killVmm,
+    reopen,
     list: listVmms,
   };
 };

@@ -2,25 +2,29 @@ import { z } from "zod";
 import { AppError, errnoOf } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { msUntil, poll } from "../../lib/wait.ts";
-import type { VmmClient } from "../vmm.ts";
+import type { MachineStatus } from "../vmm.ts";
 import { connectQmp } from "./qmp.ts";
 import type { Qmp } from "./qmp.ts";
+import { socketsOf } from "./sockets.ts";
 
 const COMMAND_TIMEOUT_MS = 5_000;
 
 const runState = z.object({ status: z.string() });
 
-/** Connects as soon as QEMU answers. Throws AppError `vmm-silent` after `timeoutMs`, or the signal's reason. */
-export const connectQemu = async (paths: VmPaths, timeoutMs: number, signal?: AbortSignal): Promise<VmmClient> => {
-  const qmp = await connected(paths.control, timeoutMs, signal);
-  return {
-    status: async () => {
-      const { status } = runState.parse(await qmp.execute("query-status", COMMAND_TIMEOUT_MS));
-      return status === "running" || status === "paused" || status === "shutdown" ? status : "other";
-    },
-    close: () => qmp.close(),
-  };
+/** Asks QEMU once how its machine is. Throws AppError `vmm-silent` after `timeoutMs`. */
+export const askQemu = async (paths: VmPaths, timeoutMs: number): Promise<MachineStatus> => {
+  const qmp = await connected(socketsOf(paths).control, timeoutMs);
+  try {
+    const { status } = runState.parse(await qmp.execute("query-status", COMMAND_TIMEOUT_MS));
+    return status === "running" || status === "paused" || status === "shutdown" ? status : "other";
+  } finally {
+    qmp.close();
+  }
 };
+
+/** Resolves as soon as QEMU answers. Throws AppError `vmm-silent` after `timeoutMs`, or the signal's reason. */
+export const untilQemuAnswers = async (paths: VmPaths, timeoutMs: number, signal: AbortSignal): Promise<void> =>
+  void (await connected(socketsOf(paths).control, timeoutMs, signal)).close();
 
 const connected = async (path: string, timeoutMs: number, signal?: AbortSignal): Promise<Qmp> => {
   const deadline = performance.now() + timeoutMs;

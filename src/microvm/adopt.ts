@@ -1,0 +1,81 @@
+/** A former controller's microVM is taken over. */
+import { stat } from "node:fs/promises";
+import type { StageRecord } from "../contract/session.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import type { Network } from "../network/network.ts";
+import { failWhenExited, MicrovmFailure } from "./failure.ts";
+import type { MicrovmDeps, RunningMicrovm } from "./microvm.ts";
+import type { Microvm } from "./store.ts";
+
+export interface AdoptOptions {
+  /** Those recorded so far. */
+  stages: StageRecord[];
+  /** Told the stages passed so far, after each. */
+  onStages: (stages: StageRecord[]) => Promise<void>;
+  logger: Logger;
+}
+
+/** Throws MicrovmFailure when the former controller's microVM is gone, or never came to be. */
+export const adoptMicrovm = async (
+  { paths, network }: MicrovmDeps,
+  vm: Microvm,
+  options: AdoptOptions,
+): Promise<RunningMicrovm> => {
+  if (!vm.process) throw interrupted();
+  if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) throw endNotRecorded();
+  await failWhenExited(vm.process, null);
+  await recordVmmUp(vm, options);
+  try {
+    // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
+    await attachAgain(network, vm);
+  } catch (error) {
+    // The guest lives, and may be reachable: the next round tries again.
+    options.logger.error({ error: messageOf(error) }, "the microVM's network could not be set up again yet");
+  }
+  return { ...vm, process: vm.process };
+};
+
+/** The former controller may have ended between the VMM's start and its record. */
+const recordVmmUp = async (vm: Microvm, { stages, onStages }: AdoptOptions): Promise<void> => {
+  if (stages.some(({ stage }) => stage === "vmm-up")) return;
+  const startedAt = stages.at(-1)?.endedAt ?? vm.createdAt;
+  await onStages([...stages, { stage: "vmm-up", startedAt, endedAt: new Date().toISOString(), source: vm.backend }]);
+};
+
+/** Each also when the one before failed: from now on each round of `ensure` includes this guest. */
+const attachAgain = async (network: Network, vm: Microvm): Promise<void> => {
+  try {
+    await network.ensureHost();
+  } finally {
+    try {
+      await network.prepare(vm);
+    } finally {
+      await network.join(vm);
+    }
+  }
+};
+
+const interrupted = (): MicrovmFailure =>
+  new MicrovmFailure(
+    "vmm-up",
+    {
+      code: "interrupted",
+      sentence: "The controller stopped while it was starting this virtual machine.",
+      hint: "Start a new sign-in; nothing was signed in yet.",
+    },
+    { isSymptom: false },
+  );
+
+/** The folder goes last of all that is outside, by our own hand: the VMM was not killed by somebody else. */
+const endNotRecorded = (): MicrovmFailure =>
+  new MicrovmFailure(
+    null,
+    {
+      code: "end-not-recorded",
+      sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",
+      hint: "The controller was stopped in the middle, or its disk was full: sallyport doctor. Start a new sign-in.",
+    },
+    { isSymptom: false },
+  );

@@ -1,0 +1,67 @@
+/** All that one microVM owns on this host is removed, and looked for afterwards. The one road for every way it may end. */
+import { rm, stat } from "node:fs/promises";
+import type { GoneResource } from "../contract/session.ts";
+import { Cleanup } from "../lib/cleanup.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import { isLeased, releaseAddress } from "../network/lease.ts";
+import { handleOf, type MicrovmDeps } from "./microvm.ts";
+import type { Microvm } from "./store.ts";
+
+/**
+ * Ends the processes, takes the network apart, removes the folder, each also when another of these steps fails; then looks
+ * whether the things are really gone, and returns the lease when all are. May be called again after a crash at any line.
+ * Throws AppError `not-gone` when something refuses to go, with all that went wrong.
+ */
+export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise<GoneResource[]> => {
+  const { ledger, network, vms, paths } = deps;
+  // The record as it is now: its process may have been started since.
+  const vm = (await vms.get(given.id)) ?? given;
+  const wasStarted = (await ledger.of(vm.id)).some(({ kind }) => kind === "process");
+  const steps = new Cleanup();
+  steps.push("the folder", () => rm(paths.vm(vm.id).root, { recursive: true, force: true }));
+  steps.push("the network", () => network.remove(vm));
+  // Before its start, what runs as its user is somebody else's: it may have been refused for that.
+  if (wasStarted) steps.push("the VMM", () => handleOf(deps, vm).kill());
+  const failure = await steps.run().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  await recordGone(deps, vm, { wasStarted, failure });
+  return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
+    seenGoneAt === null ? [] : [{ kind, ref, acquiredAt, seenGoneAt }],
+  );
+};
+
+/**
+ * After everything was removed, so that a disk too full to write to keeps no microVM alive; each thing is looked for
+ * first: no receipt is signed over one that is still there. The address goes last of all: with it the VMM's user would
+ * belong to somebody else.
+ */
+const recordGone = async (
+  deps: MicrovmDeps,
+  vm: Microvm,
+  { wasStarted, failure }: { wasStarted: boolean; failure: unknown },
+): Promise<void> => {
+  const { db, ledger } = deps;
+  const left = await kindsLeft(deps, vm, wasStarted);
+  if (left.size === 0) await releaseAddress(db, vm.id);
+  if (await isLeased(db, vm.id)) left.add("lease");
+  for (const { kind } of await ledger.of(vm.id)) if (!left.has(kind)) await ledger.seenGone(vm.id, kind);
+  if (left.size === 0 && failure === undefined) return;
+  const what =
+    left.size > 0 ? `Still there after its removal: ${[...left].join(", ")}.` : "All is gone, but not all went well.";
+  throw new AppError("internal", "not-gone", failure === undefined ? what : `${what} ${messageOf(failure)}`, {
+    hint: "It is tried again each minute; what keeps it is in the sentence, or see: sallyport doctor.",
+    cause: failure,
+  });
+};
+
+const kindsLeft = async (deps: MicrovmDeps, vm: Microvm, wasStarted: boolean): Promise<Set<string>> => {
+  const ofVmm = wasStarted ? await handleOf(deps, vm).left() : [];
+  const ofNetwork = Object.entries(await deps.network.presence(vm)).flatMap(([kind, isThere]) =>
+    isThere ? [kind] : [],
+  );
+  const folder = await unlessMissing(stat(deps.paths.vm(vm.id).root), undefined);
+  return new Set([...ofVmm.map(({ kind }) => kind), ...ofNetwork, ...(folder ? ["directory"] : [])]);
+};

@@ -1,0 +1,35 @@
+/** The VMM backends of this controller. A microVM is left to the one that started it, whatever is configured now. */
+import { AppError } from "../lib/errors.ts";
+import { createQemuBackend, type QemuBackendOptions } from "./qemu/backend.ts";
+import type { VmmBackend } from "./vmm.ts";
+
+export interface VmmBackends {
+  all: readonly VmmBackend[];
+  /** Starts new microVMs. */
+  current: VmmBackend;
+  /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
+  of(name: string): VmmBackend;
+}
+
+export const standardBackends = (options: QemuBackendOptions): VmmBackends =>
+  createBackends(createQemuBackend(options));
+
+export const createBackends = (current: VmmBackend, ...others: VmmBackend[]): VmmBackends => {
+  const all = [current, ...others];
+  return {
+    all,
+    current,
+    of: (name) => {
+      const backend = all.find((each) => each.name === name);
+      if (backend) return backend;
+      throw new AppError(
+        "internal",
+        "backend-unknown",
+        `This version of Sallyport knows no VMM "${name}", which started a microVM.`,
+        {
+          hint: "Run the version that started it until the session has ended; or end its process, seen with: sallyport ls.",
+        },
+      );
+    },
+  };
+};

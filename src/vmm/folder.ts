@@ -1,0 +1,31 @@
+/** The part of a microVM's directory that belongs to its VMM's user. */
+import { chmod, chown, mkdir, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { VmPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import type { Left, MicrovmSpec, StartHooks, VmmRecord } from "./vmm.ts";
+
+/** Where a VMM has its sockets. */
+export const runFolder = (paths: VmPaths): string => join(paths.root, "run");
+
+/** What the VMM's user needs in the microVM's directory, and no more: to pass through it, its sockets, its console. */
+export const handOver = async (
+  { vmId, paths, uid }: MicrovmSpec,
+  { acquire }: Pick<StartHooks, "acquire">,
+): Promise<void> => {
+  const run = runFolder(paths);
+  await chown(paths.root, -1, uid);
+  await chmod(paths.root, 0o710);
+  await acquire(SOCKETS, refOf(vmId));
+  await mkdir(run, { recursive: true, mode: 0o700 });
+  await chown(run, uid, uid);
+  await (await open(paths.console, "a", 0o600)).close();
+  await chown(paths.console, uid, uid);
+};
+
+/** The folder of sockets, while it is there. */
+export const leftInFolder = async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
+  (await unlessMissing(stat(runFolder(paths)), undefined)) ? [{ kind: SOCKETS, ref: refOf(vmId) }] : [];
+
+const SOCKETS = "sockets";
+const refOf = (vmId: string): string => `${vmId}/run`;

@@ -1,0 +1,106 @@
+/** What the conformance tests of VMM backends share: microVMs to start, and their removal. */
+import { chmod, mkdtemp, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll } from "vitest";
+import { newVmId } from "../../src/lib/id.ts";
+import { dataPaths } from "../../src/lib/paths.ts";
+import type {
+  FoundVmm,
+  MicrovmHandle,
+  MicrovmSpec,
+  StartHooks,
+  VmmBackend,
+  VmmRange,
+  VmmRecord,
+} from "../../src/vmm/vmm.ts";
+
+export interface VmmUnderTest {
+  backend: VmmBackend;
+  /** All of a specification but what the suite makes itself. */
+  image: MicrovmSpec["image"];
+  /** First of the users that the suite's VMMs run as; the hundred from it on are nobody else's. */
+  uidBase: number;
+  /** Makes the interface that the VMM opens, and takes it away. */
+  makeTap: (tap: string, uid: number) => Promise<void>;
+  removeTap: (tap: string) => Promise<void>;
+  /** A specification the VMM can't start with. */
+  broken: (spec: MicrovmSpec) => MicrovmSpec;
+}
+
+export type VmmSuite = ReturnType<typeof createSuite>;
+
+/** To be called in a `describe`. */
+export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
+  let under: VmmUnderTest;
+  let root: string;
+  const taps: string[] = [];
+  let microvms = 0;
+
+  beforeAll(async () => {
+    under = await prepare();
+    // Short, for the sockets; open to the VMM's user, as a data directory is.
+    root = await mkdtemp("/tmp/sp-vmm-");
+    await chmod(root, 0o711);
+  });
+
+  afterEach(async () => {
+    for (const found of await vms()) await handle(found).kill();
+    for (const tap of taps.splice(0)) await under.removeTap(tap);
+  });
+
+  afterAll(() => rm(root, { recursive: true, force: true }));
+
+  const newSpec = async (): Promise<MicrovmSpec> => {
+    const vmId = newVmId();
+    const spec: MicrovmSpec = {
+      vmId,
+      paths: dataPaths(root).vm(vmId),
+      image: under.image,
+      kernelArgs: [],
+      vcpuCount: 1,
+      memoryMib: 512,
+      tap: `sp-${vmId}`,
+      mac: "06:00:c0:a8:64:05",
+      uid: under.uidBase + microvms++,
+    };
+    await mkdir(spec.paths.root, { recursive: true, mode: 0o711 });
+    await under.makeTap(spec.tap, spec.uid);
+    taps.push(spec.tap);
+    return spec;
+  };
+
+  const start = async () => {
+    const spec = await newSpec();
+    const started = await under.backend.start(spec, BOOT, hooks());
+    return { spec, process: started.process, handle: started };
+  };
+
+  const handle = (vm: Omit<VmmRecord, "paths">): MicrovmHandle =>
+    under.backend.reopen({ ...vm, paths: dataPaths(root).vm(vm.vmId) });
+
+  const range = (folder = join(root, "vms")): VmmRange => ({
+    vmsDir: folder,
+    uids: [under.uidBase, under.uidBase + 100],
+  });
+  const vms = (): Promise<FoundVmm[]> => under.backend.list(range());
+
+  return {
+    backend: () => under.backend,
+    broken: (spec: MicrovmSpec) => under.broken(spec),
+    root: () => root,
+    newSpec,
+    start,
+    handle,
+    range,
+    vms,
+  };
+};
+
+export const BOOT = { kind: "boot" } as const;
+
+/** What a start is handed by somebody who wants to know nothing. */
+export const hooks = (): StartHooks => ({
+  acquire: async () => {},
+  onProcess: async () => {},
+  signal: new AbortController().signal,
+});
