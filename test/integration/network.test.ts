@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { commandLine } from "../../src/lib/process.ts";
 import { BLOCKED_RANGES } from "../../src/network/firewall-rules.ts";
@@ -65,6 +65,16 @@ beforeAll(async () => {
 });
 
 afterAll(() => cleanup.run());
+
+/** A machine for one test; it goes with the test, and the resolver of the folder of its name. */
+const placeOf = async (name: string): Promise<Namespace> => {
+  const place = await createNamespace(name);
+  onTestFinished(async () => {
+    await endResolver(join(directory, name));
+    await place.remove();
+  });
+  return place;
+};
 
 /** By how much each counter that moved went up. */
 const counted = async (work: () => Promise<unknown>): Promise<Record<string, number>> => {
@@ -490,7 +500,7 @@ describe("refusals", () => {
   });
 
   test("a resolver whose port is taken", async () => {
-    const taken = await createNamespace("taken");
+    const taken = await placeOf("taken");
     const elsewhere = join(directory, "taken");
     const other = await startNetwork(taken, { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } });
     const blocker = taken.spawn("dnsmasq", [
@@ -502,12 +512,11 @@ describe("refusals", () => {
     await expect.poll(() => lookUp(taken, "x.example", "127.0.0.1")).not.toBe("ECONNREFUSED");
     await expect(other.ensure()).rejects.toThrow("resolver-died: The guests' name resolver (dnsmasq) did not start");
     blocker.kill("SIGKILL");
-    await taken.remove();
   });
 });
 
 test("a resolver that a crashed controller started and wrote down nowhere is found and used again", async () => {
-  const place = await createNamespace("crash");
+  const place = await placeOf("crash");
   const elsewhere = join(directory, "crash");
   const settings = { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } };
   const first = await startNetwork(place, settings);
@@ -520,18 +529,17 @@ test("a resolver that a crashed controller started and wrote down nowhere is fou
   expect(await resolverPid(elsewhere)).toBe(pid);
   await second.teardown();
   expect(await resolverPid(elsewhere)).toBeUndefined();
-  await place.remove();
 });
 
 test("a second controller on the same bridge is refused and takes nothing of the first one's guests", async () => {
-  const place = await createNamespace("two");
+  const place = await placeOf("two");
   const first = await startNetwork(place, {
     ...options(),
-    resolver: { directory: join(directory, "1"), upstream: [] },
+    resolver: { directory: join(directory, "two"), upstream: [] },
   });
   const second = await startNetwork(place, {
     ...options(),
-    resolver: { directory: join(directory, "2"), upstream: [] },
+    resolver: { directory: join(directory, "other"), upstream: [] },
   });
   await first.ensure();
   await attach(first, nicA);
@@ -544,11 +552,10 @@ test("a second controller on the same bridge is refused and takes nothing of the
   await first.ensure();
   await first.remove(nicA);
   await first.teardown();
-  await place.remove();
 });
 
 test("an address that somebody gave the bridge besides keeps nothing from being mended", async () => {
-  const place = await createNamespace("besides");
+  const place = await placeOf("besides");
   const network = await startNetwork(place, {
     ...options(),
     resolver: { directory: join(directory, "besides"), upstream: [] },
@@ -564,11 +571,10 @@ test("an address that somebody gave the bridge besides keeps nothing from being 
   expect(firewall).toMatchObject({ isAdmitted: true });
   await network.remove(nicA);
   await network.teardown();
-  await place.remove();
 });
 
 test("teardown leaves no bridge, no table and no resolver", async () => {
-  const place = await createNamespace("teardown");
+  const place = await placeOf("teardown");
   const elsewhere = join(directory, "teardown");
   const other = await startNetwork(place, { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } });
   await other.ensure();
@@ -578,5 +584,4 @@ test("teardown leaves no bridge, no table and no resolver", async () => {
   expect((await place.run("ip", ["-br", "link", "show", "type", "bridge"])).stdout).toBe("");
   expect((await place.run("nft", ["list", "tables"])).stdout).toBe("");
   expect(await resolverPid(elsewhere)).toBeUndefined();
-  await place.remove();
 });
