@@ -24,8 +24,7 @@ import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
 import { createMicrovmStore } from "./microvm/store.ts";
 import { forgetHistory } from "./session/history.ts";
-import { localSessions } from "./session/local-sessions.ts";
-import { createSessionService } from "./session/service.ts";
+import { createLocalSessions } from "./session/local-sessions.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
@@ -85,7 +84,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
   const hostId = loadHostId(paths.hostId);
   const microvmDeps = { config, paths, db, vms, ledger, network, vmms };
-  const service = createSessionService({
+  const sessions = createLocalSessions({
     ...microvmDeps,
     store,
     providers,
@@ -103,7 +102,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     paths,
     ledger,
     network,
-    sessions: service,
+    sessions,
     reap: reapAll,
     forgetHistory: () => forgetHistory(db, config.history),
     logger,
@@ -111,7 +110,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const app = await createServer(
     {
       config,
-      sessions: localSessions({ service, paths, hostId, titleOf: (name) => providers.get(name)?.title ?? name }),
+      sessions,
       keys,
       providers,
       images: { isReady: async () => (await images.find(config.image)) !== undefined, list: () => images.list() },
@@ -132,7 +131,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   );
   try {
     // Who asks for a session that lives on must not be told that it is over; looking at the host can wait.
-    await service.resume();
+    await sessions.resume();
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
@@ -152,7 +151,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     });
     cleanup.push("the spans", () => tracer.flush());
     cleanup.push("the HTTP server", async () => app.close());
-    cleanup.push("the sessions", () => service.stop());
+    cleanup.push("the sessions", () => sessions.stop());
     await cleanup.run();
     logger.info("stopped");
   }

@@ -7,14 +7,14 @@ import type { DataPaths } from "../lib/paths.ts";
 import type { Ledger } from "../microvm/ledger.ts";
 import type { ReapResult } from "../microvm/reap.ts";
 import type { Network } from "../network/network.ts";
-import type { SessionService } from "../session/service.ts";
+import type { LocalSessions } from "../session/local-sessions.ts";
 
 export interface ChoresDeps {
   config: Config;
   paths: DataPaths;
   ledger: Ledger;
   network: Network;
-  sessions: SessionService;
+  sessions: Pick<LocalSessions, "resume" | "vms" | "isDriven">;
   reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
   /** Answers how many sessions were forgotten. */
   forgetHistory: () => Promise<number>;

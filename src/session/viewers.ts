@@ -1,18 +1,28 @@
 /** A viewer's road on this host: the seat of viewer.ts, the strip's words, and the guest's RFB port behind a ticket. */
 import { connect } from "node:net";
-import { awaitedStage } from "../contract/session.ts";
+import { awaitedStage, type Warning } from "../contract/session.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
-import type { SessionService } from "./service.ts";
 import { isOver, type Session } from "./session.ts";
 import type { Viewers } from "./sessions.ts";
-import { TICKET_TTL_SEC } from "./viewer.ts";
+import { TICKET_TTL_SEC, type ViewerSeats } from "./viewer.ts";
 
-export const createViewers = (service: SessionService, titleOf: (provider: string) => string): Viewers => {
-  const { seats } = service;
+interface ViewersDeps {
+  seats: ViewerSeats;
+  get: (id: string) => Promise<Session>;
+  microvmOf: (sessionId: string) => Promise<{ address: string } | undefined>;
+  /** The provider's name for people. */
+  titleOf: (provider: string) => string;
+  warningOf: (id: string) => Warning | null;
+  /** Told when the screen is there for somebody. */
+  onConnected: (id: string) => Promise<void>;
+}
+
+export const createViewers = (deps: ViewersDeps): Viewers => {
+  const { seats } = deps;
 
   const live = async (id: string): Promise<Session> => {
-    const session = await service.get(id);
+    const session = await deps.get(id);
     if (isOver(session.state)) throw over(session);
     return session;
   };
@@ -32,24 +42,24 @@ export const createViewers = (service: SessionService, titleOf: (provider: strin
       seats.requirePaired(id, cookie);
       return {
         paired: true,
-        provider: titleOf(session.provider),
+        provider: deps.titleOf(session.provider),
         userId: session.userId,
         state: session.state,
         expiresAt: session.expiresAt,
         stage: awaitedStage(session.stages),
-        warning: service.liveOf(id).warning?.sentence ?? null,
+        warning: deps.warningOf(id)?.sentence ?? null,
         openedHost: session.openedHost,
       };
     },
 
     screen: async (id, ticket) => {
-      const vm = await service.microvmOf(id);
+      const vm = await deps.microvmOf(id);
       if (!vm) throw new AppError("unauthenticated", "bad-ticket", "There is no screen that this ticket opens.");
       const { address } = vm;
       const screen = seats.sitDown(id, ticket, () => connect({ host: address, port: GUEST_PORTS.rfb }));
       // Told to whoever reads it; one that nobody reads any more has nobody to tell.
       screen.on("error", () => {});
-      screen.once("connect", () => void service.viewerConnected(id).catch((error: Error) => screen.destroy(error)));
+      screen.once("connect", () => void deps.onConnected(id).catch((error: Error) => screen.destroy(error)));
       return screen;
     },
   };
