@@ -3,7 +3,7 @@ import { orAfter } from "../lib/wait.ts";
 import { runCheck, type Check } from "./check.ts";
 import { clock } from "./clock.ts";
 import { firewall, otherFirewalls } from "./firewall.ts";
-import { createHost, type HostOptions } from "./host.ts";
+import { createHost, type Host, type HostOptions } from "./host.ts";
 import { checksums, image } from "./image.ts";
 import { firecracker } from "./machine.ts";
 import { names, resolver } from "./names.ts";
@@ -14,8 +14,9 @@ import { taps } from "./taps.ts";
 import { users } from "./users.ts";
 
 /** In the order they are shown; all run at once. To add one: a file or a const beside its like, and its name here. */
-export const CHECKS: readonly Check[] = [
+const checksOf = ({ backend }: Host): readonly Check[] => [
   programs,
+  ...backend.checks,
   firecracker,
   image,
   checksums,
@@ -44,7 +45,7 @@ export const examine = async (options: HostOptions) => {
   const asked = capacityOf(host).catch(() => null);
   const [capacity, ...found] = await Promise.all([
     orAfter(asked, CAPACITY_MS, () => null),
-    ...[...CHECKS, ...host.backend.checks].map((check) => runCheck(check, host)),
+    ...checksOf(host).map((check) => runCheck(check, host)),
   ]);
   const checks = found.flat();
   return {
