@@ -111,9 +111,8 @@ export class SessionDriver {
     } catch (error) {
       const stop = this.#stop.signal.aborted ? (this.#stop.signal.reason as Stop) : undefined;
       if (stop === "detach") return this.#channel?.close();
-      const isTaken = this.session.sealedTakenAt !== null;
       this.#ending = stop
-        ? { state: "completing", outcome: isTaken ? "signed-in" : stop.outcome }
+        ? { state: "completing", outcome: this.session.sealedTakenAt === null ? stop.outcome : "signed-in" }
         : await this.#failure(error);
     } finally {
       this.#deadline.clear();
@@ -186,8 +185,7 @@ export class SessionDriver {
   }
 
   #body(): Body {
-    const vm = this.#vm;
-    return { deps: this.#deps, session: this.session, vm, channel: this.#channel, logger: this.#logger };
+    return { deps: this.#deps, session: this.session, vm: this.#vm, channel: this.#channel, logger: this.#logger };
   }
 
   async #recordStages(stages: StageRecord[]): Promise<void> {

@@ -1,11 +1,13 @@
 /** The end of a session: written down, its microVM taken apart, and a receipt signed over what was seen gone. */
 import type { KeyObject } from "node:crypto";
+import type { GoneResource, ReceiptBody } from "../contract/session.ts";
 import { signReceipt } from "../handover/receipt.ts";
 import { messageOf } from "../lib/errors.ts";
 import { destroyMicrovm } from "../microvm/destroy.ts";
+import type { Microvm } from "../microvm/store.ts";
 import { keepRecord, type Body } from "./post-mortem.ts";
-import { receiptBodyOf } from "./receipt-body.ts";
 import type { SessionRecord } from "./record.ts";
+import type { Session } from "./session.ts";
 import type { SessionChange } from "./store.ts";
 
 export interface EndOptions {
@@ -41,3 +43,18 @@ export const endSession = async ({ record, ending, body, hostId, receiptKey }: E
   const receipt = signReceipt(receiptBodyOf(session, vm, gone, hostId), receiptKey);
   await record.change({ ...(session.state === "completing" ? { state: "destroyed" as const } : {}), receipt });
 };
+
+/** What a receipt says of a session whose microVM is gone now. */
+const receiptBodyOf = (session: Session, vm: Microvm, gone: GoneResource[], hostId: string): ReceiptBody => ({
+  version: 1,
+  hostId,
+  sessionId: session.id,
+  provider: session.provider,
+  userId: session.userId,
+  vmId: vm.id,
+  imageDigest: vm.imageDigest,
+  startedAt: session.createdAt,
+  destroyedAt: new Date().toISOString(),
+  outcome: session.outcome ?? "failed",
+  gone,
+});
