@@ -9,7 +9,7 @@ import type { Image } from "./image.ts";
 import { readInputs } from "./inputs.ts";
 import { makeImage } from "./make-image.ts";
 import { checkHost } from "./preflight.ts";
-import { Stages, type OnProgress, type StageTime } from "./progress.ts";
+import { Stages, type OnProgress } from "./progress.ts";
 import { createImageStore } from "./store.ts";
 import { openWorkspace } from "./workspace.ts";
 
@@ -30,7 +30,7 @@ export interface BuildImageResult {
   image: Image;
   /** False: the same inputs had been built before. */
   wasBuilt: boolean;
-  stages: StageTime[];
+  stages: Stages["times"];
 }
 
 const FREE_GIB = { withBaseSystem: 4, withoutBaseSystem: 2 };

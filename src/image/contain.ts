@@ -1,11 +1,6 @@
 import { run, type RunOptions, type RunResult } from "../lib/exec.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 
-export interface ContainOptions extends RunOptions {
-  /** Directory the program sees as `/`; absent: the host's own. */
-  root?: string;
-}
-
 // What programs inside an image see. Offline: systemctl must edit links, not ask for a running systemd.
 const GUEST_ENV = {
   PATH: SYSTEM_PATH,
@@ -18,26 +13,15 @@ const GUEST_ENV = {
 /**
  * Runs a program that must not outlive this process nor leave a mount behind, even after `kill -9`: it dies with its parent,
  * takes its descendants along (a process namespace of its own), and what it mounts vanishes with its mount namespace.
- * Throws what `run` throws.
+ * `root`: what it sees as `/`; absent, the host's own. Throws what `run` throws.
  */
-export const runContained = (file: string, args: string[], options: ContainOptions = {}): Promise<RunResult> => {
-  const { root, ...runOptions } = options;
+export const runContained = (
+  file: string,
+  args: string[],
+  { root, ...options }: RunOptions & { root?: string } = {},
+): Promise<RunResult> => {
+  const contain = "--pdeathsig KILL unshare --mount --pid --fork --kill-child".split(" ");
   const enter = root === undefined ? [] : ["--root", root, "--wd", "/"];
-  return run(
-    "setpriv",
-    [
-      "--pdeathsig",
-      "KILL",
-      "unshare",
-      "--mount",
-      "--pid",
-      "--fork",
-      "--kill-child",
-      ...enter,
-      "--mount-proc",
-      file,
-      ...args,
-    ],
-    { ...(root === undefined ? {} : { env: GUEST_ENV }), ...runOptions },
-  );
+  const env = root === undefined ? {} : { env: GUEST_ENV };
+  return run("setpriv", [...contain, ...enter, "--mount-proc", file, ...args], { ...env, ...options });
 };

@@ -26,7 +26,5 @@ export const hexOf = (digest: string): string => digest.slice("sha256:".length);
 /** A digest in the form that mkfs.ext4 takes as UUID (version 8: contents of our own making). */
 export const uuidOf = (digest: string): string => {
   const hex = hexOf(digest);
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
-    "-",
-  );
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, "$1-$2-8$3-8$4-$5");
 };

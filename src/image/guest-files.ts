@@ -3,8 +3,8 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { z } from "zod";
 import { AppError, errnoOf } from "../lib/errors.ts";
-import { digestOf, digestOfValue } from "./digest.ts";
-import type { GuestFile, ResolvedRecipe } from "./recipe.ts";
+import { digestOfValue } from "./digest.ts";
+import { digested, type GuestFile, type ResolvedRecipe } from "./recipe.ts";
 
 const AGENT_PATH = "/usr/lib/sallyport/agent.cjs";
 const POLICIES_PATH = "/etc/firefox/policies/policies.json";
@@ -42,31 +42,24 @@ export const initramfsFiles = (ours: GuestFile[]): GuestFile[] =>
 
 /** Everything that goes on top of the base system; of two files with one path the later one wins. */
 export const filesOnTop = (ours: GuestFile[], agent: GuestFile, recipe: ResolvedRecipe): GuestFile[] => {
-  const policies = ours.find(({ path }) => path === POLICIES_PATH);
+  const shipped = ours.find(({ path }) => path === POLICIES_PATH)?.content.toString() ?? "{}";
   const { width, height } = recipe.screen;
   const certificates = recipe.caCertificates.map((pem, index) =>
     textFile(`${CA_FOLDER}/sallyport-recipe-${index + 1}.crt`, pem),
   );
+  const trusted = certificates.map(({ path }) => path);
   const files = [
     ...ours.filter(({ path }) => !path.startsWith(INITRAMFS_FOLDER)),
     agent,
     textFile("/etc/sallyport/screen.env", `SCREEN=${width}x${height}\n`),
     ...certificates,
-    textFile(
-      POLICIES_PATH,
-      mergePolicies(
-        policies?.content.toString() ?? "{}",
-        recipe.firefoxPolicies,
-        certificates.map((c) => c.path),
-      ),
-    ),
+    textFile(POLICIES_PATH, mergePolicies(shipped, recipe.firefoxPolicies, trusted)),
     ...recipe.files,
   ];
   return [...new Map(files.map((file) => [file.path, file])).values()];
 };
 
-export const filesDigest = (files: GuestFile[]): string =>
-  digestOfValue(files.map(({ path, mode, content }) => ({ path, mode, content: digestOf(content) })));
+export const filesDigest = (files: GuestFile[]): string => digestOfValue(files.map(digested));
 
 type Json = z.infer<ReturnType<typeof z.json>>;
 const policiesFile = z.object({ policies: z.record(z.string(), z.json()).default({}) });

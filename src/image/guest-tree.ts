@@ -22,15 +22,12 @@ const COMMAND_TIMEOUT_MS = 15 * 60_000;
  * for none at all, for a recipe's commands, which may write into any file in place.
  */
 export const copyLayer = async (layer: string, isOwnCopy: boolean, { tree, signal }: TreeOptions): Promise<void> => {
-  const options = { signal, timeoutMs: 10 * 60_000 };
-  if (isOwnCopy) {
-    await run("cp", ["--archive", "--reflink=auto", layer, tree], options);
-    return;
-  }
-  await run("cp", ["--archive", "--link", layer, tree], options);
-  for (const name of WRITTEN_IN_PLACE) {
+  const copy = (how: string, from: string, to: string) =>
+    run("cp", ["--archive", how, from, to], { signal, timeoutMs: 10 * 60_000 });
+  await copy(isOwnCopy ? "--reflink=auto" : "--link", layer, tree);
+  for (const name of isOwnCopy ? [] : WRITTEN_IN_PLACE) {
     await rm(join(tree, name), { recursive: true });
-    await run("cp", ["--archive", "--reflink=auto", join(layer, name), join(tree, name)], options);
+    await copy("--reflink=auto", join(layer, name), join(tree, name));
   }
 };
 
@@ -75,10 +72,7 @@ export const runRecipeCommands = async (
         "unprocessable",
         "recipe-command-failed",
         `The recipe's command ${index + 1} (${[file, ...args].join(" ")}) failed. ${messageOf(cause)}`,
-        {
-          cause,
-          hint: "Commands run in the image as root, without a shell and without a running system.",
-        },
+        { cause, hint: "Commands run in the image as root, without a shell and without a running system." },
       );
     }
   }
@@ -92,19 +86,16 @@ export const installedPackages = async (options: TreeOptions): Promise<Record<st
 };
 
 /** Kernel and initrd lie outside the root file system. Throws AppError `no-kernel`. */
-export const findKernel = async (tree: string): Promise<{ release: string; bzImage: string; initrd: string }> => {
-  const releases = (await readdir(join(tree, "boot"))).flatMap((name) => /^vmlinuz-(.+)$/.exec(name)?.[1] ?? []);
+export const findKernel = async (tree: string) => {
+  const boot = join(tree, "boot");
+  const releases = (await readdir(boot)).flatMap((name) => /^vmlinuz-(.+)$/.exec(name)?.[1] ?? []);
   const release = releases.sort().at(-1);
   if (release === undefined) {
     throw new AppError("unprocessable", "no-kernel", "The base system has no kernel in /boot.", {
       hint: "Leave /boot alone in the recipe's files and commands.",
     });
   }
-  return {
-    release,
-    bzImage: join(tree, "boot", `vmlinuz-${release}`),
-    initrd: join(tree, "boot", `initrd.img-${release}`),
-  };
+  return { release, bzImage: join(boot, `vmlinuz-${release}`), initrd: join(boot, `initrd.img-${release}`) };
 };
 
 /** Takes out what is the host's, what is one machine's own, and what is not needed once the kernel lies outside. */

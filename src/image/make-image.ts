@@ -23,27 +23,23 @@ export interface MakeOptions {
 }
 
 /** Makes `folder` with the image's three files, and the manifest that describes them. */
-export const makeImage = async (
-  inputs: Inputs,
-  options: MakeOptions,
-): Promise<{ folder: string; manifest: ImageManifest }> => {
+export const makeImage = async (inputs: Inputs, options: MakeOptions) => {
   const { workspace, layer, stages, signal } = options;
+  const { distribution, suite, commands } = inputs.recipe;
   const tree = join(workspace, "tree");
   const folder = join(workspace, "image");
   await mkdir(folder);
 
   if (!options.hasLayer) {
-    await stages.run(
-      "base-system",
-      `installing ${inputs.recipe.distribution} ${inputs.recipe.suite} with mmdebstrap`,
-      (report) => makeLayer(inputs, { ...options, report }),
+    await stages.run("base-system", `installing ${distribution} ${suite} with mmdebstrap`, (report) =>
+      makeLayer(inputs, { ...options, report }),
     );
   }
   await stages.run("guest", "laying the guest's own files over the base system", async () => {
-    await copyLayer(join(layer, "tree"), inputs.recipe.commands.length > 0, { tree, signal });
+    await copyLayer(join(layer, "tree"), commands.length > 0, { tree, signal });
     await layGuest(inputs.files, { tree, signal });
   });
-  if (inputs.recipe.commands.length > 0) {
+  if (commands.length > 0) {
     await stages.run("commands", "running the recipe's commands", (report) =>
       runRecipeCommands(inputs.recipe, { tree, signal, report }),
     );
@@ -56,10 +52,10 @@ export const makeImage = async (
   });
   const files = await stages.run("checksums", "computing checksums", () => describeFiles(folder, signal));
 
-  const manifest = {
-    format: 1 as const,
+  const manifest: ImageManifest = {
+    format: 1,
     digest: digestOfManifest({ files, inputs: inputs.digests }),
-    base: `${inputs.recipe.distribution}:${inputs.recipe.suite}`,
+    base: `${distribution}:${suite}`,
     builtAt: new Date().toISOString(),
     inputs: inputs.digests,
     kernelRelease,
@@ -70,14 +66,11 @@ export const makeImage = async (
 };
 
 /** The layer appears under its name only when it is whole. */
-const makeLayer = async (
-  inputs: Inputs,
-  options: MakeOptions & { report: (message: string) => void },
-): Promise<void> => {
+const makeLayer = async ({ base }: Inputs, options: MakeOptions & { report: (message: string) => void }) => {
   const { workspace, layer } = options;
   const unfinished = join(workspace, "layer");
   await mkdir(unfinished, { mode: 0o700 });
-  await makeBaseSystem(inputs.base, { ...options, tree: join(unfinished, "tree"), workDir: workspace });
+  await makeBaseSystem(base, { ...options, tree: join(unfinished, "tree"), workDir: workspace });
   await mkdir(join(layer, ".."), { recursive: true });
   await rename(unfinished, layer);
 };

@@ -37,9 +37,7 @@ const checkPackages = (distribution: Purpose): void => {
     "unavailable",
     "program-missing",
     `Building an image needs packages that this host lacks: ${names}.`,
-    {
-      hint: `Install them: apt-get install ${names}`,
-    },
+    { hint: `Install them: apt-get install ${names}` },
   );
 };
 
@@ -52,8 +50,6 @@ const checkSpace = async (folder: string, freeGib: number): Promise<void> => {
     "unavailable",
     "disk-full",
     `Building an image needs ${freeGib} GiB at ${folder}; ${free.toFixed(1)} GiB are free.`,
-    {
-      hint: "Free some space, or put the data directory on a larger disk.",
-    },
+    { hint: "Free some space, or put the data directory on a larger disk." },
   );
 };

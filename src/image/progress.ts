@@ -1,23 +1,12 @@
-export interface BuildProgress {
-  stage: string;
-  message: string;
-  /** Milliseconds since the build began. */
-  elapsedMs: number;
-}
-
-export interface StageTime {
-  name: string;
-  ms: number;
-}
-
-export type OnProgress = (progress: BuildProgress) => void;
+/** `elapsedMs` counts from the beginning of the build. */
+export type OnProgress = (progress: { stage: string; message: string; elapsedMs: number }) => void;
 
 /** Longest stages print hundreds of lines a second; a person reads one every two seconds. */
 const REPORT_INTERVAL_MS = 2000;
 
 /** Runs the stages of a build, tells when each begins and ends, and keeps their times. */
 export class Stages {
-  readonly times: StageTime[] = [];
+  readonly times: { name: string; ms: number }[] = [];
   readonly #startedAt = performance.now();
   readonly #onProgress: OnProgress;
 

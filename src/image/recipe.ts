@@ -17,16 +17,11 @@ export interface GuestFile {
   mode: number;
 }
 
-export interface ResolvedRecipe {
+/** `caCertificates`: PEM, one certificate each. */
+export interface ResolvedRecipe extends Omit<ImageRecipe, "base" | "files"> {
   distribution: "debian" | "ubuntu";
   suite: string;
-  packages: string[];
   files: GuestFile[];
-  commands: string[][];
-  /** PEM, one certificate each. */
-  caCertificates: string[];
-  screen: ImageRecipe["screen"];
-  firefoxPolicies: ImageRecipe["firefoxPolicies"];
 }
 
 /**
@@ -34,18 +29,16 @@ export interface ResolvedRecipe {
  * Throws AppError `bad-recipe` naming the field, `recipe-unreadable` naming the file.
  */
 export const loadRecipe = async (recipeFile?: string): Promise<ResolvedRecipe> => {
-  const recipe = recipeFile ? parseRecipe(await readText(recipeFile), recipeFile) : imageRecipe.parse({});
+  const { base, ...recipe } = recipeFile ? parseRecipe(await readText(recipeFile), recipeFile) : imageRecipe.parse({});
   const folder = dirname(resolve(recipeFile ?? "."));
-  const [distribution, suite] = recipe.base.split(":") as [ResolvedRecipe["distribution"], string];
+  const [distribution, suite] = base.split(":") as [ResolvedRecipe["distribution"], string];
   return {
+    ...recipe,
     distribution,
     suite,
     packages: [...new Set(recipe.packages)].sort(),
     files: await Promise.all(recipe.files.map((file) => resolveFile(file, folder))),
-    commands: recipe.commands,
     caCertificates: (await Promise.all(recipe.caCertificates.map((ca, i) => readCertificates(ca, folder, i)))).flat(),
-    screen: recipe.screen,
-    firefoxPolicies: recipe.firefoxPolicies,
   };
 };
 
@@ -62,10 +55,10 @@ export const parseRecipe = (text: string, name: string): ImageRecipe => {
 
 /** Equal for recipes that ask for the same, wherever their files lie. */
 export const recipeDigest = (recipe: ResolvedRecipe): string =>
-  digestOfValue({
-    ...recipe,
-    files: recipe.files.map(({ path, mode, content }) => ({ path, mode, content: digestOf(content) })),
-  });
+  digestOfValue({ ...recipe, files: recipe.files.map(digested) });
+
+/** A file as it counts in a digest of many. */
+export const digested = ({ path, mode, content }: GuestFile) => ({ path, mode, content: digestOf(content) });
 
 const describe = (issue: z.core.$ZodIssue): string =>
   `${issue.path.length > 0 ? issue.path.join(".") : "recipe"}: ${issue.message}`;

@@ -1,6 +1,7 @@
 /** Images on disk: `<images>/<digest>/` holds one, `<images>/names/<name>.json` says which one a name means. */
 import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { z } from "zod";
 import { IMAGE_FILES, imageManifest, imageName, imagePointer, type ImageManifest } from "../contract/image-manifest.ts";
 import { writeFileAtomically } from "../lib/atomic-file.ts";
 import { AppError } from "../lib/errors.ts";
@@ -25,7 +26,7 @@ export const createImageStore = (paths: DataPaths) => {
 
     /** What the build wrote about it, or undefined; its files may be gone. Throws as `find`. */
     manifest: async (name: string): Promise<ImageManifest | undefined> => {
-      const pointer = await readJson(pointerOf(name), (value) => imagePointer.parse(value));
+      const pointer = await readJson(pointerOf(name), imagePointer);
       return pointer && readManifest(folderOf(pointer.digest));
     },
 
@@ -85,11 +86,8 @@ export const createImageStore = (paths: DataPaths) => {
 const checkName = (name: string): string => {
   const result = imageName.safeParse(name);
   if (result.success) return result.data;
-  throw new AppError(
-    "invalid",
-    "bad-image-name",
-    `The image name ${JSON.stringify(name)} ${result.error.issues[0]?.message}.`,
-  );
+  const what = result.error.issues[0]?.message;
+  throw new AppError("invalid", "bad-image-name", `The image name ${JSON.stringify(name)} ${what}.`);
 };
 
 export const digestOfManifest = ({ files, inputs }: Pick<ImageManifest, "files" | "inputs">): string =>
@@ -119,11 +117,9 @@ const toImage = async (name: string, folder: string, manifest: ImageManifest): P
   };
 };
 
-const checkFile = async (
-  folder: string,
-  file: (typeof IMAGE_FILES)[number],
-  manifest: ImageManifest,
-): Promise<string[]> => {
+type ImageFile = (typeof IMAGE_FILES)[number];
+
+const checkFile = async (folder: string, file: ImageFile, manifest: ImageManifest): Promise<string[]> => {
   const wanted = manifest.files[file].digest;
   const actual = await unlessMissing(digestOfFile(join(folder, file)), "missing");
   return actual === wanted ? [] : [`${file}: is ${actual}, but was built as ${wanted}`];
@@ -140,13 +136,13 @@ const isComplete = async (folder: string, manifest: ImageManifest): Promise<bool
   (await Promise.all(IMAGE_FILES.map((file) => checkSize(folder, file, manifest)))).flat().length === 0;
 
 const readManifest = (folder: string): Promise<ImageManifest | undefined> =>
-  readJson(join(folder, "manifest.json"), (value) => imageManifest.parse(value));
+  readJson(join(folder, "manifest.json"), imageManifest);
 
-const readJson = async <T>(path: string, parse: (value: unknown) => T): Promise<T | undefined> => {
+const readJson = async <T>(path: string, shape: z.ZodType<T>): Promise<T | undefined> => {
   const text = await unlessMissing(readFile(path, "utf8"), undefined);
   if (text === undefined) return undefined;
   try {
-    return parse(JSON.parse(text));
+    return shape.parse(JSON.parse(text));
   } catch (cause) {
     throw new AppError("internal", "image-damaged", `${path} is not what an image build wrote.`, {
       cause,

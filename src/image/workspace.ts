@@ -1,5 +1,6 @@
 /** The one place where a build keeps what is not finished yet, and the lock that makes it the only one to do so. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cleanup } from "../lib/cleanup.ts";
@@ -34,13 +35,10 @@ const lock = async (path: string): Promise<() => Promise<void>> => {
     stdio: ["pipe", "pipe", "ignore"],
     detached: true,
   });
-  const ended = new Promise<number>((resolve, reject) => {
-    holder.on("error", reject);
-    holder.on("close", (code) => resolve(code ?? -1));
-  });
+  const ended = once(holder, "close").then(([code]) => Number(code ?? -1));
   // When the lock is busy flock ends without reading; its exit code says so.
   holder.stdin.on("error", () => {});
-  const held = new Promise<"held">((resolve) => holder.stdout.once("data", () => resolve("held")));
+  const held = once(holder.stdout, "data").then(() => "held" as const);
   holder.stdin.write("\n");
   const outcome = await orAfter(Promise.race([held, ended]), LOCK_TIMEOUT_MS, () => "late" as const);
   if (outcome === "held") {

@@ -3,16 +3,7 @@
  * are dear, whoever sends them soon has to wait, and an honest guest, which costs a thousandth of a processor, never notices.
  */
 
-export interface CostBudget {
-  /** Does the work that a guest's bytes make and counts how long it took. Whatever the work throws is thrown. */
-  spend<T>(work: () => T): T;
-  /** Milliseconds until more of the guest's bytes may be looked at; 0: now. */
-  readonly waitMs: number;
-  /** Overdrawn for longer than PATIENCE_MS without having been left alone long enough to recover: waiting does not help. */
-  readonly isHopeless: boolean;
-  /** Milliseconds spent so far. */
-  readonly spentMs: number;
-}
+export type CostBudget = ReturnType<typeof createCostBudget>;
 
 /** Of one processor, for one guest and for all together, and what may be spent at once after a quiet time. */
 const OWN = { share: 0.1, burstMs: 300 };
@@ -26,17 +17,11 @@ const SHORTEST_WAIT_MS = 50;
 /** The kernel's and Node's part in handing over a piece, which is not seen from inside. */
 const UNSEEN_MS = 0.02;
 
-export interface Bucket {
-  add(ms: number): void;
-  readonly waitMs: number;
-  readonly isEmpty: boolean;
-}
-
 type Clock = () => number;
 const monotonic: Clock = () => performance.now();
 
 /** Runs over when more than `burstMs` is in it, and loses `share` of each millisecond that passes. */
-const createBucket = ({ share, burstMs }: { share: number; burstMs: number }, now: Clock): Bucket => {
+const createBucket = ({ share, burstMs }: { share: number; burstMs: number }, now: Clock) => {
   let level = 0;
   let levelAt = now();
   const settled = (): number => {
@@ -46,7 +31,7 @@ const createBucket = ({ share, burstMs }: { share: number; burstMs: number }, no
     return level;
   };
   return {
-    add: (ms) => void (level = settled() + ms),
+    add: (ms: number) => void (level = settled() + ms),
     get waitMs() {
       return Math.max(0, settled() - burstMs) / share;
     },
@@ -56,20 +41,21 @@ const createBucket = ({ share, burstMs }: { share: number; burstMs: number }, no
   };
 };
 
-export const createSharedBudget = (now = monotonic): Bucket => createBucket(ALL, now);
+export const createSharedBudget = (now = monotonic) => createBucket(ALL, now);
 
 /** The processor is this process's own, and so is what all of its guests share. */
 const ALL_GUESTS = createSharedBudget();
 
 /** For one guest, or for one of the ways in which it is read. */
-export const createCostBudget = ({ all = ALL_GUESTS, now = monotonic } = {}): CostBudget => {
+export const createCostBudget = ({ all = ALL_GUESTS, now = monotonic } = {}) => {
   const own = createBucket(OWN, now);
   const floor = createBucket(FLOOR, now);
   let spentMs = 0;
   let strainedSince: number | undefined;
 
   return {
-    spend: (work) => {
+    /** Does the work that a guest's bytes make and counts how long it took. Whatever the work throws is thrown. */
+    spend: <T>(work: () => T): T => {
       if (own.isEmpty) strainedSince = undefined;
       const startedAt = now();
       try {
@@ -81,13 +67,16 @@ export const createCostBudget = ({ all = ALL_GUESTS, now = monotonic } = {}): Co
         if (own.waitMs > 0) strainedSince ??= startedAt;
       }
     },
+    /** Milliseconds until more of the guest's bytes may be looked at; 0: now. */
     get waitMs() {
       const ms = Math.max(own.waitMs, Math.min(all.waitMs, floor.waitMs));
       return ms > 0 ? Math.max(ms, SHORTEST_WAIT_MS) : 0;
     },
+    /** Overdrawn for longer than PATIENCE_MS without having been left alone long enough to recover: waiting does not help. */
     get isHopeless() {
       return strainedSince !== undefined && !own.isEmpty && now() - strainedSince > PATIENCE_MS;
     },
+    /** Milliseconds spent so far. */
     get spentMs() {
       return spentMs;
     },

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { open } from "node:fs/promises";
-import { identifyChild, type ProcessIdentity } from "./process.ts";
+import { identifyChild } from "./process.ts";
 import { SYSTEM_PATH } from "./programs.ts";
 
 export interface DaemonCommand {
@@ -14,18 +14,13 @@ export interface DaemonCommand {
   files?: number[];
 }
 
-export interface Daemon {
-  /** To be written down by whoever wants to find it again. */
-  identity: ProcessIdentity;
-  /** How it ended, in words: `ended with code 1`, `was ended by SIGKILL`. Known to its parent alone. */
-  ended: Promise<string>;
-}
-
 /**
  * Starts a process in a session and process group of its own, with no pipe to this one: signals to our group don't reach it,
- * and nothing breaks for it when we end. Its environment holds nothing of ours. Throws the system's error when the program cannot be started.
+ * and nothing breaks for it when we end. Its environment holds nothing of ours. Who wants to find it again writes `identity` down;
+ * `ended` says in words how it ended (`ended with code 1`, `was ended by SIGKILL`), which its parent alone learns. Throws the
+ * system's error when the program cannot be started.
  */
-export const startDaemon = async ({ argv, logFile, files = [] }: DaemonCommand): Promise<Daemon> => {
+export const startDaemon = async ({ argv, logFile, files = [] }: DaemonCommand) => {
   const [program = "", ...args] = argv;
   const log = await open(logFile, "a", 0o600);
   try {

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { AppError } from "./errors.ts";
+import { once } from "node:events";
+import { AppError, errnoOf } from "./errors.ts";
 
 export interface RunOptions {
   /** Written to standard input, which is then closed. */
@@ -28,49 +29,40 @@ const OUTPUT_LIMIT = 8 * 1024 * 1024;
  * Throws AppError `command-missing` (not installed), `command-timeout`, `command-failed` (with the end of its output).
  */
 export const run = async (file: string, args: string[], options: RunOptions = {}): Promise<RunResult> => {
-  options.signal?.throwIfAborted();
-  const child = spawn(file, args, {
-    cwd: options.cwd,
-    env: options.env,
-    detached: true,
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  const stdout = collect(child.stdout, options.onLine);
-  const stderr = collect(child.stderr, options.onLine);
+  const { input = "", timeoutMs = 30_000, signal, env, cwd, okCodes = [], onLine } = options;
+  signal?.throwIfAborted();
+  const child = spawn(file, args, { cwd, env, detached: true });
+  const stdout = collect(child.stdout, onLine);
+  const stderr = collect(child.stderr, onLine);
   // A program may end without reading its input; its exit code tells whether that mattered.
   child.stdin.on("error", () => {});
-  child.stdin.end(options.input ?? "");
+  child.stdin.end(input);
 
-  const timeoutMs = options.timeoutMs ?? 30_000;
   let isTimedOut = false;
   const killGroup = (): void => {
-    if (child.pid !== undefined) {
-      try {
-        process.kill(-child.pid, "SIGKILL");
-      } catch {
-        // The group is gone already: that is what was wanted.
-      }
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // The group is gone already: that is what was wanted.
     }
   };
   const timer = setTimeout(() => {
     isTimedOut = true;
     killGroup();
   }, timeoutMs);
-  options.signal?.addEventListener("abort", killGroup, { once: true });
+  signal?.addEventListener("abort", killGroup, { once: true });
 
   try {
-    const exitCode = await new Promise<number>((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", (code) => resolve(code ?? -1));
-    });
-    options.signal?.throwIfAborted();
+    const [code] = await once(child, "close");
+    const exitCode = Number(code ?? -1);
+    signal?.throwIfAborted();
     const command = [file, ...args].join(" ");
     if (isTimedOut) {
       throw new AppError("timeout", "command-timeout", `${file} did not finish within ${timeoutMs / 1000} s.`, {
         context: { command, stderr: stderr() },
       });
     }
-    if (exitCode !== 0 && !(options.okCodes ?? []).includes(exitCode)) {
+    if (exitCode !== 0 && !okCodes.includes(exitCode)) {
       const tail = (stderr().trim() || stdout().trim()).slice(-2000);
       throw new AppError("internal", "command-failed", `${file} ended with code ${exitCode}: ${tail || "no output"}`, {
         context: { command, exitCode },
@@ -78,13 +70,13 @@ export const run = async (file: string, args: string[], options: RunOptions = {}
     }
     return { stdout: stdout(), stderr: stderr(), exitCode };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+    if (errnoOf(error) === "ENOENT") {
       throw new AppError("unavailable", "command-missing", `The program ${file} is not installed.`, { cause: error });
     }
     throw error;
   } finally {
     clearTimeout(timer);
-    options.signal?.removeEventListener("abort", killGroup);
+    signal?.removeEventListener("abort", killGroup);
   }
 };
 

@@ -26,7 +26,7 @@ export const tapOf = (vmId: string): string => `${TAP_PREFIX}${vmId}`;
 export const newKeyId = (): string => `key_${randomText(12)}`;
 
 /** Bearer secret of 256 bits with a prefix that secret scanners can recognise. */
-export const newApiKey = (): string => `sally_${randomBytes(32).toString("base64url")}`;
+export const newApiKey = (): string => `sally_${newSecret()}`;
 
 /** 256 bits for cookies and tickets. */
 export const newSecret = (): string => randomBytes(32).toString("base64url");
