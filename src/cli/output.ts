@@ -38,8 +38,9 @@ const json = (value: unknown, indent?: number): string =>
       .join(""),
   );
 
-/** Columns padded to their widest cell, with a heading. */
-export const table = (heading: string[], rows: string[][]): string[] => {
+/** Columns padded to their widest cell, with a heading; `whenEmpty` in its place where there are no rows. */
+export const table = (heading: string[], rows: string[][], whenEmpty?: string): string[] => {
+  if (rows.length === 0 && whenEmpty !== undefined) return [whenEmpty];
   const cells = [heading, ...rows].map((row) => row.map((cell) => plainText(cell).replaceAll(/\s+/g, " ")));
   const widths = heading.map((_name, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   return cells.map((row) =>

@@ -6,23 +6,21 @@ import { unlessMissing } from "../lib/unless-missing.ts";
 import { consoleEnd, readPiece } from "../vmm/console-follow.ts";
 import { createConsoleParser, noConsole } from "./console-facts.ts";
 
-export interface ConsoleReader {
-  /** Of a file that is not there: as of one that was never written. One at a time. */
-  look(): Promise<ConsoleFacts>;
-}
+export type ConsoleReader = ReturnType<typeof createConsoleReader>;
 
 /** Of 64 KiB: a whole console on the first look, later what a guest that behaves never writes in the meantime. */
 const FIRST_PIECES = 16;
 const LATER_PIECES = 4;
 
 /** A guest that writes faster than it may be read loses the middle: of what is new the end is always looked at. */
-export const createConsoleReader = (file: string, budget = createCostBudget()): ConsoleReader => {
+export const createConsoleReader = (file: string, budget = createCostBudget()) => {
   const parser = createConsoleParser();
   const decoder = new TextDecoder();
   let offset = 0;
 
   return {
-    look: async () => {
+    /** Of a file that is not there: as of one that was never written. One at a time. */
+    look: async (): Promise<ConsoleFacts> => {
       const handle = await unlessMissing(open(file, "r"), undefined);
       if (!handle) return noConsole();
       try {

@@ -1,17 +1,14 @@
 /** One look at a microVM: its facts, and what they mean. */
-import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
+import type { Diagnosis } from "../contract/diagnosis.ts";
 import type { Verdict } from "../contract/session.ts";
 import { UNKNOWN } from "./codes.ts";
 import { collectFacts, type FactOptions } from "./facts.ts";
 import { diagnose } from "./verdict.ts";
 
-export interface Examination {
-  facts: Facts;
-  diagnosis: Diagnosis;
-}
+export type Examination = Awaited<ReturnType<typeof examine>>;
 
 /** Changes nothing; as long as `collectFacts` takes. */
-export const examine = async (options: FactOptions): Promise<Examination> => {
+export const examine = async (options: FactOptions) => {
   const startedAt = performance.now();
   const facts = await collectFacts(options);
   return { facts, diagnosis: { ...diagnose(facts), tookMs: Math.round(performance.now() - startedAt) } };

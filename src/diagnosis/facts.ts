@@ -43,6 +43,8 @@ export interface FactOptions {
 
 /** All parts are asked at once. */
 const PART_TIMEOUT_MS = 3000;
+/** The VMM's own words are few, but nothing keeps it from more. */
+const LOG_BYTES = 64 * 1024;
 const LOG_TAIL_LINES = 10;
 
 /** Takes at most about as long as the guest is given, three seconds at least. A part that fails is told in `missing`; never throws for one. */
@@ -50,7 +52,9 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   const missing: string[] = [];
   const learn: Learn = async (name, ask, timeoutMs = PART_TIMEOUT_MS) => {
     try {
-      return await inTime(ask(), timeoutMs);
+      return await orAfter(ask(), timeoutMs, () => {
+        throw new Error(`no answer within ${timeoutMs / 1000} s`);
+      });
     } catch (error) {
       missing.push(`${name}: ${redactText(messageOf(error))}`);
       return undefined;
@@ -123,7 +127,7 @@ const hostFacts = async (
       isAlive: process !== null && (await isAlive(process)),
       isStopped: process !== null && (await isStopped(process)),
     })),
-    learn("VMM log", () => readLog(options.vmmLog)),
+    learn("VMM log", async () => plainText((await readEnd(options.vmmLog, LOG_BYTES)) ?? "")),
     learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
     learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
   ]);
@@ -172,19 +176,9 @@ const refuseUnseen = (tables: string[]): void => {
   if (tables.length > 0) throw new Error(`they can't be seen here; it has the tables ${tables.join(", ")}`);
 };
 
-/** The VMM's own words are few, but nothing keeps it from more. */
-const LOG_BYTES = 64 * 1024;
-
-const readLog = async (file: string): Promise<string> => plainText((await readEnd(file, LOG_BYTES)) ?? "");
-
 const tailOf = (log: string): string[] =>
   log
     .split("\n")
     .filter((line) => line.trim() !== "")
     .slice(-LOG_TAIL_LINES)
     .map((line) => redactText(line).slice(0, 500));
-
-const inTime = <T>(answer: Promise<T>, timeoutMs: number): Promise<T> =>
-  orAfter(answer, timeoutMs, () => {
-    throw new Error(`no answer within ${timeoutMs / 1000} s`);
-  });

@@ -25,45 +25,43 @@ export const diagnose = (facts: Facts, rules: readonly Rule[] = RULES): Diagnosi
   };
 };
 
-/** Place of a verdict in docs/verdicts.md. */
-const anchorOf = (code: string): string => `docs/verdicts.md#${code}`;
-
-const findingOf = (rule: Rule, facts: Facts): Finding => ({
-  code: rule.code,
-  sentence: rule.sentence(facts),
-  hint: rule.hint,
-  evidence: [...rule.evidence(facts), ...notLearned(facts)],
-  anchor: anchorOf(rule.code),
+const anchored = (finding: Omit<Finding, "anchor">): Finding => ({
+  ...finding,
+  anchor: `docs/verdicts.md#${finding.code}`,
 });
+
+const findingOf = (rule: Rule, facts: Facts): Finding =>
+  anchored({
+    code: rule.code,
+    sentence: rule.sentence(facts),
+    hint: rule.hint,
+    evidence: [...rule.evidence(facts), ...notLearned(facts)],
+  });
 
 const withoutRule = (facts: Facts, isFailing: boolean, inOrder: string[]): Finding => {
   if (isFailing) return unknown(facts);
-  const code = isHealthy(facts) ? NOTHING_WRONG : STILL_BOOTING;
-  return {
-    code,
-    sentence:
-      code === NOTHING_WRONG
-        ? "Nothing wrong found: the browser is there and can be reached."
-        : `The guest is still booting (awaited: ${facts.stage}), and nothing is wrong so far.`,
-    hint: code === NOTHING_WRONG ? "Nothing has to be done." : "Wait, or ask again.",
-    evidence: [...inOrder, ...notLearned(facts)],
-    anchor: anchorOf(code),
-  };
+  const evidence = [...inOrder, ...notLearned(facts)];
+  if (isHealthy(facts)) {
+    const sentence = "Nothing wrong found: the browser is there and can be reached.";
+    return anchored({ code: NOTHING_WRONG, sentence, hint: "Nothing has to be done.", evidence });
+  }
+  const sentence = `The guest is still booting (awaited: ${facts.stage}), and nothing is wrong so far.`;
+  return anchored({ code: STILL_BOOTING, sentence, hint: "Wait, or ask again.", evidence });
 };
 
-const unknown = (facts: Facts): Finding => ({
-  code: UNKNOWN,
-  sentence: "Something is wrong, and no rule knows it. What was found in order is listed.",
-  hint: "Read the evidence (sallyport evidence SESSION), and report the case: a new rule is one row (docs/adding-a-rule.md).",
-  evidence: [
-    `host: /health: ${facts.host.reach?.health ?? "not known"}; screen: ${facts.host.reach?.rfb ?? "not known"}`,
-    ...(facts.guest ? [`guest: Firefox is ${facts.guest.browser}`] : []),
-    ...notLearned(facts),
-    bootMarkLine(facts),
-    ...consoleTail(facts),
-  ],
-  anchor: anchorOf(UNKNOWN),
-});
+const unknown = (facts: Facts): Finding =>
+  anchored({
+    code: UNKNOWN,
+    sentence: "Something is wrong, and no rule knows it. What was found in order is listed.",
+    hint: "Read the evidence (sallyport evidence SESSION), and report the case: a new rule is one row (docs/adding-a-rule.md).",
+    evidence: [
+      `host: /health: ${facts.host.reach?.health ?? "not known"}; screen: ${facts.host.reach?.rfb ?? "not known"}`,
+      ...(facts.guest ? [`guest: Firefox is ${facts.guest.browser}`] : []),
+      ...notLearned(facts),
+      bootMarkLine(facts),
+      ...consoleTail(facts),
+    ],
+  });
 
 const notLearned = (facts: Facts): string[] => [
   ...(facts.guest === null ? ["the guest's agent is silent: host and console alone speak"] : []),

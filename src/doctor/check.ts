@@ -32,19 +32,20 @@ export const warning = (text: string, remedy?: string): Answer => said("warning"
 export const problem = (text: string, remedy?: string): Answer => said("problem", text, remedy);
 
 /** Never throws. */
-export const runCheck = async (check: Check, host: Host): Promise<CheckLine[]> => {
-  if (check.needsRoot && !host.isRoot) return [{ name: check.name, ...onlyAsRoot("Only root can look at this.") }];
-  const { deadlineMs = 5_000 } = check;
+export const runCheck = async (check: Check, host: Host): Promise<CheckLine[]> =>
+  [await answerOf(check, host)].flat().map((answer) => ({ name: check.name, ...answer }));
+
+const answerOf = async (check: Check, host: Host): Promise<Answer | Answer[]> => {
+  const { needsRoot, deadlineMs = 5_000 } = check;
+  if (needsRoot && !host.isRoot) return onlyAsRoot("Only root can look at this.");
   try {
-    const answers = await orAfter(check.look(host), deadlineMs, () => hanging(deadlineMs));
-    return [answers].flat().map((answer) => ({ name: check.name, ...answer }));
+    return await orAfter(check.look(host), deadlineMs, () =>
+      problem(`No answer within ${deadlineMs / 1000} s: something that was asked hangs.`),
+    );
   } catch (error) {
-    return [{ name: check.name, ...failed(error, host) }];
+    return failed(error, host);
   }
 };
-
-const hanging = (deadlineMs: number): Answer =>
-  problem(`No answer within ${deadlineMs / 1000} s: something that was asked hangs.`);
 
 /** A refusal of one part is that part's answer, with its own hint. */
 const failed = (error: unknown, { isRoot }: Host): Answer => {

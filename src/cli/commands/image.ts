@@ -27,12 +27,11 @@ export const addImage = (program: Command, context: CliContext): void => {
     .action(async () => {
       const images = await store(context).list();
       context.out.result(images, () =>
-        images.length === 0
-          ? "No images. Build one: sallyport image build"
-          : table(
-              ["NAME", "BASE", "BUILT", "SIZE", "DIGEST"],
-              images.map(({ name, base, builtAt, bytes, digest }) => [name, base, builtAt, mebibytes(bytes), digest]),
-            ),
+        table(
+          ["NAME", "BASE", "BUILT", "SIZE", "DIGEST"],
+          images.map(({ name, base, builtAt, bytes, digest }) => [name, base, builtAt, mebibytes(bytes), digest]),
+          "No images. Build one: sallyport image build",
+        ),
       );
     });
   image

@@ -12,8 +12,7 @@ export const addLs = (program: Command, context: CliContext): void => {
     .action(async (options: { vms?: boolean }) => {
       if (options.vms) {
         const vms = await context.client().vms();
-        context.out.result(vms, () => vmTable(vms));
-        return;
+        return context.out.result(vms, () => vmTable(vms));
       }
       const sessions = await context.client().sessions();
       context.out.result(sessions, () => sessionTable(sessions));
@@ -21,34 +20,32 @@ export const addLs = (program: Command, context: CliContext): void => {
 };
 
 const sessionTable = (sessions: SessionView[]): string[] =>
-  sessions.length === 0
-    ? ["No sessions."]
-    : table(
-        ["SESSION", "PROVIDER", "USER", "STATE", "STAGE", "ADDRESS", "AGE"],
-        sessions.map((session) => [
-          session.sessionId,
-          session.provider,
-          session.userId,
-          [session.state, session.verdict?.code ?? session.warning?.code].filter(Boolean).join(": "),
-          // What is waited for, or was in vain.
-          session.verdict?.stage ?? (session.state === "starting" ? awaitedStage(session.stages) : null) ?? "-",
-          session.browserIP ?? "-",
-          duration(Date.now() - Date.parse(session.createdAt)),
-        ]),
-      );
+  table(
+    ["SESSION", "PROVIDER", "USER", "STATE", "STAGE", "ADDRESS", "AGE"],
+    sessions.map((session) => [
+      session.sessionId,
+      session.provider,
+      session.userId,
+      [session.state, session.verdict?.code ?? session.warning?.code].filter(Boolean).join(": "),
+      // What is waited for, or was in vain.
+      session.verdict?.stage ?? (session.state === "starting" ? awaitedStage(session.stages) : null) ?? "-",
+      session.browserIP ?? "-",
+      duration(Date.now() - Date.parse(session.createdAt)),
+    ]),
+    "No sessions.",
+  );
 
 const vmTable = (vms: VmView[]): string[] =>
-  vms.length === 0
-    ? ["No microVMs."]
-    : table(
-        ["VM", "SESSION", "BACKEND", "TAP", "ADDRESS", "PID", "HOLDS"],
-        vms.map((vm) => [
-          vm.vmId,
-          vm.sessionId ?? "(warm snapshot)",
-          vm.backend,
-          vm.tap,
-          vm.address,
-          vm.pid === null ? "-" : String(vm.pid),
-          vm.holds.map(({ kind }) => kind).join(",") || "nothing",
-        ]),
-      );
+  table(
+    ["VM", "SESSION", "BACKEND", "TAP", "ADDRESS", "PID", "HOLDS"],
+    vms.map((vm) => [
+      vm.vmId,
+      vm.sessionId ?? "(warm snapshot)",
+      vm.backend,
+      vm.tap,
+      vm.address,
+      vm.pid === null ? "-" : String(vm.pid),
+      vm.holds.map(({ kind }) => kind).join(",") || "nothing",
+    ]),
+    "No microVMs.",
+  );
