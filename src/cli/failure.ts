@@ -34,9 +34,9 @@ const describe = (error: unknown): Pick<Warning, "code" | "sentence" | "hint" | 
     const sentence = `Something unforeseen went wrong: ${messageOf(error)}`;
     return { code: "internal", sentence, hint: "This is a bug: please report it with what you did.", evidence: [] };
   }
-  const fields = error.fields?.length ? `${error.message} (${error.fields.join("; ")})` : error.message;
+  const { message, fields = [] } = error;
   // A sentence that already names its fields does not need them twice.
-  const sentence = error.fields?.every((field) => error.message.includes(field)) ? error.message : fields;
+  const sentence = fields.every((field) => message.includes(field)) ? message : `${message} (${fields.join("; ")})`;
   const retry = error.retryAfterSec === undefined ? "" : ` Try again in ${error.retryAfterSec} s.`;
   const evidence = error.context?.evidence;
   return {

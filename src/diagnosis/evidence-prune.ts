@@ -48,14 +48,11 @@ const measure = async (root: string, name: string) => {
   return { name, writtenMs: writtenMs > Date.now() + DAY_MS ? 0 : writtenMs, bytes };
 };
 
-const isRemoved = async (folder: string): Promise<boolean> => {
-  try {
-    await rm(folder, { recursive: true, force: true });
-    return true;
-  } catch {
-    // One that cannot go (an immutable file) must not keep the others; it stays the oldest.
-    return false;
-  }
-};
+/** One that cannot go (an immutable file) must not keep the others; it stays the oldest. */
+const isRemoved = (folder: string): Promise<boolean> =>
+  rm(folder, { recursive: true, force: true }).then(
+    () => true,
+    () => false,
+  );
 
 const list = (folder: string): Promise<string[]> => unlessMissing(readdir(folder), [], ["ENOENT", "ENOTDIR"]);

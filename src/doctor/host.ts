@@ -10,16 +10,12 @@ import { unlessMissing } from "../lib/unless-missing.ts";
 import { ownerOf, type BridgeOptions } from "../network/bridge.ts";
 import { readTable } from "../network/firewall.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
+import type { GuestNic } from "../network/guest-nic.ts";
 import { readForwarding, readLinks } from "../network/ip.ts";
 import { parseBridgeCidr, vmmUids } from "../network/lease.ts";
 import { standardBackends } from "../vmm/backends.ts";
 
-export interface RunningGuest {
-  vmId: string;
-  tap: string;
-  mac: string;
-  address: string;
-}
+export type RunningGuest = { vmId: string } & Omit<GuestNic, "uid">;
 
 export interface HostOptions {
   config: Config;

@@ -38,9 +38,7 @@ const linesOf = ({ name, result, text, remedy }: CheckLine): string[] => [
 
 const tally = (checks: CheckLine[]): string => {
   const count = (result: CheckLine["result"]): number => checks.filter((check) => check.result === result).length;
-  const [problems, warnings] = [count("problem"), count("warning")];
-  return (
-    `${problems} ${problems === 1 ? "problem" : "problems"}, ${warnings} ${warnings === 1 ? "warning" : "warnings"}, ` +
-    `${count("unchecked")} not checked`
-  );
+  const counted = (result: "problem" | "warning"): string =>
+    `${count(result)} ${result}${count(result) === 1 ? "" : "s"}`;
+  return `${counted("problem")}, ${counted("warning")}, ${count("unchecked")} not checked`;
 };

@@ -48,10 +48,10 @@ export const unitLines = (facts: Facts, name: string): string[] => {
 };
 
 /** Lines of the guest's journal that name any of the words, newest last. */
-export const journalLines = ({ guest }: Facts, words: string[], count = 5): string[] =>
+export const journalLines = ({ guest }: Facts, words: string[]): string[] =>
   (guest?.journal ?? [])
     .filter((line) => words.some((word) => line.includes(word)))
-    .slice(-count)
+    .slice(-5)
     .map((line) => `journal: ${line}`);
 
 /** The guest's network card: the link with the MAC that the host gave it. */
