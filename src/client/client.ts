@@ -22,7 +22,7 @@ import { providerRecipe } from "../contract/provider.ts";
 import { receipt } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import { readEvents } from "./sse.ts";
-import { createTransport, readJson, type RequestOptions, type TransportOptions } from "./transport.ts";
+import { anyOf, createTransport, readJson, type RequestOptions, type TransportOptions } from "./transport.ts";
 
 export type Client = ReturnType<typeof createClient>;
 
@@ -47,6 +47,7 @@ export const createClient = (options: TransportOptions) => {
 
   /** Connects again when the stream breaks. */
   const events = async function* (sessionId: string, signal?: AbortSignal): AsyncGenerator<SessionView> {
+    const ends = anyOf(signal, options.signal);
     for (let failures = 0; ;) {
       try {
         const accept = "text/event-stream";
@@ -58,15 +59,13 @@ export const createClient = (options: TransportOptions) => {
           if (view.hasReceipt || view.state === "lost") return;
         }
       } catch (error) {
-        signal?.throwIfAborted();
-        options.signal?.throwIfAborted();
+        ends.throwIfAborted();
         // What the controller says in words stays true; only a lost connection is worth another try.
         if (error instanceof AppError && error.code !== "controller-unreachable") throw error;
         if (failures >= MAX_RECONNECTS) throw error;
       }
       failures += 1;
-      const pause = AbortSignal.any([signal, options.signal].filter((one) => one !== undefined));
-      await sleep(Math.min(RECONNECT_MS * 2 ** (failures - 1), 10_000), undefined, { signal: pause });
+      await sleep(Math.min(RECONNECT_MS * 2 ** (failures - 1), 10_000), undefined, { signal: ends });
     }
   };
 
@@ -77,8 +76,7 @@ export const createClient = (options: TransportOptions) => {
     try {
       for await (const piece of response.body ?? noBody()) yield decoder.decode(piece, { stream: true });
     } catch (cause) {
-      signal?.throwIfAborted();
-      options.signal?.throwIfAborted();
+      anyOf(signal, options.signal).throwIfAborted();
       throw new AppError("unavailable", "stream-broken", "The connection to the controller broke off.", {
         hint: "Ask again: what the guest wrote is kept.",
         cause,

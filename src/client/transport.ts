@@ -46,13 +46,13 @@ export const createTransport = ({ url, key, signal }: TransportOptions) => {
   const request = async (path: string, options: RequestOptions = {}): Promise<Response> => {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), options.timeoutMs ?? 30_000);
-    const signals = [deadline.signal, signal, options.signal].filter((one) => one !== undefined);
+    const callers = anyOf(signal, options.signal);
     try {
       const response = await fetch(origin + path, {
         method: options.method ?? "GET",
         dispatcher,
         redirect: "error",
-        signal: AbortSignal.any(signals),
+        signal: AbortSignal.any([deadline.signal, callers]),
         headers: {
           accept: options.accept ?? "application/json",
           ...(key ? { authorization: `Bearer ${key}` } : {}),
@@ -63,8 +63,7 @@ export const createTransport = ({ url, key, signal }: TransportOptions) => {
       if (!response.ok) throw await problemOf(response);
       return response;
     } catch (error) {
-      signal?.throwIfAborted();
-      options.signal?.throwIfAborted();
+      callers.throwIfAborted();
       if (error instanceof AppError) throw error;
       if (error instanceof Error && error.cause instanceof AppError) throw error.cause;
       if (deadline.signal.aborted) {
@@ -81,6 +80,10 @@ export const createTransport = ({ url, key, signal }: TransportOptions) => {
 
   return { request, close: () => dispatcher.destroy() };
 };
+
+/** Aborted with the first of those that are there. */
+export const anyOf = (...signals: (AbortSignal | undefined)[]): AbortSignal =>
+  AbortSignal.any(signals.filter((one) => one !== undefined));
 
 /** A body of JSON or a sentence about what came instead. */
 export const readJson = async (response: Response): Promise<unknown> => {

@@ -9,7 +9,7 @@ const REFUSED_HEADERS = ["transfer-encoding", "upgrade", "trailer", "te", "expec
 
 /** Throws AppError `callback-refused` saying what is odd. */
 export const checkCaught = (caught: CaughtRequest, { port, path }: Callback): void => {
-  const headers = pairsOf(caught.rawHeaders);
+  const headers = headerPairs(caught.rawHeaders).map(([name, value]) => [name.toLowerCase(), value] as const);
   const valuesOf = (name: string): string[] => headers.filter(([key]) => key === name).map(([, value]) => value);
   const hosts = ["localhost", "127.0.0.1", "[::1]"].map((host) => `${host}:${port}`);
   const lengths = valuesOf("content-length");
@@ -31,7 +31,8 @@ export const checkCaught = (caught: CaughtRequest, { port, path }: Callback): vo
   );
 };
 
-const pairsOf = (rawHeaders: string[]): [name: string, value: string][] =>
-  rawHeaders.flatMap((name, index) =>
-    index % 2 === 0 ? [[name.toLowerCase(), rawHeaders[index + 1] ?? ""] as [string, string]] : [],
+/** Of Node's flat list. */
+export const headerPairs = (rawHeaders: string[]): [name: string, value: string][] =>
+  rawHeaders.flatMap((name, index): [string, string][] =>
+    index % 2 === 0 ? [[name, rawHeaders[index + 1] ?? ""]] : [],
   );

@@ -31,8 +31,10 @@ export interface Account {
   name: string;
 }
 
+export type Report = (news: LoginNews) => void;
+
 /** One mode's part, between the viewer being there and the session being destroyed. */
-export type Flow = (session: RemoteSession, report: (news: LoginNews) => void) => Promise<FlowResult>;
+export type Flow = (session: RemoteSession, report: Report) => Promise<FlowResult>;
 
 export interface FlowResult {
   account: Account | null;

@@ -7,17 +7,16 @@
  * in front of it before the tool is started. What can fail without a VM fails in `prepare`, before there is one.
  */
 import type { Client } from "../client/client.ts";
-import type { StartResponse } from "../contract/api.ts";
+import type { SessionView } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { BootStage, Receipt } from "../contract/session.ts";
-import { AppError, messageOf } from "../lib/errors.ts";
-import type { Flow, FlowResult, LoginNews } from "./flow.ts";
+import type { Flow, FlowResult, LoginNews, Report } from "./flow.ts";
 import { checkLinks } from "./links-check.ts";
 import { prepareOidc } from "./oidc.ts";
 import { prepareOpen } from "./open.ts";
-import { prepareRelay } from "./relay.ts";
-import { createRemoteSession } from "./remote-session.ts";
-import { createRecipient, keyFingerprint, type Recipient } from "../handover/sealing.ts";
+import { inWords, prepareRelay } from "./relay.ts";
+import { createRemoteSession, type RemoteSession } from "./remote-session.ts";
+import { createRecipient, keyFingerprint } from "../handover/sealing.ts";
 
 /** What happened, for whoever shows it. `ms` counts from the beginning of `login`. */
 export type LoginEvent = { ms: number } & LoginNews;
@@ -49,20 +48,21 @@ export interface LoginResult extends FlowResult {
  * However it ends, the session is destroyed.
  */
 export const login = async (options: LoginOptions): Promise<LoginResult> => {
-  const { client, recipe, signal } = options;
+  const { client, recipe, userId, signal } = options;
   const { report, timings } = createReport(options.onEvent);
   const flow = await prepare(options);
   const recipient = await createRecipient();
   const started = await client.start({
     provider: recipe.name,
     recipientKey: recipient.publicKey,
-    ...(options.userId === undefined ? {} : { userId: options.userId }),
+    ...(userId === undefined ? {} : { userId }),
   });
   let result: FlowResult;
   try {
     checkLinks(started, options.publicUrl);
     report({ event: "started", ...started, keyFingerprint: keyFingerprint(recipient.publicKey) });
-    result = await signIn({ client, started, recipient, signal, flow, report });
+    const session = createRemoteSession({ client, started, recipient, signal, onView: createViewReport(report) });
+    result = await signIn(session, flow, report).finally(() => session.close());
   } catch (error) {
     await destroyAfterFailure(client, started.sessionId, report);
     throw error;
@@ -76,7 +76,7 @@ const prepare = (options: LoginOptions): Promise<Flow> => {
   const { recipe, signal, env, isInteractive } = options;
   switch (recipe.mode) {
     case "oidc":
-      return prepareOidc({ recipe, signal });
+      return prepareOidc(recipe);
     case "relay":
       return prepareRelay({ recipe, signal, env, isInteractive });
     case "open":
@@ -84,62 +84,46 @@ const prepare = (options: LoginOptions): Promise<Flow> => {
   }
 };
 
-interface Running {
-  client: Client;
-  started: StartResponse;
-  recipient: Recipient;
-  signal: AbortSignal;
-  flow: Flow;
-  report: (news: LoginNews) => void;
-}
+const signIn = async (session: RemoteSession, flow: Flow, report: Report): Promise<FlowResult> => {
+  await session.until(({ state }) => state === "ready" || state === "active");
+  report({ event: "ready" });
+  await session.until(({ state }) => state === "active");
+  report({ event: "active" });
+  const result = await flow(session, report);
+  report({ event: "signed-in", account: result.account, credential: result.credential });
+  return result;
+};
 
-const signIn = async ({ client, started, recipient, signal, flow, report }: Running): Promise<FlowResult> => {
+/** What is new in each view. */
+const createViewReport = (report: Report): ((view: SessionView) => void) => {
   const passed = new Set<BootStage>();
   let wrongCodes = 0;
   let warned: string | undefined;
-  const session = createRemoteSession({
-    client,
-    started,
-    recipient,
-    signal,
-    onView: ({ stages, wrongPairingCodes, warning, state }) => {
-      if (warned !== undefined && warned !== warning?.code && state !== "failed") {
-        report({ event: "warning-over", code: warned });
-      }
-      if (warning && warning.code !== warned) {
-        const { code, sentence, hint } = warning;
-        report({ event: "warning", code, sentence, hint });
-      }
-      warned = warning?.code;
-      if (wrongPairingCodes > wrongCodes) report({ event: "wrong-code", count: wrongPairingCodes });
-      wrongCodes = wrongPairingCodes;
-      for (const { stage, startedAt, endedAt } of stages) {
-        if (endedAt === null || passed.has(stage)) continue;
-        passed.add(stage);
-        report({ event: "stage", stage, durationMs: Date.parse(endedAt) - Date.parse(startedAt) });
-      }
-    },
-  });
-  try {
-    await session.until(({ state }) => state === "ready" || state === "active");
-    report({ event: "ready" });
-    await session.until(({ state }) => state === "active");
-    report({ event: "active" });
-    const result = await flow(session, report);
-    report({ event: "signed-in", account: result.account, credential: result.credential });
-    return result;
-  } finally {
-    session.close();
-  }
+  return ({ stages, wrongPairingCodes, warning, state }) => {
+    if (warned !== undefined && warned !== warning?.code && state !== "failed") {
+      report({ event: "warning-over", code: warned });
+    }
+    if (warning && warning.code !== warned) {
+      const { code, sentence, hint } = warning;
+      report({ event: "warning", code, sentence, hint });
+    }
+    warned = warning?.code;
+    if (wrongPairingCodes > wrongCodes) report({ event: "wrong-code", count: wrongPairingCodes });
+    wrongCodes = wrongPairingCodes;
+    for (const { stage, startedAt, endedAt } of stages) {
+      if (endedAt === null || passed.has(stage)) continue;
+      passed.add(stage);
+      report({ event: "stage", stage, durationMs: Date.parse(endedAt) - Date.parse(startedAt) });
+    }
+  };
 };
 
 /** The first failure is what is told; that the machine could not be destroyed besides is told beside it. */
-const destroyAfterFailure = async (client: Client, sessionId: string, report: Running["report"]): Promise<void> => {
+const destroyAfterFailure = async (client: Client, sessionId: string, report: Report): Promise<void> => {
   try {
     report({ event: "destroyed", receipt: await client.destroy(sessionId) });
   } catch (error) {
-    const code = error instanceof AppError ? error.code : "internal";
-    report({ event: "destroy-failed", code, sentence: messageOf(error) });
+    report({ event: "destroy-failed", ...inWords(error) });
   }
 };
 
@@ -147,7 +131,7 @@ const destroyAfterFailure = async (client: Client, sessionId: string, report: Ru
 const createReport = (onEvent: LoginOptions["onEvent"]) => {
   const begin = performance.now();
   const timings: Record<string, number> = {};
-  const report = (news: LoginNews): void => {
+  const report: Report = (news) => {
     const ms = Math.round(performance.now() - begin);
     const step = news.event === "stage" ? news.stage : news.event === "signed-in" ? "signedIn" : news.event;
     if (news.event !== "tool-output") timings[step] ??= ms;

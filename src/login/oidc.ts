@@ -5,18 +5,16 @@ import type { CaughtRequest } from "../contract/guest.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Account, Flow, Tokens } from "./flow.ts";
-import { originOf, tryAnswer } from "./relay.ts";
+import { openInGuest, tryAnswer } from "./relay.ts";
 import { page } from "./replay.ts";
-import { checkAuthorizeUrl } from "../handover/url-check.ts";
 
-export type OidcRecipe = Extract<ProviderRecipe, { mode: "oidc" }>;
+type OidcRecipe = Extract<ProviderRecipe, { mode: "oidc" }>;
 
 /** Above Linux's range for outgoing connections (32768-60999): nothing in the guest can hold such a port by chance. */
 const FIRST_PORT = 61_000;
 
 /** Asks the issuer for its metadata before any machine is started. Throws AppError `oidc-not-configured`, `issuer-…`. */
-export const prepareOidc = async (options: { recipe: OidcRecipe; signal: AbortSignal }): Promise<Flow> => {
-  const { recipe } = options;
+export const prepareOidc = async (recipe: OidcRecipe): Promise<Flow> => {
   const config = await discover(recipe);
   return async (session, report) => {
     // RFC 8252, 7.3: the literal address, any port. Nobody listens on this machine; the port is the guest's.
@@ -32,11 +30,7 @@ export const prepareOidc = async (options: { recipe: OidcRecipe; signal: AbortSi
       state,
       nonce,
     });
-    const checked = checkAuthorizeUrl(url.href, recipe);
-    if (checked.callback === null) throw new Error("mode oidc has no callback");
-    await session.open({ url: checked.url, callback: checked.callback });
-    report({ event: "opened", url: originOf(checked.url) });
-
+    await openInGuest(url.href, recipe, session, report);
     const { request, answer } = await session.caught();
     report({ event: "caught" });
     try {

@@ -1,7 +1,9 @@
 /** Mode `relay`: the tool keeps its verifier, its state and its listener; only the sealed callback comes out of the VM. */
+import type { CallbackAnswer } from "../contract/guest.ts";
+import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { checkCaught } from "./caught-check.ts";
-import type { Flow, FlowResult, LoginNews } from "./flow.ts";
+import type { Flow, FlowResult, Report } from "./flow.ts";
 import type { CaughtCallback, RemoteSession } from "./remote-session.ts";
 import { page, replay } from "./replay.ts";
 import { requireTool, toolEnded, withTool, type ToolFlowOptions, type ToolRecipe } from "./tool-run.ts";
@@ -16,6 +18,7 @@ export const prepareRelay = async (options: ToolFlowOptions): Promise<Flow> => {
     withTool(options, report, async ({ url, exited }) => {
       const wanted = await Promise.race([url(), session.ended()]);
       const callback = await openInGuest(wanted, options.recipe, session, report);
+      if (callback === null) throw new Error(`mode ${options.recipe.mode} has no callback`);
       const first = await Promise.race([session.caught(), exited]);
       if (typeof first === "number") return finished(options.recipe, first, "before the browser came back");
       report({ event: "caught" });
@@ -24,28 +27,17 @@ export const prepareRelay = async (options: ToolFlowOptions): Promise<Flow> => {
     });
 };
 
-const openInGuest = async (
-  url: string,
-  recipe: ToolRecipe,
-  session: RemoteSession,
-  report: (news: LoginNews) => void,
-): Promise<Callback> => {
-  const checked = checkAuthorizeUrl(url, recipe);
-  if (checked.callback === null) throw new Error(`mode ${recipe.mode} has no callback`);
-  await session.open({ url: checked.url, callback: checked.callback });
-  report({ event: "opened", url: originOf(checked.url) });
-  return checked.callback;
+/** Checks the address and sends the guest's browser there. Where it will be sent back to; null in mode `open`. */
+export const openInGuest = async (wanted: string, recipe: ProviderRecipe, session: RemoteSession, report: Report) => {
+  const { url, callback } = checkAuthorizeUrl(wanted, recipe);
+  await session.open(callback ? { url, callback } : { url });
+  // Without the query: its state and challenge are nobody's business.
+  report({ event: "opened", url: new URL(url).origin });
+  return callback;
 };
 
-/** Without the query: its state and challenge are nobody's business. */
-export const originOf = (url: string): string => new URL(url).origin;
-
-const playBack = async (
-  { request, answer }: CaughtCallback,
-  callback: Callback,
-  signal: AbortSignal,
-  report: (news: LoginNews) => void,
-): Promise<void> => {
+const playBack = async (caught: CaughtCallback, callback: Callback, signal: AbortSignal, report: Report) => {
+  const { request, answer } = caught;
   let reply;
   try {
     checkCaught(request, callback);
@@ -58,18 +50,18 @@ const playBack = async (
 };
 
 /** The tool has the callback by now: that the browser misses its page is told, and does not undo the sign-in. */
-export const tryAnswer = async (
-  answer: CaughtCallback["answer"],
-  reply: Parameters<CaughtCallback["answer"]>[0],
-  report: (news: LoginNews) => void,
-): Promise<void> => {
+export const tryAnswer = async (answer: CaughtCallback["answer"], reply: CallbackAnswer, report: Report) => {
   try {
     await answer(reply);
   } catch (error) {
-    const code = error instanceof AppError ? error.code : "internal";
-    report({ event: "answer-failed", code, sentence: messageOf(error) });
+    report({ event: "answer-failed", ...inWords(error) });
   }
 };
+
+export const inWords = (error: unknown): { code: string; sentence: string } => ({
+  code: error instanceof AppError ? error.code : "internal",
+  sentence: messageOf(error),
+});
 
 const exitOf = async (exited: Promise<number>, { recipe, signal }: ToolFlowOptions): Promise<number> => {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(EXIT_TIMEOUT_MS)]);

@@ -3,6 +3,7 @@ import type { Client } from "../client/client.ts";
 import type { OpenRequest, SessionView, StartResponse } from "../contract/api.ts";
 import { caughtRequest, type CallbackAnswer, type CaughtRequest } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
+import { jsonOf } from "../lib/json.ts";
 import { poll } from "../lib/wait.ts";
 import { keyThumbprint, type Recipient } from "../handover/sealing.ts";
 
@@ -151,15 +152,9 @@ const overdueError = (): AppError =>
   });
 
 const parseCaught = (plaintext: Uint8Array): CaughtRequest => {
-  let content: unknown;
-  try {
-    content = JSON.parse(Buffer.from(plaintext).toString("utf8"));
-  } catch {
-    // The text itself is not quoted: it may hold the code.
-    content = undefined;
-  }
-  const parsed = caughtRequest.safeParse(content);
+  const parsed = caughtRequest.safeParse(jsonOf(Buffer.from(plaintext).toString("utf8")));
   if (parsed.success) return parsed.data;
+  // The text itself is not quoted: it may hold the code.
   throw new AppError("unprocessable", "callback-garbage", "What the guest sealed is not a browser's request.", {
     hint: "Start the sign-in again; the image may be older or newer than this program.",
   });

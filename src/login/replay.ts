@@ -2,6 +2,7 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { CallbackAnswer, CaughtRequest } from "../contract/guest.ts";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
+import { headerPairs } from "./caught-check.ts";
 
 /** `localhost` is either; a tool listens on the one its runtime resolves first. */
 const LOOPBACK = ["127.0.0.1", "::1"];
@@ -15,19 +16,16 @@ const MAX_PAGE_BYTES = 96 * 1024;
 /** They describe the connection to this machine, or the body's framing, which is made anew in the guest. */
 const HOP_BY_HOP = ["connection", "keep-alive", "transfer-encoding", "content-length", "trailer", "upgrade"];
 
-export interface ReplayOptions {
-  /** Port of the tool's listener. */
-  port: number;
-  signal: AbortSignal;
-}
-
 /**
- * Sends the caught request and returns what the guest's browser shall see.
+ * Sends the caught request to the tool's listener at `port` and returns what the guest's browser shall see.
  * Redirects of the tool to its own listener are followed here, not in the guest: the catcher there takes one request only,
  * codex ends its login at the second (`/success`), and it puts the ID token in that address, which must not enter the VM.
  * Throws AppError `tool-not-listening`, `tool-silent`.
  */
-export const replay = async (caught: CaughtRequest, { port, signal }: ReplayOptions): Promise<CallbackAnswer> => {
+export const replay = async (
+  caught: CaughtRequest,
+  { port, signal }: { port: number; signal: AbortSignal },
+): Promise<CallbackAnswer> => {
   let answer = await send(caught, port, signal);
   for (let hops = 0; hops < MAX_REDIRECTS; hops += 1) {
     const target = ownRedirect(answer, caught.target, port);
@@ -55,10 +53,7 @@ const send = async (caught: CaughtRequest, port: number, signal: AbortSignal): P
         "unavailable",
         "tool-silent",
         `The tool took the callback and gave no answer: ${messageOf(error)}.`,
-        {
-          hint: "See what the tool printed above.",
-          cause: error,
-        },
+        { hint: "See what the tool printed above.", cause: error },
       );
     }
   }
@@ -82,7 +77,7 @@ const sendTo = async (host: string, caught: CaughtRequest, port: number, signal:
     request.on("error", reject);
     request.on("response", (response) => {
       readBody(response).then(
-        (body) => resolve({ status: response.statusCode ?? 500, headers: pairs(response.rawHeaders), body }),
+        (body) => resolve({ status: response.statusCode ?? 500, headers: headerPairs(response.rawHeaders), body }),
         reject,
       );
     });
@@ -92,7 +87,7 @@ const sendTo = async (host: string, caught: CaughtRequest, port: number, signal:
 
 /** Every browser sends a Connection header; where none came, one of ours is better than one that Node chooses. */
 const withConnection = (rawHeaders: string[]): string[] =>
-  rawHeaders.some((name, index) => index % 2 === 0 && name.toLowerCase() === "connection")
+  headerPairs(rawHeaders).some(([name]) => name.toLowerCase() === "connection")
     ? rawHeaders
     : [...rawHeaders, "Connection", "close"];
 
@@ -106,11 +101,6 @@ const readBody = async (response: IncomingMessage): Promise<Buffer | null> => {
   }
   return size <= MAX_PAGE_BYTES ? Buffer.concat(chunks) : null;
 };
-
-const pairs = (rawHeaders: string[]): [string, string][] =>
-  rawHeaders.flatMap((name, index): [string, string][] =>
-    index % 2 === 0 ? [[name, rawHeaders[index + 1] ?? ""]] : [],
-  );
 
 /** Path and query if the answer sends the browser on to the tool's own listener. */
 const ownRedirect = ({ status, headers }: ToolAnswer, target: string, port: number): string | undefined => {
@@ -129,11 +119,7 @@ const toCallbackAnswer = ({ status, headers, body }: ToolAnswer): CallbackAnswer
   const shown = headers
     .filter(([name, value]) => !HOP_BY_HOP.includes(name.toLowerCase()) && name.length <= 256 && value.length <= 8192)
     .slice(0, 63);
-  return {
-    status,
-    headers: [...shown, ["Content-Length", String(body.length)]],
-    body: body.toString("base64"),
-  };
+  return { status, headers: [...shown, ["Content-Length", String(body.length)]], body: body.toString("base64") };
 };
 
 /** A page of our own with one sentence; for mode `oidc`, and where the tool has none that can be shown. */

@@ -5,6 +5,7 @@ import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { writeFileAtomically } from "../lib/atomic-file.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
+import { jsonOf } from "../lib/json.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Account, Tokens } from "./flow.ts";
 
@@ -38,23 +39,13 @@ export const writeTokenFile = async (file: string, account: Account, tokens: Tok
 const refuseOtherAccount = async (file: string, { issuer, sub, name }: Account): Promise<void> => {
   const text = await unlessMissing(readFile(file, "utf8"), undefined);
   if (text === undefined) return;
-  const stored = storedAccount.safeParse(parseOrUndefined(text));
+  const stored = storedAccount.safeParse(jsonOf(text));
   if (stored.success && stored.data.account.issuer === issuer && stored.data.account.sub === sub) return;
   const held = stored.success ? `the tokens of another account (${stored.data.account.sub})` : "something else";
   throw new AppError(
     "conflict",
     "token-file-taken",
     `${file} holds ${held}; ${name} signed in now, and nothing was written.`,
-    {
-      hint: `If that is meant, move ${file} away and sign in again.`,
-    },
+    { hint: `If that is meant, move ${file} away and sign in again.` },
   );
-};
-
-const parseOrUndefined = (text: string): unknown => {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 };

@@ -3,7 +3,7 @@ import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
 import { poll } from "../lib/wait.ts";
-import type { FlowResult, LoginNews } from "./flow.ts";
+import type { FlowResult, Report } from "./flow.ts";
 import { createShim, type Shim } from "./shim.ts";
 import { startTool, toolMissing, type Tool } from "./tool.ts";
 import { acceptableUrls } from "../handover/url-check.ts";
@@ -40,7 +40,7 @@ export const requireTool = ({ recipe, env }: ToolFlowOptions): void => {
 /** Runs the tool while `use` does; however that ends, the tool is ended and its shim removed. */
 export const withTool = async (
   options: ToolFlowOptions,
-  report: (news: LoginNews) => void,
+  report: Report,
   use: (run: ToolRun) => Promise<FlowResult>,
 ): Promise<FlowResult> => {
   const { recipe, env } = options;
@@ -58,10 +58,7 @@ export const withTool = async (
     });
     report({ event: "tool-started", command: recipe.command });
     try {
-      return await use({
-        exited: tool.exited,
-        url: () => firstUrl({ ...options, shim, tool, printed: () => printed }),
-      });
+      return await use({ exited: tool.exited, url: () => firstUrl(options, shim, tool, () => printed) });
     } finally {
       await tool.stop();
     }
@@ -70,13 +67,7 @@ export const withTool = async (
   }
 };
 
-interface UrlSources extends ToolFlowOptions {
-  shim: Shim;
-  tool: Tool;
-  printed: () => string;
-}
-
-const firstUrl = async ({ recipe, shim, tool, printed, signal }: UrlSources): Promise<string> => {
+const firstUrl = async ({ recipe, signal }: ToolFlowOptions, shim: Shim, tool: Tool, printed: () => string) => {
   let exitCode: number | undefined;
   void tool.exited.then((code) => (exitCode = code));
   let seen: { url: string; at: number } | undefined;

@@ -12,17 +12,12 @@ export interface ToolOptions {
   onOutput: (stream: "stdout" | "stderr", text: string) => void;
 }
 
-export interface Tool {
-  /** Exit code, 128 + number where a signal ended it. Never rejects. */
-  exited: Promise<number>;
-  /** SIGTERM, and SIGKILL after three seconds. Idempotent. */
-  stop(): Promise<void>;
-}
+export type Tool = Awaited<ReturnType<typeof startTool>>;
 
 const KILL_AFTER_MS = 3000;
 
 /** Starts it, or throws AppError `tool-missing`. */
-export const startTool = async ({ command, env, isInteractive, onOutput }: ToolOptions): Promise<Tool> => {
+export const startTool = async ({ command, env, isInteractive, onOutput }: ToolOptions) => {
   const [file = "", ...args] = command;
   const child = spawn(file, args, {
     env,
@@ -47,7 +42,9 @@ export const startTool = async ({ command, env, isInteractive, onOutput }: ToolO
     else process.kill(-child.pid, signal);
   };
   return {
+    /** Exit code, 128 + number where a signal ended it. Never rejects. */
     exited,
+    /** SIGTERM, and SIGKILL after three seconds. Idempotent. */
     stop: async () => {
       send("SIGTERM");
       const isOver = exited.then(() => true);
