@@ -4,10 +4,10 @@ import { createBrowser } from "./browser.ts";
 import { createCatcher } from "./catcher.ts";
 import { machineFacts } from "./facts.ts";
 import { startHealthServer } from "./health-server.ts";
-import { createIdentity } from "./identity.ts";
+import { createConfigure } from "./identity.ts";
 import { createMachine } from "./machine.ts";
 import { createPort, type Device } from "./port.ts";
-import { createReport } from "./report.ts";
+import { journal } from "./report.ts";
 import { createRpcServer, type Handlers } from "./server.ts";
 import { createSessionHolder } from "./session.ts";
 import { unitFacts } from "./unit-facts.ts";
@@ -24,26 +24,21 @@ export interface AgentOptions {
   runProgram?: typeof run;
 }
 
-export interface Agent {
-  healthPort: number;
-  pagePort: number;
-  stop(): Promise<void>;
-}
+export type Agent = Awaited<ReturnType<typeof startAgent>>;
 
-export const startAgent = async (options: AgentOptions): Promise<Agent> => {
+export const startAgent = async (options: AgentOptions) => {
   const { openDevice, root, log, runProgram = run } = options;
   const session = createSessionHolder();
   const machine = createMachine({ root });
   const page = await startWaitingPage({ port: options.pagePort, session, onPainted: () => browser.notePainted() });
   const browser = createBrowser({ root, waitingPageUrl: page.url, runProgram });
-  const identity = createIdentity({ root, session, runProgram });
+  const configure = createConfigure({ root, session, runProgram });
   const catcher = createCatcher({ session });
-  const report = createReport({ runProgram });
   const health = await startHealthServer(options.healthPort);
 
   const handlers: Handlers = {
     hello: async () => machine.hello(),
-    configure: async (params) => identity.configure(params),
+    configure,
     health: async () => ({ ...(await machine.health()), browser: await browser.state() }),
     open: async ({ url }) => browser.open(url),
     listen: async ({ port, path }) => catcher.listen(port, path),
@@ -51,7 +46,7 @@ export const startAgent = async (options: AgentOptions): Promise<Agent> => {
     answer: async ({ sealedAnswer }) => catcher.answer(sealedAnswer),
     facts: async () => machineFacts({ root, browser: () => browser.state() }),
     units: async () => unitFacts({ root, runProgram }),
-    journal: async ({ units, lines }) => report.journal(lines, units),
+    journal: async (params) => journal(params, runProgram),
   };
 
   const server = createRpcServer({ handlers, send: (line) => port.send(line), log });
@@ -59,8 +54,9 @@ export const startAgent = async (options: AgentOptions): Promise<Agent> => {
   return {
     healthPort: health.port,
     pagePort: page.port,
-    stop: async () => {
-      await Promise.all([port.close(), catcher.close(), page.close(), health.close()]);
+    stop: async (): Promise<void> => {
+      catcher.close();
+      await Promise.all([port.close(), page.close(), health.close()]);
     },
   };
 };

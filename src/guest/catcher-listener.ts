@@ -5,12 +5,7 @@ import { AppError, errnoOf } from "../lib/errors.ts";
 import { listenOn } from "./health-server.ts";
 import { plainPage } from "./plain-page.ts";
 
-/** Each does nothing where the browser has been told something already, or has gone. */
-export interface WaitingBrowser {
-  /** Passes the tool's reply on, without the headers that belong to its own connection. */
-  answer(reply: CallbackAnswer): void;
-  tellToGoBack(): void;
-}
+export type WaitingBrowser = ReturnType<typeof waitingBrowser>;
 
 export interface ListenerOptions {
   port: number;
@@ -19,16 +14,14 @@ export interface ListenerOptions {
   onCaught: (plaintext: Buffer, browser: WaitingBrowser) => Promise<void>;
 }
 
-export interface Listener {
-  /** Stops accepting; resolves without waiting for responses under way. */
-  close(): Promise<void>;
-}
-
 /** RFC 9110 §7.6.1, and the length, which is counted anew. */
 const HOP_BY_HOP = /^(connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-length)$/i;
 
-/** Listens on 127.0.0.1 and, where there is IPv6, on ::1: "localhost" may mean either. Throws AppError `port-taken`. */
-export const openListener = async ({ port, path, onCaught }: ListenerOptions): Promise<Listener> => {
+/**
+ * Listens on 127.0.0.1 and, where there is IPv6, on ::1: "localhost" may mean either. Answers what makes it stop accepting,
+ * responses under way going on. Throws AppError `port-taken`.
+ */
+export const openListener = async ({ port, path, onCaught }: ListenerOptions): Promise<() => void> => {
   let isTaken = false;
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -51,7 +44,7 @@ export const openListener = async ({ port, path, onCaught }: ListenerOptions): P
     close();
     throw new AppError("conflict", "port-taken", `Port ${port} cannot be listened on inside the guest.`, { cause });
   }
-  return { close: async () => close() };
+  return close;
 };
 
 const newServer = (handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>): Server => {
@@ -88,8 +81,10 @@ const readRequest = async (request: IncomingMessage): Promise<Buffer> => {
   return Buffer.from(JSON.stringify(caught));
 };
 
-const waitingBrowser = (response: ServerResponse): WaitingBrowser => ({
-  answer: ({ status, headers, body }) => {
+/** Each does nothing where the browser has been told something already, or has gone. */
+const waitingBrowser = (response: ServerResponse) => ({
+  /** Passes the tool's reply on, without the headers that belong to its own connection. */
+  answer: ({ status, headers, body }: CallbackAnswer): void => {
     if (response.headersSent || response.destroyed) return;
     // A list, and nothing set before: names that come twice (Set-Cookie) stay two only this way.
     const kept = headers.filter(([name]) => !HOP_BY_HOP.test(name));

@@ -158,7 +158,7 @@ describe("the catcher", () => {
   });
 
   test("sends the person back to the terminal when no answer comes for long, and keeps the box for the requester", async () => {
-    await catcher.close();
+    catcher.close();
     catcher = createCatcher({ session, holdMs: 50 });
     await catcher.listen(port, "/");
     const { status, body } = await browse("/?n=1");

@@ -7,11 +7,10 @@
  * has opened the box can make an answer to it, so an answer says that the box has arrived: it is kept until then, however long
  * controller or requester are away. The browser waits for a bounded time, and is then told to look at the terminal.
  */
-import type { Sealed } from "../contract/guest.ts";
-import { callbackAnswer } from "../contract/guest.ts";
+import { callbackAnswer, type Sealed } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 import { sealTo, type SealedBox } from "../handover/sealing.ts";
-import { openListener, type Listener, type WaitingBrowser } from "./catcher-listener.ts";
+import { openListener, type WaitingBrowser } from "./catcher-listener.ts";
 import type { SessionHolder } from "./session.ts";
 
 export type Catcher = ReturnType<typeof createCatcher>;
@@ -33,7 +32,7 @@ interface Catch {
 
 export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions) => {
   let target: { port: number; path: string } | undefined;
-  let listener: Listener | undefined;
+  let stopListening: (() => void) | undefined;
   let caught: Catch | undefined;
   let lastAnswer: string | undefined;
   let wakeCollectors: (() => void)[] = [];
@@ -49,11 +48,14 @@ export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions) => 
     if (target) throw new AppError("conflict", "already-listening", `Port ${target.port} is already listened on.`);
     target = { port, path };
     try {
-      listener = await openListener({
+      stopListening = await openListener({
         port,
         path,
         onCaught: async (plaintext, browser) => {
-          const box = await sealTo(recipientKey, current.sealing, plaintext).catch(startOver);
+          const box = await sealTo(recipientKey, current.sealing, plaintext).catch((error: unknown) => {
+            finish();
+            throw error;
+          });
           caught = { box, browser, timer: setTimeout(() => browser.tellToGoBack(), holdMs) };
           wakeCollectors.forEach((wake) => wake());
         },
@@ -93,26 +95,20 @@ export const createCatcher = ({ session, holdMs = HOLD_MS }: CatcherOptions) => 
     const plaintext = await box.openAnswer(sealedAnswer);
     browser.answer(callbackAnswer.parse(JSON.parse(Buffer.from(plaintext).toString("utf8"))));
     lastAnswer = sealedAnswer;
-    await finish();
+    finish();
     return {};
   };
 
-  const close = async (): Promise<void> => {
+  const close = (): void => {
     caught?.browser.tellToGoBack();
-    await finish();
-  };
-
-  const startOver = async (error: unknown): Promise<never> => {
-    await finish();
-    throw error;
+    finish();
   };
 
   /** Afterwards everything is as before `listen`. The browser's last response is still on its way out. */
-  const finish = async (): Promise<void> => {
+  const finish = (): void => {
     clearTimeout(caught?.timer);
-    const closing = listener;
-    target = listener = caught = undefined;
-    await closing?.close();
+    stopListening?.();
+    target = stopListening = caught = undefined;
   };
 
   return { listen, collect, answer, close };

@@ -4,7 +4,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { GuestMachine } from "../contract/diagnosis.ts";
 import { messageOf } from "../lib/errors.ts";
-import { listeningSockets, memory, overlayUsedPercent, virtioDevices } from "./kernel-facts.ts";
+import { listeningSockets, memory, overlayUsedPercent, uptimeSec, virtioDevices } from "./kernel-facts.ts";
 import { addresses, links, networkdState, routes } from "./network-facts.ts";
 
 export interface FactOptions {
@@ -26,10 +26,9 @@ export const machineFacts = async ({
   const sources = { root, interfaces };
   const missing: string[] = [];
   const part = partsInto(missing);
-  const proc = async (name: string): Promise<string> => readFile(join(root, "proc", name), "utf8");
   return {
-    uptimeSec: Number((await proc("uptime")).split(" ")[0]),
-    cmdline: (await proc("cmdline")).trim().slice(0, CMDLINE_CHARS),
+    uptimeSec: await uptimeSec(root),
+    cmdline: (await readFile(join(root, "proc/cmdline"), "utf8")).trim().slice(0, CMDLINE_CHARS),
     links: await part("links", [], () => links(sources)),
     virtioDevices: await part("devices", [], () => virtioDevices(sources)),
     addresses: await part("addresses", [], () => addresses(sources)),

@@ -20,17 +20,7 @@ export interface IdentityOptions {
 const CLOCK_TOLERANCE_MS = 500;
 const PROGRAM_TIMEOUT_MS = 15_000;
 
-export const createIdentity = ({ root, session, runProgram, now = Date.now }: IdentityOptions) => {
-  const configure = async (params: GuestParams<"configure">): Promise<Record<string, never>> => {
-    if (params.entropy !== undefined) await stirEntropy(params.entropy);
-    if (params.clockMs !== undefined) await setClock(params.clockMs);
-    if (params.hostname !== undefined) await setHostname(params.hostname);
-    if (params.nameserver !== undefined) await replace("etc/resolv.conf", `nameserver ${params.nameserver}\n`);
-    if (params.network !== undefined) await setNetwork(params.network);
-    if (params.session !== undefined) session.set(params.session);
-    return {};
-  };
-
+export const createConfigure = ({ root, session, runProgram, now = Date.now }: IdentityOptions) => {
   /**
    * Mixed into the kernel's pool without being credited. RNDADDENTROPY would credit it, but is an ioctl, and Node has none;
    * the pool needs no credit after the virtio random source, only bytes that no other copy of this memory has.
@@ -65,7 +55,15 @@ export const createIdentity = ({ root, session, runProgram, now = Date.now }: Id
     writeFileAtomically(path, content, 0o644);
   };
 
-  return { configure };
+  return async (params: GuestParams<"configure">): Promise<Record<string, never>> => {
+    if (params.entropy !== undefined) await stirEntropy(params.entropy);
+    if (params.clockMs !== undefined) await setClock(params.clockMs);
+    if (params.hostname !== undefined) await setHostname(params.hostname);
+    if (params.nameserver !== undefined) await replace("etc/resolv.conf", `nameserver ${params.nameserver}\n`);
+    if (params.network !== undefined) await setNetwork(params.network);
+    if (params.session !== undefined) session.set(params.session);
+    return {};
+  };
 };
 
 const networkFile = (address: string, gateway: string): string =>

@@ -60,4 +60,11 @@ export const addressText = (hex: string): string => {
   return (text.match(/.{4}/g) ?? []).join(":");
 };
 
+/** Of a line `key=value`; empty without one. */
+export const valueOf = (text: string, key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
+
+/** Of /proc/uptime. */
+export const uptimeSec = async (root: string): Promise<number> =>
+  Number((await readFile(join(root, "proc/uptime"), "utf8")).split(" ")[0]);
+
 export const readText = (path: string): Promise<string> => unlessMissing(readFile(path, "utf8"), "");

@@ -3,13 +3,12 @@ import { readFile } from "node:fs/promises";
 import { networkInterfaces, release } from "node:os";
 import { join } from "node:path";
 import { GUEST_PORTS, GUEST_PROTOCOL } from "../contract/guest.ts";
-import { listeningSockets, mibOf } from "./kernel-facts.ts";
+import { listeningSockets, mibOf, uptimeSec } from "./kernel-facts.ts";
 
 export const AGENT_VERSION = "0.1.0";
 
 export const createMachine = ({ root }: { root: string }) => {
   const proc = async (name: string): Promise<string> => readFile(join(root, "proc", name), "utf8");
-  const uptimeSec = async (): Promise<number> => Number((await proc("uptime")).split(" ")[0]);
 
   /**
    * The kernel's own list of listening sockets. A connection would take the display's only viewer seat, and the X socket's
@@ -24,10 +23,10 @@ export const createMachine = ({ root }: { root: string }) => {
       agentVersion: AGENT_VERSION,
       bootId: (await proc("sys/kernel/random/boot_id")).trim(),
       kernelRelease: release(),
-      uptimeSec: await uptimeSec(),
+      uptimeSec: await uptimeSec(root),
     }),
     health: async () => ({
-      uptimeSec: await uptimeSec(),
+      uptimeSec: await uptimeSec(root),
       address: eth0Address() ?? null,
       isDisplayUp: await isListening(GUEST_PORTS.rfb),
       memAvailableMib: mibOf(await proc("meminfo"), "MemAvailable"),

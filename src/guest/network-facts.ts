@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestFacts } from "../contract/diagnosis.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { addressText, linkTarget, readText, type Sources } from "./kernel-facts.ts";
+import { addressText, linkTarget, readText, valueOf, type Sources } from "./kernel-facts.ts";
 
 /** `RTF_UP` and `RTF_GATEWAY` of linux/route.h. */
 const ROUTE_UP = 1;
@@ -75,8 +75,6 @@ const networkdRecord = async (root: string, link: string): Promise<string> => {
 
 const indexOf = async (root: string, link: string): Promise<string> =>
   (await readText(join(root, NETWORK, link, "ifindex"))).trim();
-
-const valueOf = (text: string, key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
 
 /** The kernel answers EINVAL for a link that is down. */
 const carrier = async (path: string): Promise<string> =>

@@ -20,12 +20,7 @@ export interface PortOptions {
   log: (message: string) => void;
 }
 
-export interface Port {
-  /** Queues one line. When the host has not read for long, the oldest lines are dropped: their calls are over. */
-  send(line: string): void;
-  /** Ends both directions as soon as a read or write under way returns; nothing can interrupt those. */
-  close(): Promise<void>;
-}
+export type Port = ReturnType<typeof createPort>;
 
 const READ_BYTES = 64 * 1024;
 const MAX_QUEUED_BYTES = 1024 * 1024;
@@ -38,7 +33,7 @@ export const openVirtioPort = async (path: string): Promise<Device> => {
 };
 
 /** Opens the device, as often as it takes (udev may not have named it yet), and pumps lines both ways until `close`. */
-export const createPort = ({ openDevice, onLine, log }: PortOptions): Port => {
+export const createPort = ({ openDevice, onLine, log }: PortOptions) => {
   const queue: Buffer[] = [];
   let queuedBytes = 0;
   let isClosed = false;
@@ -104,14 +99,16 @@ export const createPort = ({ openDevice, onLine, log }: PortOptions): Port => {
 
   const pumping = pump();
   return {
-    send: (line) => {
+    /** Queues one line. When the host has not read for long, the oldest lines are dropped: their calls are over. */
+    send: (line: string): void => {
       const bytes = Buffer.from(`${line}\n`);
       queue.push(bytes);
       queuedBytes += bytes.length;
       while (queuedBytes > MAX_QUEUED_BYTES) queuedBytes -= queue.shift()?.length ?? 0;
       if (device) void writeQueue(device.output);
     },
-    close: async () => {
+    /** Ends both directions as soon as a read or write under way returns; nothing can interrupt those. */
+    close: async (): Promise<void> => {
       isClosed = true;
       await pumping;
       await device?.input.close();

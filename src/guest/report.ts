@@ -1,5 +1,5 @@
 /** The end of the guest's journal, for whoever looks for what facts do not show. */
-import { MAX_LINE_BYTES, type GuestResult } from "../contract/guest.ts";
+import { MAX_LINE_BYTES, type GuestParams, type GuestResult } from "../contract/guest.ts";
 import type { run } from "../lib/exec.ts";
 
 const PROGRAM_TIMEOUT_MS = 20_000;
@@ -7,15 +7,16 @@ const JOURNAL_CHARS = 200_000;
 /** Leaves room in the line for the rest of the answer. */
 const JOURNAL_JSON_BYTES = MAX_LINE_BYTES - 1024;
 
-export const createReport = ({ runProgram }: { runProgram: typeof run }) => ({
-  /** Of all units when none is named. */
-  journal: async (lines: number, units: string[]): Promise<GuestResult<"journal">> => {
-    const ofUnits = units.map((unit) => `--unit=${unit}`);
-    const args = ["--no-pager", "--output=short-monotonic", `--lines=${lines}`, ...ofUnits];
-    const { stdout } = await runProgram("journalctl", args, { timeoutMs: PROGRAM_TIMEOUT_MS });
-    return { text: endThatFits(printable(stdout)) };
-  },
-});
+/** Of all units when none is named. */
+export const journal = async (
+  { units, lines }: GuestParams<"journal">,
+  runProgram: typeof run,
+): Promise<GuestResult<"journal">> => {
+  const ofUnits = units.map((unit) => `--unit=${unit}`);
+  const args = ["--no-pager", "--output=short-monotonic", `--lines=${lines}`, ...ofUnits];
+  const { stdout } = await runProgram("journalctl", args, { timeoutMs: PROGRAM_TIMEOUT_MS });
+  return { text: endThatFits(printable(stdout)) };
+};
 
 /** Without control characters: each would be six bytes in JSON, and some drive terminals. */
 const printable = (text: string): string => text.replace(/[^\P{Cc}\n\t]/gu, "");

@@ -2,6 +2,7 @@
 import { guestMethods, MAX_LINE_BYTES, rpcRequest } from "../contract/guest.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
+import { jsonOf } from "../lib/json.ts";
 
 export type Handlers = { [M in GuestMethod]: (params: GuestParams<M>) => Promise<GuestResult<M>> };
 
@@ -27,61 +28,46 @@ export const createRpcServer = ({ handlers, send, log }: RpcServerOptions) => {
 
   /** Never rejects: whatever the line is, it ends in an answer or, when there is no id to answer to, in a log line. */
   const handleLine = async (line: string): Promise<void> => {
-    const request = parseRequest(line);
+    const request = rpcRequest.safeParse(jsonOf(line)).data;
     if (!request) return log("channel: a line that is no request was dropped");
     running++;
     try {
-      if (running > MAX_RUNNING) throw new RpcError(REFUSED, "Too many requests at once.");
-      reply(request.id, { result: await dispatch(handlers, request.method, request.params) });
+      if (running > MAX_RUNNING) reply(request.id, refusal(REFUSED, "Too many requests at once."));
+      else reply(request.id, await dispatch(handlers, request.method, request.params));
     } catch (error) {
-      reply(request.id, { error: rpcErrorOf(error) });
+      reply(request.id, failure(error));
     } finally {
       running--;
     }
   };
 
-  const reply = (id: number, outcome: { result: unknown } | { error: { code: number; message: string } }): void => {
+  const reply = (id: number, outcome: Outcome): void => {
     const line = JSON.stringify({ jsonrpc: "2.0", id, ...outcome });
     if (Buffer.byteLength(line) <= MAX_LINE_BYTES) send(line);
-    else reply(id, { error: { code: INTERNAL_ERROR, message: "The answer is longer than one line may be." } });
+    else reply(id, refusal(INTERNAL_ERROR, "The answer is longer than one line may be."));
   };
 
   return { handleLine };
 };
 
-class RpcError extends Error {
-  override name = "RpcError";
-  readonly code: number;
+type Outcome = { result: unknown } | { error: { code: number; message: string } };
 
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+const refusal = (code: number, message: string): Outcome => ({ error: { code, message } });
 
-const parseRequest = (line: string) => {
-  try {
-    return rpcRequest.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
-};
-
-const dispatch = async (handlers: Handlers, method: string, params: unknown): Promise<unknown> => {
-  if (!isGuestMethod(method)) throw new RpcError(METHOD_NOT_FOUND, "There is no such method.");
+const dispatch = async (handlers: Handlers, method: string, params: unknown): Promise<Outcome> => {
+  if (!isGuestMethod(method)) return refusal(METHOD_NOT_FOUND, "There is no such method.");
   const parsed = guestMethods[method].params.safeParse(params);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0] ?? { path: [], message: "unknown" };
-    throw new RpcError(INVALID_PARAMS, `${path.map(String).join(".") || "params"}: ${message}`.slice(0, 500));
+    return refusal(INVALID_PARAMS, `${path.map(String).join(".") || "params"}: ${message}`.slice(0, 500));
   }
   // The table pairs each method's schema with its handler; the compiler cannot follow that through a union of methods.
-  return (handlers[method] as (params: unknown) => Promise<unknown>)(parsed.data);
+  return { result: await (handlers[method] as (params: unknown) => Promise<unknown>)(parsed.data) };
 };
 
 const isGuestMethod = (method: string): method is GuestMethod => Object.hasOwn(guestMethods, method);
 
-const rpcErrorOf = (error: unknown): { code: number; message: string } => {
-  const code = error instanceof RpcError ? error.code : error instanceof AppError ? REFUSED : INTERNAL_ERROR;
+const failure = (error: unknown): Outcome => {
   const hint = error instanceof AppError && error.hint ? ` ${error.hint}` : "";
-  return { code, message: `${messageOf(error)}${hint}`.slice(0, 2000) };
+  return refusal(error instanceof AppError ? REFUSED : INTERNAL_ERROR, `${messageOf(error)}${hint}`.slice(0, 2000));
 };

@@ -5,6 +5,7 @@ import type { GuestUnits } from "../contract/diagnosis.ts";
 import type { run } from "../lib/exec.ts";
 import { msUntil } from "../lib/wait.ts";
 import { partsInto } from "./facts.ts";
+import { valueOf } from "./kernel-facts.ts";
 
 export interface UnitOptions {
   root: string;
@@ -46,12 +47,12 @@ type Systemctl = (...args: string[]) => Promise<string>;
 const units = async (root: string, systemctl: Systemctl): Promise<GuestUnits["units"]> => {
   const names = await unitNames(root);
   const shown = await systemctl("show", `--property=${PROPERTIES}`, ...names);
-  const blocks = shown.split("\n\n").map(parseProperties);
-  return blocks
-    .filter((block) => block.has("Id"))
+  return shown
+    .split("\n\n")
+    .filter((block) => /^Id=/m.test(block))
     .map((block) => {
-      const text = (key: string): string => (block.get(key) ?? "").slice(0, 512);
-      const number = (key: string): number => Math.trunc(Number(block.get(key) ?? 0)) || 0;
+      const text = (key: string): string => valueOf(block, key).slice(0, 512);
+      const number = (key: string): number => Math.trunc(Number(valueOf(block, key))) || 0;
       return {
         name: text("Id"),
         file: text("FragmentPath"),
@@ -85,11 +86,3 @@ const unitNames = async (root: string): Promise<string[]> => {
   const brought = names.filter((name, i) => isFile[i] && !name.includes("@."));
   return [...new Set([...OWN_UNITS, ...brought])].slice(0, MAX_UNITS);
 };
-
-const parseProperties = (block: string): Map<string, string> =>
-  new Map(
-    block
-      .split("\n")
-      .filter((line) => line.includes("="))
-      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-  );
