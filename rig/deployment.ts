@@ -19,6 +19,7 @@ import {
   type World,
 } from "./world.ts";
 import type { WorldProcess } from "./world-process.ts";
+import { ownUidBase } from "./user-range.ts";
 
 export const ISSUER = `https://${IDENTITY_PROVIDER_NAME}`;
 export const DEMO_CLIENT_ID = "sallyport-demo";
@@ -136,6 +137,7 @@ const startController = async (options: DeploymentOptions, deployment: Deploymen
     dataDir: options.dataDir,
     image: options.image,
     network: { dns: { upstream: [GATEWAY_ADDRESS] } },
+    vm: { uidBase: ownUidBase(options.dataDir) },
     providers: { ...options.providers, oidc: { issuer: ISSUER, clientId: DEMO_CLIENT_ID } },
   };
   // JSON is YAML.

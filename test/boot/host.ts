@@ -5,6 +5,7 @@ import { createClient, type Client } from "../../src/client/client.ts";
 import type { ConfigFile } from "../../src/config/config.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import type { SessionState } from "../../src/contract/session.ts";
+import { ownUidBase } from "../../rig/user-range.ts";
 import type { WorldProcess } from "../../rig/world-process.ts";
 import { createWorld, GATEWAY_ADDRESS, type World } from "../../rig/world.ts";
 import { Cleanup } from "../../src/lib/cleanup.ts";
@@ -62,6 +63,7 @@ export const createBootHost = async (
     image: options.image ?? "default",
     network: { dns: { upstream: [GATEWAY_ADDRESS] } },
     session: { maxPerUser: 4, ...options.session },
+    vm: { uidBase: ownUidBase(dataDir) },
     providers: { oidc: { issuer: "https://login.sallyport.test", clientId: "test" } },
   };
   await writeFile(configFile, JSON.stringify(config));
