@@ -1,13 +1,12 @@
 /** Text of the firewall table: pure, so that it can be read and tested as a whole. */
+import type { BridgePlace } from "./bridge.ts";
 import { formatRange, parseRange } from "./ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
 
-export interface FirewallOptions {
+export interface FirewallOptions extends BridgePlace {
+  /** Name of the nftables table; one per controller on this host, like the bridge. */
   table: string;
-  bridge: string;
-  gateway: string;
-  prefixLength: number;
-  /** Ranges that guests may reach although they are private. */
+  /** Ranges that guests may reach although they are private, `a.b.c.d/p`. */
   allow: string[];
   /** Users that VMMs run as, first and last: they have no business on any network of the host. */
   vmmUids: [number, number];
@@ -127,8 +126,11 @@ ${Object.keys(FIREWALL_COUNTERS)
 `;
 };
 
-/** `address . mac`, one element of the set `guests`. */
-export const guestElement = ({ address, mac }: Pick<GuestNic, "address" | "mac">): string => `${address} . ${mac}`;
+/** What the firewall lets a guest pass by. */
+export type Admission = Pick<GuestNic, "address" | "mac">;
+
+/** One element of the set `guests`. */
+export const guestElement = ({ address, mac }: Admission): string => `${address} . ${mac}`;
 
 // The syntax knows no empty list of elements.
 const elements = (items: string[]): string => (items.length === 0 ? "" : `elements = { ${items.join(", ")} }`);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AppError } from "../lib/errors.ts";
 import { FIREWALL_COUNTERS, firewallScript, guestElement } from "./firewall-rules.ts";
-import type { FirewallCounter, FirewallOptions } from "./firewall-rules.ts";
+import type { Admission, FirewallCounter, FirewallOptions } from "./firewall-rules.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { runTool } from "./tool.ts";
 
@@ -27,7 +27,7 @@ export const refreshFirewall = async (options: FirewallOptions, guests: GuestNic
 export const admitGuest = (table: string, nic: GuestNic): Promise<void> => nft(element("add", table, nic));
 
 /** `add` first: what is not there can't be deleted, and this way it is one transaction and no question. */
-export const expelGuest = async (table: string, nic: AdmittedGuest): Promise<void> => {
+export const expelGuest = async (table: string, nic: Admission): Promise<void> => {
   try {
     await nft(element("add", table, nic) + element("delete", table, nic));
   } catch (error) {
@@ -35,23 +35,13 @@ export const expelGuest = async (table: string, nic: AdmittedGuest): Promise<voi
   }
 };
 
-export interface AdmittedGuest {
-  address: string;
-  mac: string;
-}
-
-export interface TableView {
-  /** The guests that the firewall lets pass. */
-  guests: AdmittedGuest[];
-  /** Packets since the table was made. */
-  counters: Record<FirewallCounter, number>;
-}
+export type TableView = NonNullable<Awaited<ReturnType<typeof readTable>>>;
 
 /** Undefined when there is no table. */
-export const readTable = async (table: string, timeoutMs?: number): Promise<TableView | undefined> => {
+export const readTable = async (table: string, timeoutMs = 10_000) => {
   let entries: z.infer<typeof listing>["nftables"];
   try {
-    const { stdout } = await runTool("nft", ["-j", "list", "table", "inet", table], timeoutMs ? { timeoutMs } : {});
+    const { stdout } = await runTool("nft", ["-j", "list", "table", "inet", table], { timeoutMs });
     entries = listing.parse(JSON.parse(stdout)).nftables;
   } catch (error) {
     if (isAbsence(error)) return undefined;
@@ -60,10 +50,15 @@ export const readTable = async (table: string, timeoutMs?: number): Promise<Tabl
   const packets = new Map(entries.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])));
   const names = Object.keys(FIREWALL_COUNTERS) as FirewallCounter[];
   return {
+    /** The guests that the firewall lets pass. */
     guests: entries
       .flatMap(({ set }) => (set?.name === "guests" ? z.array(guest).parse(set.elem ?? []) : []))
       .map(({ concat: [address, mac] }) => ({ address, mac })),
-    counters: Object.fromEntries(names.map((name) => [name, packets.get(name) ?? 0])) as TableView["counters"],
+    /** Packets since the table was made. */
+    counters: Object.fromEntries(names.map((name) => [name, packets.get(name) ?? 0])) as Record<
+      FirewallCounter,
+      number
+    >,
   };
 };
 
@@ -81,7 +76,7 @@ const listing = z.object({
   ),
 });
 
-const element = (verb: "add" | "delete", table: string, nic: AdmittedGuest): string =>
+const element = (verb: "add" | "delete", table: string, nic: Admission): string =>
   `${verb} element inet ${table} guests { ${guestElement(nic)} }\n`;
 
 const nft = async (script: string): Promise<void> => {

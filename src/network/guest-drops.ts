@@ -5,26 +5,11 @@
 import { withDevices } from "./chain-devices.ts";
 import { journeysAt } from "./guest-journeys.ts";
 import type { GuestPaths } from "./guest-journeys.ts";
-import { fateIn, parseRuleset } from "./ruleset.ts";
+import { dropIn, parseRuleset } from "./ruleset.ts";
 import type { Ruleset } from "./ruleset.ts";
 import { runTool } from "./tool.ts";
 
-export interface GuestDrop {
-  family: string;
-  table: string;
-  chain: string;
-  hook: string;
-  /** The guests' interface as that hook sees it: the bridge or the TAP, which may end in `*`. */
-  side: string;
-  /** What is dropped, as the subject of a sentence. */
-  what: string;
-  /** The host cannot reach the guest for it. */
-  keepsHostOut: boolean;
-  /** `its policy`, or `the rule with handle 7 of chain X`. */
-  by: string;
-  /** False: rules that could not be judged may let it pass. */
-  isSure: boolean;
-}
+export type GuestDrop = ReturnType<typeof dropsIn>[number];
 
 /** Needs root. Throws as `runTool` does. */
 export const guestDrops = async (paths: GuestPaths): Promise<GuestDrop[]> => {
@@ -35,15 +20,15 @@ export const guestDrops = async (paths: GuestPaths): Promise<GuestDrop[]> => {
 const list = async (...args: string[]): Promise<string> => (await runTool("nft", args, { timeoutMs: 4_000 })).stdout;
 
 /** Pure. At most one per chain: the first that is certain, else the first. */
-export const dropsIn = (ruleset: Ruleset, paths: GuestPaths): GuestDrop[] =>
+export const dropsIn = (ruleset: Ruleset, paths: GuestPaths) =>
   ruleset.chains
     .filter(({ type }) => type === "filter")
     .filter(({ family, table }) => !(family === "inet" && table === paths.table))
     .flatMap((chain) => {
       const { family, table, name, hook = "" } = chain;
       const drops = journeysAt(chain, paths).flatMap(({ packet, ...told }) => {
-        const fate = fateIn(ruleset, chain, packet);
-        return fate.kind === "dropped" ? [{ ...told, by: fate.by, isSure: fate.isSure }] : [];
+        const drop = dropIn(ruleset, chain, packet);
+        return drop ? [{ ...told, ...drop }] : [];
       });
       const first = drops.find(({ isSure }) => isSure) ?? drops[0];
       return first ? [{ family, table, chain: name, hook, ...first }] : [];

@@ -38,14 +38,10 @@ export const mending = (
 
 /** At most two programs. */
 export const apply = async (changes: Change[]): Promise<void> => {
-  await change(
-    "ip",
-    changes.flatMap(({ ip }) => ip),
-  );
-  await change(
-    "bridge",
-    changes.flatMap(({ bridge }) => bridge),
-  );
+  for (const tool of ["ip", "bridge"] as const) {
+    const lines = changes.flatMap((one) => one[tool]);
+    await change(tool, lines);
+  }
 };
 
 /** As `apply`; where that fails, each by itself, so that one guest keeps no other from being mended. Throws the first failure. */

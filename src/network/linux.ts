@@ -4,7 +4,7 @@ import type { Logger } from "../lib/logger.ts";
 import { createKeyedMutex, createSharedMutex, createSharedRun } from "../lib/mutex.ts";
 import { ensureBridge, ownerOf, removeBridge } from "./bridge.ts";
 import { admitGuest, applyFirewall, expelGuest, readTable, refreshFirewall, removeFirewall } from "./firewall.ts";
-import { BLOCKED_RANGES } from "./firewall-rules.ts";
+import { BLOCKED_RANGES, type FirewallOptions } from "./firewall-rules.ts";
 import { foundThings, refOf } from "./found.ts";
 import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
 import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
@@ -18,17 +18,8 @@ import { ensureTap, ourTaps, removeTap } from "./tap.ts";
 import { isFixed, isPortRight } from "./trouble.ts";
 import { neighbourView, tapView, viewNic } from "./view.ts";
 
-export interface LinuxNetworkOptions {
-  bridge: string;
-  /** The host's address on the bridge: the guests' gateway and name server. */
-  gateway: string;
-  prefixLength: number;
-  /** Name of the nftables table; one per controller on this host, like the bridge. */
-  table: string;
-  /** Private ranges that guests may reach, `a.b.c.d/p`. */
-  allow: string[];
-  /** Users that VMMs run as, first and last; the one that follows is the resolver's. */
-  vmmUids: [number, number];
+/** The user that follows the VMMs' is the resolver's. */
+export interface LinuxNetworkOptions extends Omit<FirewallOptions, "controllerUid"> {
   resolver: { directory: string; upstream: string[] };
   logger: Logger;
 }
@@ -171,7 +162,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
           });
         }
         await stopResolver(resolver);
-        await removeBridge({ ...options, owner }, host);
+        await removeBridge(options, host);
         await removeFirewall(table);
       }),
   };

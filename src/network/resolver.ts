@@ -51,10 +51,7 @@ export const stopResolver = async (place: ResolverPlace): Promise<void> => {
 };
 
 /** Ours among this host's processes, program name left out. */
-export const findResolvers = async ({
-  directory,
-  uid,
-}: ResolverPlace): Promise<{ process: ProcessIdentity; args: string[] }[]> => {
+export const findResolvers = async ({ directory, uid }: ResolverPlace) => {
   const found: { process: ProcessIdentity; args: string[] }[] = [];
   for (const { process } of await processesOf((user) => user === uid)) {
     const args = (await commandLine(process.pid)).slice(1);

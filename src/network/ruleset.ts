@@ -25,28 +25,26 @@ type Rule = z.infer<typeof rule>;
 
 const listing = z.object({ nftables: z.array(z.object({ chain: chain.optional(), rule: rule.optional() })) });
 
-export interface Ruleset {
-  chains: Chain[];
-  rules: Rule[];
+export type Ruleset = ReturnType<typeof parseRuleset>;
+
+export interface Drop {
+  /** `its policy`, or `the rule with handle 7 of chain X`. */
+  by: string;
+  /** False: rules that could not be judged may let the packet pass. */
+  isSure: boolean;
 }
 
-export type Fate =
-  | { kind: "passes" }
-  /** `by`: `its policy`, or the rule. `isSure` is false when rules that could not be judged may let it pass instead. */
-  | { kind: "dropped"; by: string; isSure: boolean };
-
-export const parseRuleset = (json: string): Ruleset => {
+export const parseRuleset = (json: string) => {
   const entries = listing.parse(JSON.parse(json || '{"nftables":[]}')).nftables;
   return { chains: entries.flatMap((e) => e.chain ?? []), rules: entries.flatMap((e) => e.rule ?? []) };
 };
 
-/** What a base chain does with a packet. A drop that depends on what is not known here counts as no drop. */
-export const fateIn = (ruleset: Ruleset, base: Chain, packet: Packet): Fate => {
+/** How a base chain drops a packet, if it does. A drop that depends on what is not known here counts as no drop. */
+export const dropIn = (ruleset: Ruleset, base: Chain, packet: Packet): Drop | undefined => {
   const { verdict, by, mayAccept, mayReturn } = walk(ruleset, base, packet, 0);
   const isPolicyDrop = base.policy === "drop";
-  if (verdict === "accept" || (verdict === "none" && !isPolicyDrop)) return { kind: "passes" };
-  const isSure = !mayAccept && (isPolicyDrop || !mayReturn);
-  return { kind: "dropped", by: verdict === "drop" ? by : "its policy", isSure };
+  if (verdict === "accept" || (verdict === "none" && !isPolicyDrop)) return undefined;
+  return { by: verdict === "drop" ? by : "its policy", isSure: !mayAccept && (isPolicyDrop || !mayReturn) };
 };
 
 interface End {

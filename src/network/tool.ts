@@ -4,14 +4,17 @@ import { run, type RunOptions, type RunResult } from "../lib/exec.ts";
 
 /** Program → Debian package. */
 const PACKAGES = { ip: "iproute2", bridge: "iproute2", nft: "nftables", dnsmasq: "dnsmasq-base" } as const;
-export type NetworkTool = keyof typeof PACKAGES;
+type NetworkTool = keyof typeof PACKAGES;
 
 /** Throws AppError `command-missing` with the package to install, `needs-root`, or whatever `run` throws. */
 export const runTool = async (tool: NetworkTool, args: string[], options: RunOptions = {}): Promise<RunResult> => {
   try {
     return await run(tool, args, { timeoutMs: 10_000, ...options });
   } catch (error) {
-    throw explain(tool, error);
+    if (!(error instanceof AppError)) throw error;
+    if (error.code === "command-missing") throw missingTool(tool, error);
+    if (/Operation not permitted|Permission denied/.test(error.message)) throw needsRoot(`use ${tool}`, error);
+    throw error;
   }
 };
 
@@ -26,10 +29,3 @@ export const needsRoot = (what: string, cause?: unknown): AppError =>
     hint: "Run the controller as root: it makes network interfaces and firewall rules, and starts VMMs as other users.",
     cause,
   });
-
-const explain = (tool: NetworkTool, error: unknown): unknown => {
-  if (!(error instanceof AppError)) return error;
-  if (error.code === "command-missing") return missingTool(tool, error);
-  if (/Operation not permitted|Permission denied/.test(error.message)) return needsRoot(`use ${tool}`, error);
-  return error;
-};

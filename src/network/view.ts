@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { HostFacts } from "../contract/diagnosis.ts";
 import { readTable, type TableView } from "./firewall.ts";
+import type { Admission } from "./firewall-rules.ts";
 import { guestDrops } from "./guest-drops.ts";
 import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "./ip.ts";
 import { legacyTables } from "./legacy-tables.ts";
@@ -9,34 +10,16 @@ import type { GuestNic } from "./guest-nic.ts";
 import { isResolving } from "./resolver.ts";
 import { hasPortOptions } from "./tap.ts";
 
-/** Null: it is not there. */
-export interface NicView {
-  tap: () => Promise<TapView | null>;
-  bridge: () => Promise<BridgeView | null>;
-  neighbour: () => Promise<NeighbourView | null>;
-  firewall: () => Promise<FirewallView | null>;
-  /** Rules that are certain to drop what the guest needs. */
-  foreignDrops: () => Promise<ForeignDrop[]>;
-  /** Tables of iptables-legacy, whose rules are not among them. */
-  legacyTables: () => Promise<string[]>;
-  isForwarding: () => Promise<boolean>;
-  /** Throws when the resolver takes too long. */
-  isResolving: () => Promise<boolean>;
-}
-
+export type NicView = ReturnType<typeof viewNic>;
 export type TapView = NonNullable<HostFacts["tap"]>;
 type BridgeView = NonNullable<HostFacts["bridge"]>;
 export type NeighbourView = NonNullable<HostFacts["neighbour"]>;
 type FirewallView = NonNullable<HostFacts["firewall"]>;
-type ForeignDrop = NonNullable<HostFacts["foreignDrops"]>[number];
 
 const TIMEOUT_MS = 2500;
 
-/** Each part is asked for by itself, so that one that hangs or fails does not hide the others. */
-export const viewNic = (
-  nic: GuestNic,
-  { bridge, gateway, table }: { bridge: string; gateway: string; table: string },
-): NicView => {
+/** Each part is asked for by itself, so that one that hangs or fails does not hide the others. Null: it is not there. */
+export const viewNic = (nic: GuestNic, { bridge, gateway, table }: Record<"bridge" | "gateway" | "table", string>) => {
   const links = readLinks(TIMEOUT_MS);
   // Whoever asks for a part is told.
   links.catch(() => {});
@@ -45,19 +28,21 @@ export const viewNic = (
     bridge: async () => bridgeView(await links, bridge),
     neighbour: async () => neighbourView(await links, nic, bridge),
     firewall: async () => firewallView(await readTable(table, TIMEOUT_MS), nic),
+    /** Rules that are certain to drop what the guest needs. */
     foreignDrops: async () => {
       // Our own table, too: somebody may have put a rule into it.
       const paths = { table: undefined, bridge, gateway, guest: nic.address, tap: nic.tap, uplink: undefined };
-      const drops = await guestDrops(paths);
-      return drops
+      return (await guestDrops(paths))
         .filter(({ isSure }) => isSure)
         .map(({ what, family, table: owner, chain, by, keepsHostOut }) => ({
           text: `${what}: ${family} ${owner} ${chain}: ${by}`,
           keepsHostOut,
         }));
     },
+    /** Tables of iptables-legacy, whose rules are not among them. */
     legacyTables,
     isForwarding,
+    /** Throws when the resolver takes too long. */
     isResolving: () => isResolving(gateway),
   };
 };
@@ -101,16 +86,11 @@ export const neighbourView = (
   return entry ? { mac: entry.lladdr ?? "", state: entry.state.join(" ") } : null;
 };
 
-export const firewallView = (
-  table: TableView | undefined,
-  nic: Pick<GuestNic, "address" | "mac">,
-): FirewallView | null =>
-  table
-    ? {
-        isAdmitted: table.guests.some(({ address, mac }) => address === nic.address && mac === nic.mac),
-        counters: table.counters,
-      }
-    : null;
+export const firewallView = (table: TableView | undefined, nic: Admission): FirewallView | null => {
+  if (!table) return null;
+  const isAdmitted = table.guests.some(({ address, mac }) => address === nic.address && mac === nic.mac);
+  return { isAdmitted, counters: table.counters };
+};
 
 export const isForwarding = async (): Promise<boolean> =>
   (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1";
