@@ -1,8 +1,8 @@
 /**
- * Who may make a call. Each route declares it as `config.access`; it is looked at before a byte of the body is read, and a route that
+ * Who may make a call. Each route declares it with `call`; it is looked at before a byte of the body is read, and a route that
  * does not declare it is refused at start. API calls carry a bearer key, the viewer page the cookie of its pairing.
  */
-import type { FastifyRequest } from "fastify";
+import type { FastifyRequest, FastifySchema } from "fastify";
 import type { KeyHolder, Scope } from "../contract/api.ts";
 import { AppError } from "../lib/errors.ts";
 import type { SessionInfo } from "../session/sessions.ts";
@@ -43,6 +43,12 @@ declare module "fastify" {
     session: SessionInfo | null;
   }
 }
+
+/** What a route says of itself: who may make the call, and what it takes and answers. */
+export const call = <Schema extends FastifySchema>(access: keyof typeof ACCESS, schema: Schema) => ({
+  config: { access },
+  schema,
+});
 
 export const VIEWER_COOKIE = "sallyport_viewer";
 

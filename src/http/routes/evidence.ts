@@ -1,6 +1,6 @@
 /** What a session leaves to be read: the guest's console, and everything else in one archive. */
 import { z } from "zod";
-import { isStillAllowed } from "../auth.ts";
+import { call, isStillAllowed } from "../auth.ts";
 import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
 const querystring = z.strictObject({ follow: z.enum(["true", "false"]).default("false") });
@@ -11,10 +11,11 @@ const NOTHING = "\u0000";
 export const registerEvidence = (app: App, { keys, sessions, stream }: HttpContext): void => {
   app.get(
     "/api/auth/session/:id/evidence",
-    {
-      config: { access: "session" },
-      schema: { params, summary: "Everything known of a session, alive or over: a tar, compressed with zstd", tags },
-    },
+    call("session", {
+      params,
+      summary: "Everything known of a session, alive or over: a tar, compressed with zstd",
+      tags,
+    }),
     async (request, reply) => {
       const { id } = request.params;
       return reply
@@ -26,10 +27,12 @@ export const registerEvidence = (app: App, { keys, sessions, stream }: HttpConte
 
   app.get(
     "/api/auth/session/:id/console",
-    {
-      config: { access: "session" },
-      schema: { params, querystring, summary: "The guest's console; with follow until the session is over", tags },
-    },
+    call("session", {
+      params,
+      querystring,
+      summary: "The guest's console; with follow until the session is over",
+      tags,
+    }),
     async (request, reply) => {
       const { id } = request.params;
       if (request.query.follow === "true") {

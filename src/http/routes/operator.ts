@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { imageView, keyCreated, keyRequest, keyView, reapRequest, reapResponse, vmView } from "../../contract/api.ts";
 import { providerRecipe } from "../../contract/provider.ts";
+import { call } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
 const tags = ["operator"];
@@ -12,46 +13,36 @@ export const registerOperator = (
 ): void => {
   app.get(
     "/api/providers",
-    {
-      config: { access: "key" },
-      schema: { response: { 200: z.array(providerRecipe) }, summary: "Provider recipes", tags: ["sessions"] },
-    },
+    call("key", { response: { 200: z.array(providerRecipe) }, summary: "Provider recipes", tags: ["sessions"] }),
     async () => [...providers.values()],
   );
 
   app.get(
     "/api/images",
-    {
-      config: { access: "operate" },
-      schema: { response: { 200: z.array(imageView) }, summary: "Images on this host", tags },
-    },
+    call("operate", { response: { 200: z.array(imageView) }, summary: "Images on this host", tags }),
     async () => images.list(),
   );
 
   app.get(
     "/api/vms",
-    {
-      config: { access: "operate" },
-      schema: { response: { 200: z.array(vmView) }, summary: "MicroVMs and what they hold", tags },
-    },
+    call("operate", { response: { 200: z.array(vmView) }, summary: "MicroVMs and what they hold", tags }),
     async () => sessions.vms(),
   );
 
   app.post(
     "/api/reap",
-    {
-      config: { access: "operate" },
-      schema: { body: reapRequest, response: { 200: reapResponse }, summary: "Remove what belongs to nobody", tags },
-    },
+    call("operate", {
+      body: reapRequest,
+      response: { 200: reapResponse },
+      summary: "Remove what belongs to nobody",
+      tags,
+    }),
     async (request) => reap(request.body),
   );
 
   app.delete(
     "/api/network",
-    {
-      config: { access: "operate" },
-      schema: { summary: "Remove bridge, firewall and resolver when no microVM is left", tags },
-    },
+    call("operate", { summary: "Remove bridge, firewall and resolver when no microVM is left", tags }),
     async (_request, reply) => {
       await tearDownNetwork();
       return reply.status(204).send();
@@ -60,19 +51,13 @@ export const registerOperator = (
 
   app.get(
     "/api/keys",
-    {
-      config: { access: "operate" },
-      schema: { response: { 200: z.array(keyView) }, summary: "API keys, without their secrets", tags },
-    },
+    call("operate", { response: { 200: z.array(keyView) }, summary: "API keys, without their secrets", tags }),
     async () => keys.list(),
   );
 
   app.post(
     "/api/keys",
-    {
-      config: { access: "operate" },
-      schema: { body: keyRequest, response: { 201: keyCreated }, summary: "Make an API key", tags },
-    },
+    call("operate", { body: keyRequest, response: { 201: keyCreated }, summary: "Make an API key", tags }),
     async (request, reply) => {
       const created = await keys.create({ ...request.body, label: request.body.label ?? "" });
       return reply.status(201).send(created);
@@ -81,10 +66,7 @@ export const registerOperator = (
 
   app.delete(
     "/api/keys/:id",
-    {
-      config: { access: "operate" },
-      schema: { params: z.strictObject({ id: z.string() }), summary: "Revoke an API key", tags },
-    },
+    call("operate", { params: z.strictObject({ id: z.string() }), summary: "Revoke an API key", tags }),
     async (request, reply) => {
       await keys.revoke(request.params.id);
       return reply.status(204).send();

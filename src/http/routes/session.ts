@@ -10,7 +10,7 @@ import {
 } from "../../contract/api.ts";
 import { receipt } from "../../contract/session.ts";
 import { AppError } from "../../lib/errors.ts";
-import { callerOf, isStillAllowed, sessionOf } from "../auth.ts";
+import { call, callerOf, isStillAllowed, sessionOf } from "../auth.ts";
 import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
 const tags = ["sessions"];
@@ -19,16 +19,13 @@ const MAX_LISTED = 200;
 export const registerSession = (app: App, { keys, limits, sessions, stream }: HttpContext): void => {
   app.get(
     "/api/auth/session/:id",
-    {
-      config: { access: "session" },
-      schema: { params, response: { 200: sessionView }, summary: "State, stages, verdict", tags },
-    },
+    call("session", { params, response: { 200: sessionView }, summary: "State, stages, verdict", tags }),
     async (request) => sessionOf(request).view,
   );
 
   app.get(
     "/api/auth/session/:id/events",
-    { config: { access: "session" }, schema: { params, summary: "The same as server-sent events", tags } },
+    call("session", { params, summary: "The same as server-sent events", tags }),
     async (request, reply) => {
       const { id } = request.params;
       return stream(reply, {
@@ -44,9 +41,8 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
   app.post(
     "/api/auth/session/:id/open",
     {
-      config: { access: "session" },
+      ...call("session", { params, body: openRequest, summary: "Open the tool's URL in the browser", tags }),
       bodyLimit: limits.urlBodyBytes,
-      schema: { params, body: openRequest, summary: "Open the tool's URL in the browser", tags },
     },
     async (request, reply) => {
       await sessions.open(request.params.id, request.body);
@@ -56,15 +52,12 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
 
   app.get(
     "/api/auth/session/:id/credentials",
-    {
-      config: { access: "session" },
-      schema: {
-        params,
-        response: { 200: credentialsResponse, 202: z.object({ state: z.string() }) },
-        summary: "The sealed result, until it was answered",
-        tags,
-      },
-    },
+    call("session", {
+      params,
+      response: { 200: credentialsResponse, 202: z.object({ state: z.string() }) },
+      summary: "The sealed result, until it was answered",
+      tags,
+    }),
     async (request, reply) => {
       const sealed = await sessions.credentials(request.params.id);
       reply.header("cache-control", "no-store");
@@ -75,9 +68,8 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
   app.post(
     "/api/auth/session/:id/answer",
     {
-      config: { access: "session" },
+      ...call("session", { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags }),
       bodyLimit: limits.answerBodyBytes,
-      schema: { params, body: answerRequest, summary: "The tool's reply for the waiting browser", tags },
     },
     async (request, reply) => {
       await sessions.answer(request.params.id, request.body.sealedAnswer);
@@ -87,19 +79,18 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
 
   app.delete(
     "/api/auth/session/:id",
-    {
-      config: { access: "session-or-paired" },
-      schema: { params, response: { 200: receipt }, summary: "Destroy now; answers the receipt", tags },
-    },
+    call("session-or-paired", {
+      params,
+      response: { 200: receipt },
+      summary: "Destroy now; answers the receipt",
+      tags,
+    }),
     async (request) => sessions.end(request.params.id),
   );
 
   app.get(
     "/api/auth/session/:id/receipt",
-    {
-      config: { access: "session" },
-      schema: { params, response: { 200: receipt }, summary: "Proof of destruction", tags },
-    },
+    call("session", { params, response: { 200: receipt }, summary: "Proof of destruction", tags }),
     async (request) => {
       const { receipt: signed, view } = sessionOf(request);
       if (signed) return signed;
@@ -116,15 +107,12 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
 
   app.get(
     "/api/auth/session/:id/diagnosis",
-    {
-      config: { access: "session" },
-      schema: {
-        params,
-        response: { 200: diagnosisResponse },
-        summary: "What is wrong with its microVM now, or was when it failed, with the proof",
-        tags,
-      },
-    },
+    call("session", {
+      params,
+      response: { 200: diagnosisResponse },
+      summary: "What is wrong with its microVM now, or was when it failed, with the proof",
+      tags,
+    }),
     async (request) => {
       const { verdict, stages } = sessionOf(request).view;
       return { ...(await sessions.diagnose(request.params.id)), verdict, stages };
@@ -133,10 +121,7 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
 
   app.get(
     "/api/sessions",
-    {
-      config: { access: "key" },
-      schema: { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags },
-    },
+    call("key", { response: { 200: z.array(sessionView) }, summary: "Sessions the caller may see", tags }),
     async (request) => {
       const caller = callerOf(request);
       return sessions.list({ ...(caller.scopes.includes("operate") ? {} : { seenBy: caller }), limit: MAX_LISTED });

@@ -1,16 +1,18 @@
 import { startRequest, startResponse, type StartResponse } from "../../contract/api.ts";
 import type { Started } from "../../session/sessions.ts";
-import { callerOf, resolveUser } from "../auth.ts";
+import { call, callerOf, resolveUser } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
 
 /** Answers at once, the boot goes on. */
 export const registerStart = (app: App, { config, sessions }: HttpContext): void => {
   app.post(
     "/api/auth/start",
-    {
-      config: { access: "login" },
-      schema: { body: startRequest, response: { 200: startResponse }, summary: "Start a sign-in", tags: ["sessions"] },
-    },
+    call("login", {
+      body: startRequest,
+      response: { 200: startResponse },
+      summary: "Start a sign-in",
+      tags: ["sessions"],
+    }),
     async (request) => {
       const holder = callerOf(request);
       const userId = resolveUser(holder, request.body.userId);

@@ -8,7 +8,7 @@ import { createWebSocketStream, type WebSocket } from "ws";
 import { pairRequest, ticketResponse } from "../../contract/api.ts";
 import { viewing } from "../../contract/session.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
-import { requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
+import { call, requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
 import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
 const tags = ["viewer"];
@@ -43,7 +43,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.get(
     "/api/auth/session/:id/novnc",
-    { config: { access: "anyone" }, schema: { params, summary: "The viewer page", tags } },
+    call("anyone", { params, summary: "The viewer page", tags }),
     async (_request, reply) =>
       reply
         .headers({
@@ -57,7 +57,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   for (const [name, type] of Object.entries(ASSETS)) {
     const asset = remembered(join(webDirectory, name));
-    app.get(`/assets/${name}`, { config: { access: "anyone" }, schema: { hide: true } }, async (_request, reply) =>
+    app.get(`/assets/${name}`, call("anyone", { hide: true }), async (_request, reply) =>
       reply
         .headers({ "cache-control": "no-cache", "x-content-type-options": "nosniff" })
         .type(`${type}; charset=utf-8`)
@@ -67,7 +67,7 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.post(
     "/api/auth/session/:id/pair",
-    { config: { access: "anyone" }, schema: { params, body: pairRequest, summary: "Type the pairing code", tags } },
+    call("anyone", { params, body: pairRequest, summary: "Type the pairing code", tags }),
     async (request, reply) => {
       requireSameOrigin(request, config.publicUrl, false);
       const cookie = await viewers.pair(request.params.id, request.body.pairingCode);
@@ -85,29 +85,22 @@ export const registerViewer = (app: App, context: HttpContext): void => {
 
   app.post(
     "/api/auth/session/:id/ticket",
-    {
-      config: { access: "paired" },
-      schema: { params, response: { 200: ticketResponse }, summary: "One WebSocket, within 30 s", tags },
-    },
+    call("paired", { params, response: { 200: ticketResponse }, summary: "One WebSocket, within 30 s", tags }),
     async (request) => viewers.ticket(request.params.id, request.cookies[VIEWER_COOKIE]),
   );
 
   app.get(
     "/api/auth/session/:id/viewer",
-    {
-      // What became of a session is said to a page whose pairing ended with it, too.
-      config: { access: "anyone" },
-      schema: { params, response: { 200: viewing }, summary: "What the trust strip shows", tags },
-    },
+    // What became of a session is said to a page whose pairing ended with it, too.
+    call("anyone", { params, response: { 200: viewing }, summary: "What the trust strip shows", tags }),
     async (request) => viewers.viewing(request.params.id, request.cookies[VIEWER_COOKIE]),
   );
 
   app.get(
     "/api/auth/session/:id/vnc",
     {
-      config: { access: "ticket" },
+      ...call("ticket", { params, hide: true }),
       websocket: true,
-      schema: { params, hide: true },
       preValidation: (request) => takeSeat(request as ViewerRequest),
     },
     (socket, request) => bridge(socket, request as ViewerRequest),
