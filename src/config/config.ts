@@ -145,15 +145,11 @@ const readFile = (file: string | undefined): unknown => {
   try {
     return (parse(readFileSync(path, "utf8")) as unknown) ?? {};
   } catch (cause) {
-    throw new AppError(
-      "invalid",
-      "config-unreadable",
-      `The configuration ${path} cannot be read: ${messageOf(cause)}`,
-      {
-        cause,
-        hint: "Give another file with --config, or leave it out for the defaults.",
-      },
-    );
+    const sentence = `The configuration ${path} cannot be read: ${messageOf(cause)}`;
+    throw new AppError("invalid", "config-unreadable", sentence, {
+      cause,
+      hint: "Give another file with --config, or leave it out for the defaults.",
+    });
   }
 };
 
@@ -168,18 +164,18 @@ const refuseInsecure = (config: Config): void => {
   const { listen, publicUrl, tls, trustedProxy } = config;
   const { protocol, hostname } = new URL(publicUrl);
   if (listen.kind === "tcp" && !field.isLoopback(listen.host) && !tls && !trustedProxy) {
-    throw new AppError(
-      "invalid",
-      "config-insecure",
+    throw insecure(
       `Sallyport will not listen on ${listen.host}:${listen.port} without encryption: keys, pairing codes and the screen would cross the network readable.`,
-      {
-        hint: "Give tls.certificate and tls.key, or name the reverse proxy that ends TLS as trustedProxy, or listen on 127.0.0.1 and use ssh -L.",
-      },
+      "Give tls.certificate and tls.key, or name the reverse proxy that ends TLS as trustedProxy, or listen on 127.0.0.1 and use ssh -L.",
     );
   }
   if (protocol === "http:" && (tls || trustedProxy || !field.isLoopback(hostname))) {
-    throw new AppError("invalid", "config-insecure", `publicUrl ${publicUrl} is not https.`, {
-      hint: "Viewers type a pairing code there: give the https address that they use. Plain http is for 127.0.0.1 and localhost.",
-    });
+    throw insecure(
+      `publicUrl ${publicUrl} is not https.`,
+      "Viewers type a pairing code there: give the https address that they use. Plain http is for 127.0.0.1 and localhost.",
+    );
   }
 };
+
+const insecure = (sentence: string, hint: string): AppError =>
+  new AppError("invalid", "config-insecure", sentence, { hint });

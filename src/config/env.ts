@@ -1,28 +1,18 @@
 /** The only file that reads `process.env`. No defaults here: what is not set is undefined. */
-export interface Env {
-  configFile: string | undefined;
-  dataDir: string | undefined;
-  /** Where the command line finds the controller: https://… or unix:/path. */
-  url: string | undefined;
-  /** Where its viewers do, if that is elsewhere. */
-  publicUrl: string | undefined;
-  /** API key of the command line. */
-  key: string | undefined;
-  logLevel: string | undefined;
-  home: string | undefined;
-  path: string | undefined;
-  /** Everything, for the unmodified tool that `login` starts. */
-  all: Record<string, string | undefined>;
-}
-
-export const readEnv = (): Env => ({
+export const readEnv = () => ({
   configFile: process.env.SALLYPORT_CONFIG,
   dataDir: process.env.SALLYPORT_DATA_DIR,
+  /** Where the command line finds the controller: https://… or unix:/path. */
   url: process.env.SALLYPORT_URL,
+  /** Where its viewers do, if that is elsewhere. */
   publicUrl: process.env.SALLYPORT_PUBLIC_URL,
+  /** API key of the command line. */
   key: process.env.SALLYPORT_KEY,
   logLevel: process.env.SALLYPORT_LOG_LEVEL,
   home: process.env.HOME,
   path: process.env.PATH,
+  /** Everything, for the unmodified tool that `login` starts. */
   all: { ...process.env },
 });
+
+export type Env = ReturnType<typeof readEnv>;
