@@ -20,12 +20,7 @@ const LOCAL_OPERATOR = { userId: "admin", scopes: ["login", "act-as", "operate"]
  */
 export const createKeyStore = (db: Db, adminKeyFile: string) => {
   const create = async (input: { userId: string; scopes: Scope[]; label: string }, key = newApiKey()) => {
-    const record: KeyView = {
-      id: newKeyId(),
-      ...input,
-      createdAt: new Date().toISOString(),
-      revokedAt: null,
-    };
+    const record: KeyView = { id: newKeyId(), ...input, createdAt: new Date().toISOString(), revokedAt: null };
     await db
       .insertInto("apiKeys")
       .values({ ...record, scopes: JSON.stringify(record.scopes), hash: hashKey(key) })

@@ -98,10 +98,11 @@ const requireKey = async (keys: Keys, request: FastifyRequest, anyOf: Scope[] = 
     });
   }
   const holder = await keys.holderOf(key);
-  if (!holder)
+  if (!holder) {
     throw new AppError("unauthenticated", "wrong-key", "This API key is unknown or was revoked.", {
       hint: "Ask the operator for another; the operator's own is made anew by root on this machine: sallyport keys admin --new.",
     });
+  }
   if (anyOf.length > 0 && !anyOf.some((scope) => holder.scopes.includes(scope))) {
     throw new AppError("forbidden", "missing-scope", `This API key does not have the scope ${anyOf.join(" or ")}.`);
   }
@@ -122,14 +123,10 @@ export const isStillAllowed = (keys: Keys, request: FastifyRequest): Promise<boo
 export const resolveUser = (holder: KeyHolder, asked: string | undefined): string => {
   if (asked === undefined || asked === holder.userId) return holder.userId;
   if (holder.scopes.includes("act-as")) return asked;
-  throw new AppError(
-    "forbidden",
-    "foreign-user",
-    `This API key belongs to ${holder.userId} and may not act for another user.`,
-    {
-      hint: "Leave userId out, or use a key with the scope act-as.",
-    },
-  );
+  const sentence = `This API key belongs to ${holder.userId} and may not act for another user.`;
+  throw new AppError("forbidden", "foreign-user", sentence, {
+    hint: "Leave userId out, or use a key with the scope act-as.",
+  });
 };
 
 /** A session that is not the caller's does not exist for them. */

@@ -1,8 +1,8 @@
 /** Who owns which thing on this host. A row is written before the thing is made and closed when the thing is seen gone. */
 import type { Db } from "../state/db.ts";
-import type { LedgerTable } from "../state/schema.ts";
+import type { Database } from "../state/schema.ts";
 
-export type LedgerEntry = LedgerTable;
+export type LedgerEntry = Database["ledger"];
 
 export type Ledger = ReturnType<typeof createLedger>;
 

@@ -2,10 +2,10 @@
 import type { Selectable } from "kysely";
 import type { ProcessIdentity } from "../lib/process.ts";
 import type { Db } from "../state/db.ts";
-import type { VmsTable } from "../state/schema.ts";
+import type { Database } from "../state/schema.ts";
 
 /** One VMM process on this host, and what was set aside for it. */
-export type Microvm = Omit<Selectable<VmsTable>, "pid" | "startTicks"> & { process: ProcessIdentity | null };
+export type Microvm = Omit<Selectable<Database["vms"]>, "pid" | "startTicks"> & { process: ProcessIdentity | null };
 
 export type MicrovmStore = ReturnType<typeof createMicrovmStore>;
 
@@ -41,7 +41,7 @@ const toRow = ({ process, ...vm }: Microvm) => ({
   startTicks: process?.startTicks ?? null,
 });
 
-const fromRow = ({ pid, startTicks, ...vm }: Selectable<VmsTable>): Microvm => ({
+const fromRow = ({ pid, startTicks, ...vm }: Selectable<Database["vms"]>): Microvm => ({
   ...vm,
   process: pid === null || startTicks === null ? null : { pid, startTicks },
 });

@@ -8,7 +8,7 @@ import {
 } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
-import type { Database, SessionsTable } from "../state/schema.ts";
+import type { Database } from "../state/schema.ts";
 import { canTransition, type Outcome, type Session } from "./session.ts";
 
 /** What a change may set; the state's own change is checked against the transition table. */
@@ -168,7 +168,7 @@ const toRow = (session: Session) => ({
   receipt: session.receipt && JSON.stringify(session.receipt),
 });
 
-const fromRow = (row: Pick<Selectable<SessionsTable>, (typeof COLUMNS)[number]>): Session => ({
+const fromRow = (row: Pick<Selectable<Database["sessions"]>, (typeof COLUMNS)[number]>): Session => ({
   ...row,
   stages: stageRecord.array().parse(JSON.parse(row.stages)),
   verdict: row.verdict === null ? null : verdictSchema.parse(JSON.parse(row.verdict)),

@@ -19,10 +19,7 @@ export const openDatabase = async (file: string, migrations = MIGRATIONS): Promi
     dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }),
     plugins: [new CamelCasePlugin()],
   });
-  const migrator = new Migrator({
-    db,
-    provider: { getMigrations: async () => migrations },
-  });
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
   const { error } = await migrator.migrateToLatest();
   if (error) {
     await db.destroy();

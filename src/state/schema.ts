@@ -3,82 +3,76 @@ import type { Generated } from "kysely";
 import type { SessionState } from "../contract/session.ts";
 
 export interface Database {
-  sessions: SessionsTable;
-  vms: VmsTable;
-  leases: LeasesTable;
-  ledger: LedgerTable;
-  apiKeys: ApiKeysTable;
-}
+  /** The wish: what the user asked for. */
+  sessions: {
+    id: string;
+    userId: string;
+    startedBy: string;
+    provider: string;
+    state: SessionState;
+    /** Grows with each change; an update that names an older one loses. */
+    generation: Generated<number>;
+    createdAt: string;
+    expiresAt: string;
+    recipientKey: string | null;
+    pairingHash: string;
+    pairingFailures: Generated<number>;
+    /** JSON StageRecord[]. */
+    stages: Generated<string>;
+    /** JSON Verdict. */
+    verdict: string | null;
+    sealedTakenAt: string | null;
+    answeredAt: string | null;
+    openedAt: string | null;
+    openedHost: string | null;
+    outcome: string | null;
+    /** JSON Receipt. */
+    receipt: string | null;
+  };
 
-/** The wish: what the user asked for. */
-export interface SessionsTable {
-  id: string;
-  userId: string;
-  startedBy: string;
-  provider: string;
-  state: SessionState;
-  /** Grows with each change; an update that names an older one loses. */
-  generation: Generated<number>;
-  createdAt: string;
-  expiresAt: string;
-  recipientKey: string | null;
-  pairingHash: string;
-  pairingFailures: Generated<number>;
-  /** JSON StageRecord[]. */
-  stages: Generated<string>;
-  /** JSON Verdict. */
-  verdict: string | null;
-  sealedTakenAt: string | null;
-  answeredAt: string | null;
-  openedAt: string | null;
-  openedHost: string | null;
-  outcome: string | null;
-  /** JSON Receipt. */
-  receipt: string | null;
-}
+  /** The process: one VMM on this host. */
+  vms: {
+    id: string;
+    /** The session that it incarnates; null: it is booted to make a warm snapshot of, and belongs to nobody. */
+    sessionId: string | null;
+    /** Name of the VMM backend that started it, and alone can talk to it. */
+    backend: string;
+    imageDigest: string;
+    tap: string;
+    mac: string;
+    address: string;
+    uid: number;
+    pid: number | null;
+    startTicks: string | null;
+    createdAt: string;
+  };
 
-/** The process: one VMM on this host. */
-export interface VmsTable {
-  id: string;
-  /** The session that it incarnates; null: it is booted to make a warm snapshot of, and belongs to nobody. */
-  sessionId: string | null;
-  /** Name of the VMM backend that started it, and alone can talk to it. */
-  backend: string;
-  imageDigest: string;
-  tap: string;
-  mac: string;
-  address: string;
-  uid: number;
-  pid: number | null;
-  startTicks: string | null;
-  createdAt: string;
-}
+  /** Addresses in use; the primary key is what makes a lease exclusive. */
+  leases: {
+    address: string;
+    vmId: string;
+    leasedAt: string;
+  };
 
-/** Addresses in use; the primary key is what makes a lease exclusive. */
-export interface LeasesTable {
-  address: string;
-  vmId: string;
-  leasedAt: string;
-}
+  /** One row per thing on the host that a microVM owns, written before the thing is made. */
+  ledger: {
+    vmId: string;
+    kind: string;
+    /** Name of the thing: an address, an interface, a process id, a folder's name. */
+    ref: string;
+    acquiredAt: string;
+    seenGoneAt: string | null;
+  };
 
-/** One row per thing on the host that a microVM owns, written before the thing is made. */
-export interface LedgerTable {
-  vmId: string;
-  kind: string;
-  /** Name of the thing: an address, an interface, a process id, a folder's name. */
-  ref: string;
-  acquiredAt: string;
-  seenGoneAt: string | null;
-}
-
-export interface ApiKeysTable {
-  id: string;
-  userId: string;
-  /** JSON Scope[]. */
-  scopes: string;
-  label: string;
-  /** SHA-256 of a 256-bit secret, hex. */
-  hash: string;
-  createdAt: string;
-  revokedAt: string | null;
+  apiKeys: {
+    id: string;
+    userId: string;
+    /** JSON Scope[]. */
+    scopes: string;
+    label: string;
+    /** SHA-256 of a 256-bit secret, hex. */
+    hash: string;
+    createdAt: string;
+    revokedAt: string | null;
+  };
 }

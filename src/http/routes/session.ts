@@ -94,14 +94,8 @@ export const registerSession = (app: App, { keys, limits, sessions, stream }: Ht
     async (request) => {
       const { receipt: signed, view } = sessionOf(request);
       if (signed) return signed;
-      throw new AppError(
-        "conflict",
-        "no-receipt-yet",
-        `The session is ${view.state}; there is a receipt when its microVM is gone.`,
-        {
-          hint: "DELETE the session to end it now.",
-        },
-      );
+      const sentence = `The session is ${view.state}; there is a receipt when its microVM is gone.`;
+      throw new AppError("conflict", "no-receipt-yet", sentence, { hint: "DELETE the session to end it now." });
     },
   );
 
