@@ -1,6 +1,7 @@
 /** Single fields of the configuration: what each may be, and the sentence for what it may not. */
 import { isIP } from "node:net";
 import { z } from "zod";
+import { overlaps, parseAddress, parseRange } from "../lib/ipv4.ts";
 
 /** Linux allows a socket's path 107 bytes; the longest name that we make below the data directory has 37 (`/vms/…/run/…`). */
 const MAX_DATA_DIR = 70;
@@ -63,39 +64,30 @@ export const isLoopback = (host: string): boolean =>
 
 /** An IPv4 range that may have host bits set; never so large that it stands for the whole internet. */
 export const ipv4Range = judged(z.cidrv4("must be an IPv4 range such as 10.1.2.0/24"), (range) =>
-  placeIn(range).prefix < 8 ? "is larger than /8: that is not a network of yours but the internet" : undefined,
+  parseRange(range).prefixLength < 8 ? "is larger than /8: that is not a network of yours but the internet" : undefined,
 );
 
 /** This host's own, a cloud's metadata, or nobody's. */
 const NEVER_ALLOWED = ["0.0.0.0/8", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "224.0.0.0/3"];
 
 /** A private range that guests may reach all the same. */
-export const allowedRange = judged(ipv4Range, (range) => {
-  const { first, size } = placeIn(range);
-  const isIn = NEVER_ALLOWED.map(placeIn).some(
-    (other) => first < other.first + other.size && other.first < first + size,
-  );
-  return isIn ? "holds addresses that no guest may reach: the host's own, a cloud's metadata, or nobody's" : undefined;
-});
+export const allowedRange = judged(ipv4Range, (range) =>
+  NEVER_ALLOWED.some((never) => overlaps(parseRange(never), parseRange(range)))
+    ? "holds addresses that no guest may reach: the host's own, a cloud's metadata, or nobody's"
+    : undefined,
+);
 
 /** The bridge's own address and the range that guests are leased from, which begins with its second address. */
 export const bridgeCidr = judged(ipv4Range, (cidr) => {
-  const { prefix, size, place } = placeIn(cidr);
-  if (prefix > 30 || (prefix === 30 && place === 2)) return "has no room for a guest: /24 has 253, /30 has one";
-  if (place === 0 || place === size - 1) {
+  const { first, last, prefixLength } = parseRange(cidr);
+  const own = parseAddress(cidr.split("/")[0] ?? "");
+  if (prefixLength > 30 || (prefixLength === 30 && own === first + 2))
+    return "has no room for a guest: /24 has 253, /30 has one";
+  if (own === first || own === last) {
     return "must begin with the bridge's own address, such as 192.168.100.1/24: the first and the last of a range are nobody's";
   }
   return /^(0|22[4-9]|2[3-5]\d)\./.test(cidr) ? "is no range that machines have addresses of" : undefined;
 });
-
-/** Of `a.b.c.d/prefix`: the range's first address as a number, how many it has, and which of them this one is, from 0. */
-const placeIn = (cidr: string): { prefix: number; first: number; size: number; place: number } => {
-  const [address = "", prefix] = cidr.split("/");
-  const size = 2 ** (32 - Number(prefix));
-  const number = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  const place = number % size;
-  return { prefix: Number(prefix), first: number - place, size, place };
-};
 
 /** Who may say in X-Forwarded-* for whom it asks: an address or a range of few, never everybody. */
 export const proxy = judged(

@@ -2,7 +2,7 @@
 import { access, constants, open } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
 import { isOurs, refuseTakenRange } from "../network/bridge.ts";
-import { macOf } from "../network/ipv4.ts";
+import { macOf } from "../lib/ipv4.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { troublesOf } from "../network/trouble.ts";
 import { bridgeView, isForwarding } from "../network/view.ts";

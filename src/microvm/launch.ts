@@ -4,7 +4,7 @@ import type { StageRecord } from "../contract/session.ts";
 import type { Image } from "../image/image.ts";
 import { AppError } from "../lib/errors.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
-import { netmask } from "../network/ipv4.ts";
+import { netmask } from "../lib/ipv4.ts";
 import type { StartPlan } from "../vmm/vmm.ts";
 import { failWith } from "./failure.ts";
 import { handleOf, type MicrovmDeps, type RunningMicrovm } from "./microvm.ts";

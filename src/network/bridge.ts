@@ -1,19 +1,13 @@
 /** The bridge that all guests hang on, with the gateway's address on the host's side. */
 import { AppError } from "../lib/errors.ts";
 import { asWord, change, type HostLinks, type Link, type Route, takeAway } from "./ip.ts";
-import { formatRange, macOf, overlaps, parseRange } from "./ipv4.ts";
+import { formatRange, macOf, overlaps, parseRange } from "../lib/ipv4.ts";
+import type { Range } from "./lease.ts";
 import { setSysctl, setSysctlIfThere } from "./sysctl.ts";
 import { bridgeView } from "./view.ts";
 
-/** Where on this host the guests are. */
-export interface BridgePlace {
+export interface BridgeOptions extends Range {
   bridge: string;
-  /** The host's address on the bridge: the guests' gateway and name server. */
-  gateway: string;
-  prefixLength: number;
-}
-
-export interface BridgeOptions extends BridgePlace {
   /** Kept as the bridge's alias: whose it is. */
   owner: string;
 }
@@ -51,7 +45,7 @@ export const ensureBridge = async (options: BridgeOptions, host: HostLinks): Pro
 /** Two controllers may share a host, but not a bridge: its alias says whose it is. */
 export const ownerOf = (resolverDirectory: string): string => `sallyport ${asWord(resolverDirectory)}`;
 
-export const removeBridge = async (options: BridgePlace, { links }: HostLinks): Promise<void> => {
+export const removeBridge = async (options: BridgeOptions, { links }: HostLinks): Promise<void> => {
   const found = links.find(({ ifname }) => ifname === options.bridge);
   if (found && isOurs(found, macOf(options.gateway))) await takeAway(`link delete dev ${options.bridge}`);
 };
@@ -61,7 +55,7 @@ export const isOurs = (link: Pick<Link, "address" | "linkinfo">, mac: string): b
   link.linkinfo?.info_kind === "bridge" && link.address === mac;
 
 /** Throws AppError `range-taken`. */
-export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgePlace, routes: Route[]): void => {
+export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgeOptions, routes: Route[]): void => {
   const range = parseRange(`${gateway}/${prefixLength}`);
   const clash = routes.find(({ dst, dev }) => {
     if (dev === undefined || dev === bridge || dst === "default") return false;

@@ -1,9 +1,10 @@
 /** Text of the firewall table: pure, so that it can be read and tested as a whole. */
-import type { BridgePlace } from "./bridge.ts";
-import { formatRange, parseRange } from "./ipv4.ts";
+import { formatRange, parseRange } from "../lib/ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
+import type { Range } from "./lease.ts";
 
-export interface FirewallOptions extends BridgePlace {
+export interface FirewallOptions extends Range {
+  bridge: string;
   /** Name of the nftables table; one per controller on this host, like the bridge. */
   table: string;
   /** Ranges that guests may reach although they are private, `a.b.c.d/p`. */

@@ -2,13 +2,13 @@
 import { AppError } from "../lib/errors.ts";
 import { sql } from "kysely";
 import type { Db } from "../state/db.ts";
-import { formatAddress, parseAddress } from "./ipv4.ts";
+import { formatAddress, parseAddress } from "../lib/ipv4.ts";
 
 /** Of a Linux bridge: BR_PORT_BITS in net/bridge/br_private.h is 10. */
 const BRIDGE_PORTS = 1024;
 
 export interface Range {
-  /** The bridge's own address. */
+  /** The bridge's own address: the guests' gateway and name server. */
   gateway: string;
   prefixLength: number;
 }

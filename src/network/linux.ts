@@ -8,7 +8,7 @@ import { BLOCKED_RANGES, type FirewallOptions } from "./firewall-rules.ts";
 import { foundThings, refOf } from "./found.ts";
 import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
 import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
-import { overlaps, parseRange } from "./ipv4.ts";
+import { overlaps, parseRange } from "../lib/ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { resolverUid } from "./lease.ts";
 import type { FoundThing, Network } from "./network.ts";
@@ -162,7 +162,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
           });
         }
         await stopResolver(resolver);
-        await removeBridge(options, host);
+        await removeBridge({ ...options, owner }, host);
         await removeFirewall(table);
       }),
   };

@@ -4,7 +4,7 @@ import type { Image } from "../image/image.ts";
 import { createLedger } from "../microvm/ledger.ts";
 import { AppError } from "../lib/errors.ts";
 import { newVmId, tapOf } from "../lib/id.ts";
-import { macOf } from "../network/ipv4.ts";
+import { macOf } from "../lib/ipv4.ts";
 import { hostNumber, leaseAddress, parseBridgeCidr } from "../network/lease.ts";
 import type { Db } from "../state/db.ts";
 import { isOver, type Session } from "./session.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
-import { macOf } from "../../src/network/ipv4.ts";
+import { macOf } from "../../src/lib/ipv4.ts";
 import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
 import { attach, BRIDGE, endResolver, look, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { RemoteNetwork } from "../fixtures/network-world.ts";

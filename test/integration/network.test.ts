@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { commandLine } from "../../src/lib/process.ts";
 import { BLOCKED_RANGES } from "../../src/network/firewall-rules.ts";
-import { macOf, overlaps, parseRange } from "../../src/network/ipv4.ts";
+import { macOf, overlaps, parseRange } from "../../src/lib/ipv4.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { createNamespace, fixture, NODE } from "../fixtures/namespace.ts";
 import type { Namespace } from "../fixtures/namespace.ts";

@@ -1,4 +1,4 @@
-import { AppError } from "../lib/errors.ts";
+import { AppError } from "./errors.ts";
 
 export interface Ipv4Range {
   /** First address, as an unsigned 32-bit number. */
