@@ -136,14 +136,10 @@ const parseUrl = (url: string): { origin: string; socketPath?: string } => {
     });
   }
   if (parsed.protocol === "http:") {
-    throw new AppError(
-      "invalid",
-      "url-insecure",
-      `The key would go unencrypted to whoever listens at ${url}; on this machine, too, that may be any user's program.`,
-      {
-        hint: "On the controller's machine leave --url out: its socket is found. From elsewhere use https://, or ssh -L $HOME/sallyport.sock:/run/sallyport/api.sock HOST, then --url unix:$HOME/sallyport.sock.",
-      },
-    );
+    const sentence = `The key would go unencrypted to whoever listens at ${url}; on this machine, too, that may be any user's program.`;
+    throw new AppError("invalid", "url-insecure", sentence, {
+      hint: "On the controller's machine leave --url out: its socket is found. From elsewhere use https://, or ssh -L $HOME/sallyport.sock:/run/sallyport/api.sock HOST, then --url unix:$HOME/sallyport.sock.",
+    });
   }
   return { origin: parsed.origin };
 };
@@ -167,12 +163,11 @@ const problemOf = async (response: Response): Promise<AppError> => {
 const unreachable = (url: string, error: unknown): AppError => {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const isNobodyThere = ["ECONNREFUSED", "ENOENT"].includes(errnoOf(cause) ?? "");
-  return new AppError(
-    "unavailable",
-    "controller-unreachable",
-    isNobodyThere
-      ? `No controller answers at ${url}.`
-      : `The controller at ${url} cannot be reached: ${messageOf(cause)}.`,
-    { hint: "Is the controller running? Start it with: sallyport up. Is it elsewhere? Give --url.", cause: error },
-  );
+  const sentence = isNobodyThere
+    ? `No controller answers at ${url}.`
+    : `The controller at ${url} cannot be reached: ${messageOf(cause)}.`;
+  return new AppError("unavailable", "controller-unreachable", sentence, {
+    hint: "Is the controller running? Start it with: sallyport up. Is it elsewhere? Give --url.",
+    cause: error,
+  });
 };

@@ -7,11 +7,6 @@ import { msUntil } from "../lib/wait.ts";
 import { partsInto } from "./facts.ts";
 import { valueOf } from "./kernel-facts.ts";
 
-export interface UnitOptions {
-  root: string;
-  runProgram: typeof run;
-}
-
 /** As long as a host that is in no hurry waits (microvm/examine.ts). */
 const TIMEOUT_MS = 9000;
 
@@ -29,7 +24,13 @@ const PROPERTIES =
   "Id,FragmentPath,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,NRestarts,StandardOutput";
 const MAX_UNITS = 64;
 
-export const unitFacts = async ({ root, runProgram }: UnitOptions): Promise<GuestUnits> => {
+export const unitFacts = async ({
+  root,
+  runProgram,
+}: {
+  root: string;
+  runProgram: typeof run;
+}): Promise<GuestUnits> => {
   const missing: string[] = [];
   const part = partsInto(missing);
   const deadline = performance.now() + TIMEOUT_MS;

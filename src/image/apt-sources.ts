@@ -4,10 +4,7 @@ import { join } from "node:path";
 import { readAptSources, readOsRelease, type AptSource } from "../lib/apt-sources.mjs";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
-export interface Distribution {
-  id: string;
-  codename: string;
-}
+export type Distribution = ReturnType<typeof hostDistribution>;
 
 const COMPONENTS: Record<string, string> = { debian: "main", ubuntu: "main universe" };
 
@@ -46,7 +43,7 @@ export const usableSources = async (root = "/"): Promise<AptSource[]> => {
   return resolved.filter(({ uris }) => uris.length > 0);
 };
 
-export const hostDistribution = (root = "/"): Distribution => {
+export const hostDistribution = (root = "/") => {
   const { ID = "", VERSION_CODENAME = "" } = readOsRelease(root);
   return { id: ID, codename: VERSION_CODENAME };
 };

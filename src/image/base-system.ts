@@ -10,12 +10,7 @@ import { packGuestFiles } from "./guest-archive.ts";
 import { filesDigest } from "./guest-files.ts";
 import type { GuestFile, ResolvedRecipe } from "./recipe.ts";
 
-export interface BaseSystem {
-  distribution: ResolvedRecipe["distribution"];
-  suite: string;
-  packages: string[];
-  initramfs: GuestFile[];
-}
+export type BaseSystem = ReturnType<typeof baseSystemOf>;
 
 const LAYER_FORMAT = 1;
 
@@ -39,7 +34,7 @@ const UNWANTED_FILES = [
 const TIMEOUT_MS = 30 * 60_000;
 
 /** The layer that a recipe needs. */
-export const baseSystemOf = (recipe: ResolvedRecipe, initramfs: GuestFile[]): BaseSystem => ({
+export const baseSystemOf = (recipe: ResolvedRecipe, initramfs: GuestFile[]) => ({
   distribution: recipe.distribution,
   suite: recipe.suite,
   packages: [...new Set([...PACKAGES, ...DISTRIBUTION_PACKAGES[recipe.distribution], ...recipe.packages])].sort(),

@@ -5,12 +5,11 @@ import { Cleanup } from "../lib/cleanup.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { hexOf } from "./digest.ts";
-import type { Image } from "./image.ts";
 import { readInputs } from "./inputs.ts";
 import { makeImage } from "./make-image.ts";
 import { checkHost } from "./preflight.ts";
 import { Stages, type OnProgress } from "./progress.ts";
-import { createImageStore } from "./store.ts";
+import { createImageStore, type Image } from "./store.ts";
 import { openWorkspace } from "./workspace.ts";
 
 export interface BuildImageOptions {

@@ -68,12 +68,11 @@ export const runRecipeCommands = async (
       await runContained(file, args, { root: tree, signal, timeoutMs: COMMAND_TIMEOUT_MS });
     } catch (cause) {
       if (signal.aborted) throw cause;
-      throw new AppError(
-        "unprocessable",
-        "recipe-command-failed",
-        `The recipe's command ${index + 1} (${[file, ...args].join(" ")}) failed. ${messageOf(cause)}`,
-        { cause, hint: "Commands run in the image as root, without a shell and without a running system." },
-      );
+      const sentence = `The recipe's command ${index + 1} (${[file, ...args].join(" ")}) failed. ${messageOf(cause)}`;
+      throw new AppError("unprocessable", "recipe-command-failed", sentence, {
+        cause,
+        hint: "Commands run in the image as root, without a shell and without a running system.",
+      });
     }
   }
 };

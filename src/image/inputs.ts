@@ -1,25 +1,18 @@
 /** All that decides what an image will be, read and digested before anything is built. */
 import { join } from "node:path";
-import type { ImageManifest } from "../contract/image-manifest.ts";
 import { packageRoot } from "../lib/paths.ts";
-import { baseSystemDigest, baseSystemOf, type BaseSystem } from "./base-system.ts";
+import { baseSystemDigest, baseSystemOf } from "./base-system.ts";
 import { digestOf, digestOfValue } from "./digest.ts";
 import { filesDigest, filesOnTop, initramfsFiles, readAgent, readGuestFiles } from "./guest-files.ts";
-import { loadRecipe, recipeDigest, type GuestFile, type ResolvedRecipe } from "./recipe.ts";
+import { loadRecipe, recipeDigest } from "./recipe.ts";
 
-export interface Inputs {
-  recipe: ResolvedRecipe;
-  base: BaseSystem;
-  /** Laid over the base system. */
-  files: GuestFile[];
-  digests: ImageManifest["inputs"];
-}
+export type Inputs = Awaited<ReturnType<typeof readInputs>>;
 
 /** Part of every image's inputs: raise it when the same inputs shall make another image. */
 const BUILDER_FORMAT = 1;
 
 /** Throws what reading a recipe throws, and AppError `agent-not-built`. */
-export const readInputs = async (options: { recipeFile?: string; agentBundle?: string }): Promise<Inputs> => {
+export const readInputs = async (options: { recipeFile?: string; agentBundle?: string }) => {
   const recipe = await loadRecipe(options.recipeFile);
   const ours = await readGuestFiles(join(packageRoot(), "src/guest/rootfs"));
   const agent = await readAgent(options.agentBundle ?? join(packageRoot(), "dist/agent.cjs"));
@@ -33,6 +26,7 @@ export const readInputs = async (options: { recipeFile?: string; agentBundle?: s
   return {
     recipe,
     base,
+    /** Laid over the base system. */
     files: filesOnTop(ours, agent, recipe),
     digests: { ...parts, digest: digestOfValue({ ...parts, builder: BUILDER_FORMAT }) },
   };

@@ -18,11 +18,8 @@ export const checkHost = async (needs: {
     });
   }
   if (process.arch !== "x64") {
-    throw new AppError(
-      "unprocessable",
-      "architecture-unsupported",
-      `Images are built on x86-64 only, not on ${process.arch}.`,
-    );
+    const sentence = `Images are built on x86-64 only, not on ${process.arch}.`;
+    throw new AppError("unprocessable", "architecture-unsupported", sentence);
   }
   checkPackages(needs.distribution);
   await checkSpace(needs.folder, needs.freeGib);
@@ -33,12 +30,8 @@ const checkPackages = (distribution: Purpose): void => {
   const missing = new Set(missingRequirements(["image", distribution], probe).map((one) => one.package));
   if (missing.size === 0) return;
   const names = [...missing].join(" ");
-  throw new AppError(
-    "unavailable",
-    "program-missing",
-    `Building an image needs packages that this host lacks: ${names}.`,
-    { hint: `Install them: apt-get install ${names}` },
-  );
+  const sentence = `Building an image needs packages that this host lacks: ${names}.`;
+  throw new AppError("unavailable", "program-missing", sentence, { hint: `Install them: apt-get install ${names}` });
 };
 
 const checkSpace = async (folder: string, freeGib: number): Promise<void> => {
@@ -46,10 +39,8 @@ const checkSpace = async (folder: string, freeGib: number): Promise<void> => {
   const { bavail, bsize } = await statfs(folder);
   const free = (bavail * bsize) / GIB;
   if (free >= freeGib) return;
-  throw new AppError(
-    "unavailable",
-    "disk-full",
-    `Building an image needs ${freeGib} GiB at ${folder}; ${free.toFixed(1)} GiB are free.`,
-    { hint: "Free some space, or put the data directory on a larger disk." },
-  );
+  const sentence = `Building an image needs ${freeGib} GiB at ${folder}; ${free.toFixed(1)} GiB are free.`;
+  throw new AppError("unavailable", "disk-full", sentence, {
+    hint: "Free some space, or put the data directory on a larger disk.",
+  });
 };

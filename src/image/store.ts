@@ -8,7 +8,9 @@ import { AppError } from "../lib/errors.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { digestOfFile, hexOf, imageDigest } from "./digest.ts";
-import type { Image } from "./image.ts";
+
+/** What an image is once built: immutable, found by the digest of its content. */
+export type Image = Awaited<ReturnType<typeof toImage>>;
 
 export type ImageStore = ReturnType<typeof createImageStore>;
 
@@ -103,13 +105,15 @@ const noImage = (name: string): AppError =>
     hint: `Build it: sallyport image build --name ${name}`,
   });
 
-const toImage = async (name: string, folder: string, manifest: ImageManifest): Promise<Image> => {
+const toImage = async (name: string, folder: string, manifest: ImageManifest) => {
   const sizes = await Promise.all(IMAGE_FILES.map(async (file) => (await stat(join(folder, file))).blocks * 512));
   return {
     name,
+    /** `sha256:<hex>` over the digests of the three files and the recipe. */
     digest: manifest.digest,
     base: manifest.base,
     builtAt: manifest.builtAt,
+    /** On disk. */
     bytes: sizes.reduce((sum, size) => sum + size, 0),
     rootfs: join(folder, "rootfs.ext4"),
     vmlinux: join(folder, "vmlinux"),

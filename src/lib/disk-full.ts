@@ -8,14 +8,10 @@ const SQLITE_IOERR_WRITE = 778;
 export const diskFullOf = (error: unknown): AppError | undefined => {
   const { code, errcode = 0 } = error instanceof Error ? (error as { code?: unknown; errcode?: number }) : {};
   if (code !== "ENOSPC" && ![SQLITE_FULL, SQLITE_IOERR_WRITE].includes(errcode)) return undefined;
-  return new AppError(
-    "unavailable",
-    "disk-full",
-    "The host's disk is full: Sallyport cannot write down what it does.",
-    {
-      hint: "Free space in the data directory's file system; running microVMs are not affected.",
-      retryAfterSec: 30,
-      cause: error,
-    },
-  );
+  const sentence = "The host's disk is full: Sallyport cannot write down what it does.";
+  return new AppError("unavailable", "disk-full", sentence, {
+    hint: "Free space in the data directory's file system; running microVMs are not affected.",
+    retryAfterSec: 30,
+    cause: error,
+  });
 };

@@ -37,12 +37,9 @@ const requireOwner = (path: string, part: string, { uid }: Stats, users: number[
   if (!users.includes(uid)) throw unguarded(path, part, `belongs to user ${uid}`);
 };
 
-const unguarded = (path: string, part: string, what: string): AppError =>
-  new AppError(
-    "forbidden",
-    "path-unguarded",
-    `${path} is not safe: ${part === path ? "it" : part} ${what}, so that somebody else could answer there.`,
-    {
-      hint: "The socket and every folder above it must belong to root or to you, be no links, and be writable by nobody else.",
-    },
-  );
+const unguarded = (path: string, part: string, what: string): AppError => {
+  const sentence = `${path} is not safe: ${part === path ? "it" : part} ${what}, so that somebody else could answer there.`;
+  return new AppError("forbidden", "path-unguarded", sentence, {
+    hint: "The socket and every folder above it must belong to root or to you, be no links, and be writable by nobody else.",
+  });
+};

@@ -23,12 +23,10 @@ export const checkCaught = (caught: CaughtRequest, { port, path }: Callback): vo
     headers.find(([name]) => REFUSED_HEADERS.includes(name))?.[0],
   ].filter((reason) => reason !== undefined);
   if (odd.length === 0) return;
-  throw new AppError(
-    "unprocessable",
-    "callback-refused",
-    `What came back from the browser is no redirect to the tool: ${odd.join(", ")}.`,
-    { hint: "The guest may have been taken over by a page. Nothing was passed to the tool; start a new sign-in." },
-  );
+  const sentence = `What came back from the browser is no redirect to the tool: ${odd.join(", ")}.`;
+  throw new AppError("unprocessable", "callback-refused", sentence, {
+    hint: "The guest may have been taken over by a page. Nothing was passed to the tool; start a new sign-in.",
+  });
 };
 
 /** Of Node's flat list. */

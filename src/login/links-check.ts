@@ -9,14 +9,10 @@ export const checkLinks = ({ novncURL, links }: StartResponse, publicUrl: string
     (link) => expected === undefined || originOf(link) !== expected,
   );
   if (foreign === undefined) return;
-  throw new AppError(
-    "unprocessable",
-    "link-foreign",
-    `The controller's answer leads to ${originOf(foreign) ?? "no address at all"}, but its viewers are to find it at ${publicUrl}.`,
-    {
-      hint: "Nothing was opened. If that is its address, say so: --public-url, SALLYPORT_PUBLIC_URL or publicUrl in the local configuration.",
-    },
-  );
+  const sentence = `The controller's answer leads to ${originOf(foreign) ?? "no address at all"}, but its viewers are to find it at ${publicUrl}.`;
+  throw new AppError("unprocessable", "link-foreign", sentence, {
+    hint: "Nothing was opened. If that is its address, say so: --public-url, SALLYPORT_PUBLIC_URL or publicUrl in the local configuration.",
+  });
 };
 
 /** Undefined for what is no web address, or has a user's name before its host, which reads like one host and is another. */

@@ -69,12 +69,10 @@ const exitOf = async (exited: Promise<number>, { recipe, signal }: ToolFlowOptio
   const exitCode = await Promise.race([exited, isOver]);
   signal.throwIfAborted();
   if (exitCode !== undefined) return exitCode;
-  throw new AppError(
-    "timeout",
-    "tool-did-not-finish",
-    `${recipe.command.join(" ")} got the callback and was still running ${EXIT_TIMEOUT_MS / 1000} s later; it was ended.`,
-    { hint: "It may be signed in all the same: ask the tool itself." },
-  );
+  const sentence = `${recipe.command.join(" ")} got the callback and was still running ${EXIT_TIMEOUT_MS / 1000} s later; it was ended.`;
+  throw new AppError("timeout", "tool-did-not-finish", sentence, {
+    hint: "It may be signed in all the same: ask the tool itself.",
+  });
 };
 
 /** The tool's own word on whether it is signed in. A code pasted into it by hand counts as well as a callback. */

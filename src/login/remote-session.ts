@@ -138,12 +138,8 @@ const endOf = ({ state, verdict, expiresAt, sessionId }: SessionView): AppError 
     });
   }
   if (state !== "destroyed") return undefined;
-  return new AppError(
-    "gone",
-    "session-destroyed",
-    `The session was destroyed before the sign-in was complete: by somebody, or because its time was up (${expiresAt}).`,
-    { hint: "Start the sign-in again." },
-  );
+  const sentence = `The session was destroyed before the sign-in was complete: by somebody, or because its time was up (${expiresAt}).`;
+  return new AppError("gone", "session-destroyed", sentence, { hint: "Start the sign-in again." });
 };
 
 const overdueError = (): AppError =>

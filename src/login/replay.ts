@@ -49,12 +49,11 @@ const send = async (caught: CaughtRequest, port: number, signal: AbortSignal): P
     } catch (error) {
       signal.throwIfAborted();
       if (errnoOf(error) === "ECONNREFUSED" || errnoOf(error) === "EADDRNOTAVAIL") continue;
-      throw new AppError(
-        "unavailable",
-        "tool-silent",
-        `The tool took the callback and gave no answer: ${messageOf(error)}.`,
-        { hint: "See what the tool printed above.", cause: error },
-      );
+      const sentence = `The tool took the callback and gave no answer: ${messageOf(error)}.`;
+      throw new AppError("unavailable", "tool-silent", sentence, {
+        hint: "See what the tool printed above.",
+        cause: error,
+      });
     }
   }
   throw new AppError("unavailable", "tool-not-listening", `Nobody listens on port ${port} of this machine any more.`, {

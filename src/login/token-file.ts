@@ -42,10 +42,8 @@ const refuseOtherAccount = async (file: string, { issuer, sub, name }: Account):
   const stored = storedAccount.safeParse(jsonOf(text));
   if (stored.success && stored.data.account.issuer === issuer && stored.data.account.sub === sub) return;
   const held = stored.success ? `the tokens of another account (${stored.data.account.sub})` : "something else";
-  throw new AppError(
-    "conflict",
-    "token-file-taken",
-    `${file} holds ${held}; ${name} signed in now, and nothing was written.`,
-    { hint: `If that is meant, move ${file} away and sign in again.` },
-  );
+  const sentence = `${file} holds ${held}; ${name} signed in now, and nothing was written.`;
+  throw new AppError("conflict", "token-file-taken", sentence, {
+    hint: `If that is meant, move ${file} away and sign in again.`,
+  });
 };

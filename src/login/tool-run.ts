@@ -10,8 +10,8 @@ import { acceptableUrls } from "../handover/url-check.ts";
 
 export type ToolRecipe = Extract<ProviderRecipe, { command: string[] }>;
 
-export interface ToolFlowOptions<R extends ToolRecipe = ToolRecipe> {
-  recipe: R;
+export interface ToolFlowOptions {
+  recipe: ToolRecipe;
   env: Record<string, string | undefined>;
   isInteractive: boolean;
   signal: AbortSignal;
@@ -88,15 +88,11 @@ const firstUrl = async ({ recipe, signal }: ToolFlowOptions, shim: Shim, tool: T
     return await poll(ask, { what: "the tool's page", timeoutMs: URL_TIMEOUT_MS, intervalMs: 100, signal });
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "deadline") throw error;
-    throw new AppError(
-      "timeout",
-      "tool-opened-nothing",
-      `${recipe.command.join(" ")} neither opened nor printed a page of ${recipe.title} within ${URL_TIMEOUT_MS / 1000} s.`,
-      {
-        hint: "See what it printed above: it may wait for an answer, or need other arguments (--recipe FILE).",
-        cause: error,
-      },
-    );
+    const sentence = `${recipe.command.join(" ")} neither opened nor printed a page of ${recipe.title} within ${URL_TIMEOUT_MS / 1000} s.`;
+    throw new AppError("timeout", "tool-opened-nothing", sentence, {
+      hint: "See what it printed above: it may wait for an answer, or need other arguments (--recipe FILE).",
+      cause: error,
+    });
   }
 };
 

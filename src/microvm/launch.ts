@@ -1,7 +1,7 @@
 /** A microVM's folder, network and VMM are made. The ledger is told first, so that `destroyMicrovm` finds whatever there is. */
 import { mkdir } from "node:fs/promises";
 import type { StageRecord } from "../contract/session.ts";
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
 import { netmask } from "../lib/ipv4.ts";

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { RECEIPT } from "../../test/fixtures/receipt.ts";
 import { loadConfig, type Config } from "../config/config.ts";
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import { openDatabase, type Db } from "../state/db.ts";
 import { admit } from "./admit.ts";
 import { newSession } from "./session.ts";

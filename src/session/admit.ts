@@ -1,6 +1,6 @@
 /** Letting a session in: its user's limit, its record, its address and its microVM's record, all or nothing. */
 import type { Config } from "../config/config.ts";
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import { createLedger } from "../microvm/ledger.ts";
 import { AppError } from "../lib/errors.ts";
 import { newVmId, tapOf } from "../lib/id.ts";

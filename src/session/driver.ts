@@ -4,7 +4,7 @@ import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { StageRecord } from "../contract/session.ts";
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import type { Logger } from "../lib/logger.ts";
 import { awaitBrowser } from "../microvm/boot.ts";
 import { MicrovmFailure } from "../microvm/failure.ts";

@@ -1,5 +1,5 @@
 /** The register of drivers: each session of which something is left has one, whichever controller began it. */
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";

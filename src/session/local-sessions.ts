@@ -4,7 +4,7 @@ import type { ProviderRecipe } from "../contract/provider.ts";
 import { packEvidence } from "../diagnosis/evidence-archive.ts";
 import { readEvidence } from "../diagnosis/evidence.ts";
 import { checkAuthorizeUrl } from "../handover/url-check.ts";
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
 import { newPairingCode } from "../lib/id.ts";
 import { admit } from "./admit.ts";

@@ -2,7 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { userId } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
-import type { Image } from "../image/image.ts";
+import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
 import type { CheckedUrl } from "../handover/url-check.ts";
 import type { Session } from "./session.ts";

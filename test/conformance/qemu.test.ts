@@ -2,8 +2,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { Image } from "../../src/image/image.ts";
-import { createImageStore } from "../../src/image/store.ts";
+import { createImageStore, type Image } from "../../src/image/store.ts";
 import { run } from "../../src/lib/exec.ts";
 import { newVmId } from "../../src/lib/id.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
