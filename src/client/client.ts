@@ -112,10 +112,10 @@ export const createClient = (options: TransportOptions) => {
     /** A look at the session's microVM now, or the verdict of its end; takes a few seconds. */
     diagnosis: (id: string) => call(diagnosisResponse, `${sessionPath(id)}/diagnosis`),
     /** Everything known of a session: a tar, compressed with zstd. */
-    evidence: async (id: string) =>
-      new Uint8Array(
-        await (await transport.request(`${sessionPath(id)}/evidence`, { accept: "application/zstd" })).arrayBuffer(),
-      ),
+    evidence: async (id: string) => {
+      const response = await transport.request(`${sessionPath(id)}/evidence`, { accept: "application/zstd" });
+      return new Uint8Array(await response.arrayBuffer());
+    },
     /** The guest's console so far. */
     console: async (id: string) =>
       (await transport.request(`${sessionPath(id)}/console`, { accept: "text/plain" })).text(),

@@ -18,11 +18,8 @@ const MISSING_CHARS = 1000;
 /** What the contract takes. `health` looks at all of them. */
 const MAX_SOCKETS = 128;
 
-export const machineFacts = async ({
-  root,
-  browser,
-  interfaces = networkInterfaces,
-}: FactOptions): Promise<GuestMachine> => {
+export const machineFacts = async (options: FactOptions): Promise<GuestMachine> => {
+  const { root, browser, interfaces = networkInterfaces } = options;
   const sources = { root, interfaces };
   const missing: string[] = [];
   const part = partsInto(missing);

@@ -75,7 +75,7 @@ const failedUnits = async (systemctl: Systemctl): Promise<string[]> => {
     .split("\n")
     .map((line) => line.split(" ")[0] ?? "")
     .filter(Boolean)
-    .slice(0, 64);
+    .slice(0, MAX_UNITS);
 };
 
 /** Our own, and every service that the image itself brings: a file below /etc, where a link would be an alias. */

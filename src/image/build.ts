@@ -9,7 +9,7 @@ import { readInputs } from "./inputs.ts";
 import { makeImage } from "./make-image.ts";
 import { checkHost } from "./preflight.ts";
 import { Stages, type OnProgress } from "./progress.ts";
-import { createImageStore, type Image } from "./store.ts";
+import { createImageStore } from "./store.ts";
 import { openWorkspace } from "./workspace.ts";
 
 export interface BuildImageOptions {
@@ -25,12 +25,8 @@ export interface BuildImageOptions {
   signal?: AbortSignal;
 }
 
-export interface BuildImageResult {
-  image: Image;
-  /** False: the same inputs had been built before. */
-  wasBuilt: boolean;
-  stages: Stages["times"];
-}
+/** `wasBuilt` is false where the same inputs had been built before. */
+export type BuildImageResult = Awaited<ReturnType<typeof buildImage>>;
 
 const FREE_GIB = { withBaseSystem: 4, withoutBaseSystem: 2 };
 
@@ -40,7 +36,7 @@ const FREE_GIB = { withBaseSystem: 4, withoutBaseSystem: 2 };
  * `disk-full`, `image-build-busy`; `archive-unreachable`, `unknown-package`, `base-system-failed`, `recipe-command-failed`,
  * `no-kernel`, `kernel-unusable`. On abort it throws the signal's reason, when everything is cleaned up.
  */
-export const buildImage = async (options: BuildImageOptions): Promise<BuildImageResult> => {
+export const buildImage = async (options: BuildImageOptions) => {
   const { name, paths } = options;
   const signal = options.signal ?? new AbortController().signal;
   const stages = new Stages(options.onProgress);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
 import { AppError, errnoOf } from "./errors.ts";
+import { unlessMissing } from "./unless-missing.ts";
 import { poll } from "./wait.ts";
 
 /** A process that can be told from a later one with the same number. */
@@ -48,12 +49,12 @@ const ofProcess = (pid: number, file: "stat" | "status"): string | undefined => 
   try {
     return readFileSync(`/proc/${pid}/${file}`, "utf8");
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (GONE.includes(errnoOf(error) ?? "")) return undefined;
     throw error;
   }
 };
 
-const isGone = (error: unknown): boolean => ["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "");
+const GONE = ["ENOENT", "ESRCH"];
 
 /** Processes looked at before others get a turn: any local user can start thousands. */
 const LOOKS_PER_TURN = 200;
@@ -66,7 +67,8 @@ export const processesOf = async (
   isTheirs: (uid: number) => boolean,
 ): Promise<{ process: ProcessIdentity; uid: number }[]> => {
   const found: { process: ProcessIdentity; uid: number }[] = [];
-  for (const [index, pid] of (await allPids()).entries()) {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  for (const [index, pid] of pids.entries()) {
     if (index % LOOKS_PER_TURN === LOOKS_PER_TURN - 1) await turn();
     const uid = userOf(pid);
     const process = uid !== undefined && isTheirs(uid) ? look(pid)?.identity : undefined;
@@ -74,9 +76,6 @@ export const processesOf = async (
   }
   return found;
 };
-
-const allPids = async (): Promise<number[]> =>
-  (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
 
 const userOf = (pid: number): number | undefined => {
   const [, real, effective, saved] = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t/m.exec(ofProcess(pid, "status") ?? "") ?? [];
@@ -90,22 +89,19 @@ const MAX_COMMAND_LINE_BYTES = 128 * 1024;
  * Arguments of a process, of a long line the beginning; empty for one that is gone. Only of processes that are known to be
  * ours: it is the process itself that says them, and it can make their reading wait.
  */
-export const commandLine = async (pid: number): Promise<string[]> => {
+export const commandLine = (pid: number): Promise<string[]> => unlessMissing(readCommandLine(pid), [], GONE);
+
+const readCommandLine = async (pid: number): Promise<string[]> => {
+  const file = await open(`/proc/${pid}/cmdline`);
   try {
-    const file = await open(`/proc/${pid}/cmdline`);
-    try {
-      const buffer = Buffer.alloc(MAX_COMMAND_LINE_BYTES);
-      let length = 0;
-      for (let bytesRead = 1; bytesRead > 0 && length < buffer.length; length += bytesRead) {
-        ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
-      }
-      return buffer.toString("utf8", 0, length).split("\0").slice(0, -1);
-    } finally {
-      await file.close();
+    const buffer = Buffer.alloc(MAX_COMMAND_LINE_BYTES);
+    let length = 0;
+    for (let bytesRead = 1; bytesRead > 0 && length < buffer.length; length += bytesRead) {
+      ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
     }
-  } catch (error) {
-    if (isGone(error)) return [];
-    throw error;
+    return buffer.toString("utf8", 0, length).split("\0").slice(0, -1);
+  } finally {
+    await file.close();
   }
 };
 

@@ -1,5 +1,5 @@
 /** OpenTelemetry spans to a collector: OTLP over HTTP with JSON, the whole of it that this program needs (docs/adr/0008-own-otlp.md). */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { hostname } from "node:os";
 import { fetch } from "undici";
 import { z } from "zod";
@@ -102,10 +102,6 @@ const otlpSpan = ({ trace, name, parent, startedAt, endedAt, attributes: fields,
 const attributes = (fields: Record<string, string>) =>
   Object.entries(fields).map(([key, stringValue]) => ({ key, value: { stringValue } }));
 
-const digest = (text: string, bytes: number): string =>
-  createHash("sha256")
-    .update(text)
-    .digest("hex")
-    .slice(0, bytes * 2);
+const digest = (text: string, bytes: number): string => hash("sha256", text, "hex").slice(0, bytes * 2);
 
 const nanoseconds = (iso: string): string => `${BigInt(Date.parse(iso)) * 1_000_000n}`;

@@ -96,9 +96,9 @@ const userInfo = async (config: oidc.Configuration, accessToken: string, sub: st
 };
 
 const nameIn = (claims: Record<string, unknown>): string | undefined =>
-  [claims.name, claims.preferred_username, claims.email].find((name) => typeof name === "string" && name !== "") as
-    | string
-    | undefined;
+  [claims.name, claims.preferred_username, claims.email].find(
+    (name): name is string => typeof name === "string" && name !== "",
+  );
 
 const tokensOf = (grant: Grant): Tokens => {
   const { access_token, token_type, scope, refresh_token, id_token } = grant;

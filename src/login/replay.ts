@@ -1,4 +1,5 @@
 /** Plays the guest's browser towards the tool's own loopback listener: the same bytes, and the tool's real answer back. */
+import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { CallbackAnswer, CaughtRequest } from "../contract/guest.ts";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
@@ -35,12 +36,7 @@ export const replay = async (
   return toCallbackAnswer(answer);
 };
 
-interface ToolAnswer {
-  status: number;
-  headers: [string, string][];
-  /** Null when it is longer than can be passed on. */
-  body: Buffer | null;
-}
+type ToolAnswer = Awaited<ReturnType<typeof sendTo>>;
 
 const send = async (caught: CaughtRequest, port: number, signal: AbortSignal): Promise<ToolAnswer> => {
   for (const host of LOOPBACK) {
@@ -61,28 +57,25 @@ const send = async (caught: CaughtRequest, port: number, signal: AbortSignal): P
   });
 };
 
-const sendTo = async (host: string, caught: CaughtRequest, port: number, signal: AbortSignal): Promise<ToolAnswer> =>
-  new Promise((resolve, reject) => {
-    const request = httpRequest({
-      host,
-      port,
-      method: caught.method,
-      path: caught.target,
-      // As an array Node writes them as they are, in order and letter case, and adds no Host of its own.
-      headers: withConnection(caught.rawHeaders),
-      agent: false,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-    });
-    request.on("error", reject);
-    request.on("response", (response) => {
-      readBody(response).then(
-        (body) => resolve({ status: response.statusCode ?? 500, headers: headerPairs(response.rawHeaders), body }),
-        reject,
-      );
-    });
-    // The catcher hands bytes through as characters of the same number.
-    request.end(Buffer.from(caught.body, "latin1"));
+const sendTo = async (host: string, caught: CaughtRequest, port: number, signal: AbortSignal) => {
+  const request = httpRequest({
+    host,
+    port,
+    method: caught.method,
+    path: caught.target,
+    // As an array Node writes them as they are, in order and letter case, and adds no Host of its own.
+    headers: withConnection(caught.rawHeaders),
+    agent: false,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
   });
+  // What breaks before the answer is thrown here, what breaks in the middle of it by whoever reads its body.
+  request.on("error", () => {});
+  // The catcher hands bytes through as characters of the same number.
+  request.end(Buffer.from(caught.body, "latin1"));
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  const { statusCode: status = 500, rawHeaders } = response;
+  return { status, headers: headerPairs(rawHeaders), body: await readBody(response) };
+};
 
 /** Every browser sends a Connection header; where none came, one of ours is better than one that Node chooses. */
 const withConnection = (rawHeaders: string[]): string[] =>
@@ -90,6 +83,7 @@ const withConnection = (rawHeaders: string[]): string[] =>
     ? rawHeaders
     : [...rawHeaders, "Connection", "close"];
 
+/** Null when it is longer than can be passed on. */
 const readBody = async (response: IncomingMessage): Promise<Buffer | null> => {
   const chunks: Buffer[] = [];
   let size = 0;
