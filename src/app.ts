@@ -163,9 +163,7 @@ const requireRoot = (): void => {
     "forbidden",
     "needs-root",
     "The controller makes bridges, TAPs and users' folders: it needs root.",
-    {
-      hint: "Run it with sudo. Its VMMs run as users of their own that may do nothing.",
-    },
+    { hint: "Run it with sudo. Its VMMs run as users of their own that may do nothing." },
   );
 };
 

@@ -105,9 +105,7 @@ const noAnswer = (method: GuestMethod, timeoutMs: number): AppError =>
     "timeout",
     "channel-timeout",
     `The guest agent did not answer "${method}" within ${timeoutMs / 1000} s.`,
-    {
-      hint: "Look at the machine's console: the guest may still be booting, be overloaded, or have stopped.",
-    },
+    { hint: "Look at the machine's console: the guest may still be booting, be overloaded, or have stopped." },
   );
 
 const refusal = (method: GuestMethod, error: { code: number; message: string }): AppError =>

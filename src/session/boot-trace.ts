@@ -7,15 +7,23 @@ const ROOT = "boot";
 
 /** Spans of a boot that is over, passed or not. `endedAt` is when it was, ISO 8601. */
 export const bootSpans = (session: Session, vm: Microvm | undefined, endedAt: string): Span[] => {
-  const trace = session.id;
+  const { verdict } = session;
+  const failure = verdict ? { "sallyport.verdict": verdict.code } : {};
+  const error = verdict ? { error: verdict.sentence } : {};
+  const below = (name: string, from: string, to: string) => ({
+    trace: session.id,
+    name,
+    parent: ROOT,
+    startedAt: from,
+    endedAt: to,
+  });
   const passed = session.stages.flatMap((record) =>
     record.endedAt === null ? [] : [{ ...record, endedAt: record.endedAt }],
   );
   const lastPassedAt = passed.at(-1)?.endedAt ?? session.createdAt;
-  const { verdict } = session;
   return [
     {
-      trace,
+      trace: session.id,
       name: ROOT,
       startedAt: session.createdAt,
       endedAt,
@@ -23,30 +31,14 @@ export const bootSpans = (session: Session, vm: Microvm | undefined, endedAt: st
         "session.id": session.id,
         "sallyport.provider": session.provider,
         ...(vm ? { "sallyport.vm": vm.id, "sallyport.backend": vm.backend, "sallyport.image": vm.imageDigest } : {}),
-        ...(verdict ? { "sallyport.verdict": verdict.code } : {}),
+        ...failure,
       },
-      ...(verdict ? { error: verdict.sentence } : {}),
+      ...error,
     },
-    ...passed.map(({ stage, source, startedAt, endedAt: stageEndedAt }) => ({
-      trace,
-      name: stage,
-      parent: ROOT,
-      startedAt,
-      endedAt: stageEndedAt,
-      attributes: { "sallyport.source": source },
+    ...passed.map((record) => ({
+      ...below(record.stage, record.startedAt, record.endedAt),
+      attributes: { "sallyport.source": record.source },
     })),
-    ...(verdict?.stage
-      ? [
-          {
-            trace,
-            name: verdict.stage,
-            parent: ROOT,
-            startedAt: lastPassedAt,
-            endedAt: verdict.at,
-            attributes: { "sallyport.verdict": verdict.code },
-            error: verdict.sentence,
-          },
-        ]
-      : []),
+    ...(verdict?.stage ? [{ ...below(verdict.stage, lastPassedAt, verdict.at), attributes: failure, ...error }] : []),
   ];
 };

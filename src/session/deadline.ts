@@ -4,24 +4,20 @@ import type { Session } from "./session.ts";
 /** How long an answered sign-in may stay on the screen before the microVM goes by itself. */
 const AFTER_TAKEN_MS = 60_000;
 
-export interface Deadline {
-  /** The session lives from now on; it may have begun under a former controller. */
-  begin(session: Session): void;
-  /** The requester has the result; one that does not come back to say so is not waited for. */
-  taken(): void;
-  clear(): void;
-}
+export type Deadline = ReturnType<typeof createDeadline>;
 
-export const createDeadline = (ttlSec: number, end: (outcome: "expired" | "signed-in") => void): Deadline => {
+export const createDeadline = (ttlSec: number, end: (outcome: "expired" | "signed-in") => void) => {
   const timers: NodeJS.Timeout[] = [];
+  /** The requester has the result; one that does not come back to say so is not waited for. */
   const taken = (): void => void timers.push(setTimeout(() => end("signed-in"), AFTER_TAKEN_MS));
   return {
     taken,
-    begin: (session) => {
+    /** The session lives from now on; it may have begun under a former controller. */
+    begin: (session: Session): void => {
       timers.push(setTimeout(() => end("expired"), msLeft(session, ttlSec, Date.now())));
       if (session.sealedTakenAt !== null) taken();
     },
-    clear: () => {
+    clear: (): void => {
       for (const timer of timers.splice(0)) clearTimeout(timer);
     },
   };

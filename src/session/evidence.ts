@@ -3,7 +3,7 @@ import { release } from "node:os";
 import { redactedConfig } from "../config/redacted.ts";
 import type { Verdict } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
-import { collectEvidence, keepEvidence, type EvidenceFile, type EvidenceInput } from "../diagnosis/evidence.ts";
+import type { EvidenceInput } from "../diagnosis/evidence.ts";
 import { messageOf } from "../lib/errors.ts";
 import { ownVersion } from "../lib/version.ts";
 import type { VmmBackends } from "../vmm/backends.ts";
@@ -20,26 +20,9 @@ export interface Observed {
   ending?: Pick<Session, "state" | "outcome">;
 }
 
-type EvidenceDeps = Pick<MicrovmDeps, "config" | "paths" | "vmms">;
-
-/** Files as they are now. */
+/** All of it, for `diagnosis/evidence.ts` to gather. */
 export const evidenceOf = async (
-  deps: EvidenceDeps,
-  session: Session,
-  vm: Microvm,
-  observed: Observed,
-): Promise<EvidenceFile[]> => collectEvidence(await inputOf(deps, session, vm, observed));
-
-/** The same, in the data directory. */
-export const keepEvidenceOf = async (
-  deps: EvidenceDeps,
-  session: Session,
-  vm: Microvm,
-  observed: Observed,
-): Promise<void> => keepEvidence(deps.paths, session.id, await inputOf(deps, session, vm, observed));
-
-const inputOf = async (
-  { config, paths, vmms }: EvidenceDeps,
+  { config, paths, vmms }: Pick<MicrovmDeps, "config" | "paths" | "vmms">,
   session: Session,
   vm: Microvm,
   observed: Observed,

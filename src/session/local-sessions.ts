@@ -107,7 +107,7 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
     start: async (request, { userId, keyId }) => {
       requireUserId(userId);
       requireUsable(providers.get(request.provider), request.provider);
-      const image = await requireImage(deps);
+      const image = requireImage(await deps.findImage(), config.image);
       const session = newSession(request, { userId, startedBy: keyId, ttlSec: config.session.ttlSec });
       const pairingCode = newPairingCode();
       const pairingHash = hashPairingCode(session.id, pairingCode);

@@ -2,25 +2,16 @@
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Warning } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
-import type { EvidenceFile } from "../diagnosis/evidence.ts";
+import { collectEvidence, type EvidenceFile } from "../diagnosis/evidence.ts";
 import type { Logger } from "../lib/logger.ts";
 import { examineMicrovm, type Purpose } from "../microvm/examine.ts";
-import { createLookout, type Lookout } from "../microvm/lookout.ts";
+import { createLookout } from "../microvm/lookout.ts";
 import type { MicrovmDeps } from "../microvm/microvm.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { evidenceOf } from "./evidence.ts";
 import type { SessionRecord } from "./record.ts";
 
-export interface Looks {
-  /** Told by boot and watch what is slow. */
-  readonly lookout: Lookout;
-  /** What is in the guest's way now, while its deadline still runs. */
-  readonly warning: Warning | null;
-  /** What is to be said of the microVM now; one look for all who ask while it lasts. */
-  diagnose(): Promise<Examination>;
-  /** The same evidence that is kept at the end, as it is now. */
-  evidence(): Promise<EvidenceFile[]>;
-}
+export type Looks = ReturnType<typeof createLooks>;
 
 export interface LooksOptions {
   deps: MicrovmDeps;
@@ -32,18 +23,23 @@ export interface LooksOptions {
   logger: Logger;
 }
 
-export const createLooks = ({ deps, record, vm, channel, onWarning, logger }: LooksOptions): Looks => {
+export const createLooks = ({ deps, record, vm, channel, onWarning, logger }: LooksOptions) => {
   let warning: Warning | null = null;
   let question: Promise<Examination> | undefined;
   const examine = (purpose: Purpose): Promise<Examination> =>
     examineMicrovm(deps, vm(), { stages: record.session.stages, channel: channel(), purpose });
+  /** What is to be said of the microVM now; one look for all who ask while it lasts. */
   const diagnose = (): Promise<Examination> => (question ??= examine("question").finally(() => (question = undefined)));
   return {
     diagnose,
-    evidence: async () => evidenceOf(deps, record.session, vm(), { verdict: null, examination: await diagnose() }),
+    /** The same evidence that is kept at the end, as it is now. */
+    evidence: async (): Promise<EvidenceFile[]> =>
+      collectEvidence(await evidenceOf(deps, record.session, vm(), { verdict: null, examination: await diagnose() })),
+    /** What is in the guest's way now, while its deadline still runs. */
     get warning() {
       return warning;
     },
+    /** Told by boot and watch what is slow. */
     lookout: createLookout({
       look: () => examine("warning"),
       onWarning: (found) => {

@@ -2,10 +2,11 @@
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Verdict } from "../contract/session.ts";
 import { explain, type Examination } from "../diagnosis/diagnosis.ts";
+import { keepEvidence } from "../diagnosis/evidence.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { MicrovmFailure, unexpected } from "../microvm/failure.ts";
-import { keepEvidenceOf, type Observed } from "./evidence.ts";
+import { evidenceOf, type Observed } from "./evidence.ts";
 import { examineMicrovm } from "../microvm/examine.ts";
 import type { MicrovmDeps } from "../microvm/microvm.ts";
 import type { Session } from "./session.ts";
@@ -33,7 +34,7 @@ export const failureVerdict = async (error: unknown, body: Body): Promise<Verdic
 /** Keeps the evidence. */
 export const keepRecord = async ({ deps, session, vm, logger }: Body, observed: Observed): Promise<void> => {
   try {
-    await keepEvidenceOf(deps, session, vm, observed);
+    await keepEvidence(deps.paths, session.id, await evidenceOf(deps, session, vm, observed));
   } catch (error) {
     logger.error({ error: messageOf(error) }, "evidence could not be kept");
   }

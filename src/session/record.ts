@@ -4,12 +4,7 @@ import { createMutex } from "../lib/mutex.ts";
 import type { Session } from "./session.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
 
-export interface SessionRecord {
-  /** As it was written down last. */
-  readonly session: Session;
-  /** Resolves when it is written down. Throws what the store throws; the record stays as it was then. */
-  change(change: SessionChange): Promise<void>;
-}
+export type SessionRecord = ReturnType<typeof createRecord>;
 
 export interface RecordOptions {
   session: Session;
@@ -19,15 +14,17 @@ export interface RecordOptions {
   onChange: (now: Session, before: Session) => void;
 }
 
-export const createRecord = ({ session, store, logger, onChange }: RecordOptions): SessionRecord => {
+export const createRecord = ({ session, store, logger, onChange }: RecordOptions) => {
   // Each change names the generation that the last one wrote.
   const exclusively = createMutex();
   let now = session;
   return {
-    get session() {
+    /** As it was written down last. */
+    get session(): Session {
       return now;
     },
-    change: (change) =>
+    /** Resolves when it is written down. Throws what the store throws; the record stays as it was then. */
+    change: (change: SessionChange): Promise<void> =>
       exclusively(async () => {
         const before = now;
         now = await store.change(before, change);

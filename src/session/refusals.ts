@@ -1,5 +1,4 @@
 /** What the service says no to, in words. */
-import type { Config } from "../config/config.ts";
 import { userId } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Image } from "../image/store.ts";
@@ -18,9 +17,7 @@ export const requireUsable = (recipe: ProviderRecipe | undefined, name: string):
       "unavailable",
       "provider-not-configured",
       `The provider "${name}" has no issuer or client id on this host.`,
-      {
-        hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.`,
-      },
+      { hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.` },
     );
   }
   return recipe;
@@ -37,14 +34,10 @@ export const requireUserId = (id: string): void => {
   );
 };
 
-export const requireImage = async (deps: {
-  findImage: () => Promise<Image | undefined>;
-  config: Config;
-}): Promise<Image> => {
-  const image = await deps.findImage();
+export const requireImage = (image: Image | undefined, name: string): Image => {
   if (image) return image;
-  throw new AppError("unavailable", "no-image", `There is no image named "${deps.config.image}" on this host.`, {
-    hint: `Build it: sallyport image build --name ${deps.config.image}`,
+  throw new AppError("unavailable", "no-image", `There is no image named "${name}" on this host.`, {
+    hint: `Build it: sallyport image build --name ${name}`,
   });
 };
 
@@ -54,9 +47,7 @@ export const requireRecipient = (session: Session, checked: CheckedUrl): void =>
     "conflict",
     "no-recipient-key",
     "This session was started without a recipientKey: a callback could be caught, but not handed over.",
-    {
-      hint: "Start a session with recipientKey, or send the URL without callback.",
-    },
+    { hint: "Start a session with recipientKey, or send the URL without callback." },
   );
 };
 

@@ -11,34 +11,19 @@
  * ready: the browser is proven, nobody watches yet. active: the paired viewer is connected.
  * There is no state in which a guest is frozen, recorded or copied after it started.
  */
+import type { Selectable } from "kysely";
 import type { StartRequest } from "../contract/api.ts";
-import type { SessionState, StageRecord, Verdict } from "../contract/session.ts";
-import type { Receipt } from "../contract/session.ts";
+import type { Receipt, SessionState, StageRecord, Verdict } from "../contract/session.ts";
 import { newSessionId } from "../lib/id.ts";
+import type { Database } from "../state/schema.ts";
 
-export interface Session {
-  id: string;
-  userId: string;
-  /** API key that started it; it may see the session even when it is another user's (scope `act-as`). */
-  startedBy: string;
-  provider: string;
-  state: SessionState;
-  /** A change that names an older generation loses. */
-  generation: number;
-  createdAt: string;
-  expiresAt: string;
-  /** Raw X25519 public key, base64; null: nothing can be handed over. */
-  recipientKey: string | null;
+/** As its row, without what guards the screen, and with the shapes that the row has as text. */
+export interface Session extends Omit<
+  Selectable<Database["sessions"]>,
+  "pairingHash" | "pairingFailures" | "stages" | "verdict" | "outcome" | "receipt"
+> {
   stages: StageRecord[];
   verdict: Verdict | null;
-  /** When the requester first fetched the sealed result. */
-  sealedTakenAt: string | null;
-  /** When the requester acknowledged it with the tool's answer: the guest has forgotten it. */
-  answeredAt: string | null;
-  /** When a URL was sent to the browser: one per session. */
-  openedAt: string | null;
-  /** Its host, for the strip beside the screen; never its path or query. */
-  openedHost: string | null;
   outcome: Outcome | null;
   receipt: Receipt | null;
 }

@@ -10,6 +10,7 @@ import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
 import type { Database } from "../state/schema.ts";
 import { canTransition, type Outcome, type Session } from "./session.ts";
+import type { Sessions } from "./sessions.ts";
 
 /** What a change may set; the state's own change is checked against the transition table. */
 export type SessionChange = Partial<
@@ -18,19 +19,6 @@ export type SessionChange = Partial<
     "state" | "stages" | "verdict" | "sealedTakenAt" | "answeredAt" | "openedAt" | "openedHost" | "outcome" | "receipt"
   >
 >;
-
-/** Those of this user, and those that this key started for others. */
-export interface Viewpoint {
-  userId: string;
-  keyId: string;
-}
-
-/** A session with what is told of it beside its own record. */
-export interface ListedSession {
-  session: Session;
-  vm: { id: string; address: string } | undefined;
-  wrongPairingCodes: number;
-}
 
 /** How many sessions of which user are in which state. */
 export type Census = { userId: string; state: SessionState; count: number }[];
@@ -46,12 +34,15 @@ export const createSessionStore = (db: Db) => ({
   },
 
   get: async (id: string): Promise<Session | undefined> => {
-    const row = await db.selectFrom("sessions").select(COLUMNS).where("id", "=", id).executeTakeFirst();
+    const row = await db.selectFrom("sessions").selectAll().where("id", "=", id).executeTakeFirst();
     return row && fromRow(row);
   },
 
-  /** Newest first, `limit` at most; all that there are, or those that `seenBy` may see. */
-  list: async ({ seenBy, limit }: { seenBy?: Viewpoint; limit: number }): Promise<ListedSession[]> => {
+  /**
+   * Newest first, `limit` at most, each with what is told of it beside its own record; all that there are, or those of this user and
+   * those that this key started for others.
+   */
+  list: async ({ seenBy, limit }: Parameters<Sessions["list"]>[0]) => {
     const newest = <Row>(query: SelectQueryBuilder<Database, "sessions", Row>) =>
       query.orderBy("createdAt", "desc").orderBy("id", "desc").limit(limit);
     const all = db.selectFrom("sessions").select(["createdAt", "id"]);
@@ -60,20 +51,20 @@ export const createSessionStore = (db: Db) => ({
       .selectFrom(newest(seen ?? all).as("seen"))
       .innerJoin("sessions", "sessions.id", "seen.id")
       .leftJoin("vms", "vms.sessionId", "sessions.id")
-      .select(COLUMNS.map((column) => `sessions.${column}` as const))
-      .select(["sessions.pairingFailures", "vms.id as vmId", "vms.address"])
+      .selectAll("sessions")
+      .select(["vms.id as vmId", "vms.address"])
       .orderBy("seen.createdAt", "desc")
       .orderBy("seen.id", "desc")
       .execute();
-    return rows.map(({ pairingFailures, vmId, address, ...row }) => ({
+    return rows.map(({ vmId, address, ...row }) => ({
       session: fromRow(row),
       vm: vmId === null || address === null ? undefined : { id: vmId, address },
-      wrongPairingCodes: pairingFailures,
+      wrongPairingCodes: row.pairingFailures,
     }));
   },
 
   /** Sessions that a controller must look after: alive, or ended without a receipt. */
-  unfinished: async (): Promise<Session[]> => (await unfinished(db).select(COLUMNS).execute()).map(fromRow),
+  unfinished: async (): Promise<Session[]> => (await unfinished(db).selectAll().execute()).map(fromRow),
 
   /** Of the same sessions. */
   census: (): Promise<Census> =>
@@ -140,27 +131,6 @@ export const createSessionStore = (db: Db) => ({
 /** A receipt ends every session but those whose host is gone. */
 const unfinished = (db: Db) => db.selectFrom("sessions").where("receipt", "is", null).where("state", "!=", "lost");
 
-/** All but what guards the screen. */
-const COLUMNS = [
-  "id",
-  "userId",
-  "startedBy",
-  "provider",
-  "state",
-  "generation",
-  "createdAt",
-  "expiresAt",
-  "recipientKey",
-  "stages",
-  "verdict",
-  "sealedTakenAt",
-  "answeredAt",
-  "openedAt",
-  "openedHost",
-  "outcome",
-  "receipt",
-] as const;
-
 const toRow = (session: Session) => ({
   ...session,
   stages: JSON.stringify(session.stages),
@@ -168,7 +138,12 @@ const toRow = (session: Session) => ({
   receipt: session.receipt && JSON.stringify(session.receipt),
 });
 
-const fromRow = (row: Pick<Selectable<Database["sessions"]>, (typeof COLUMNS)[number]>): Session => ({
+/** All but what guards the screen. */
+const fromRow = ({
+  pairingHash: _hash,
+  pairingFailures: _failures,
+  ...row
+}: Selectable<Database["sessions"]>): Session => ({
   ...row,
   stages: stageRecord.array().parse(JSON.parse(row.stages)),
   verdict: row.verdict === null ? null : verdictSchema.parse(JSON.parse(row.verdict)),

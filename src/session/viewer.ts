@@ -84,9 +84,7 @@ export const createViewerSeats = (
           "forbidden",
           "wrong-pairing-code",
           `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`,
-          {
-            hint: "The code is in the terminal where the sign-in was started.",
-          },
+          { hint: "The code is in the terminal where the sign-in was started." },
         );
       }
       await store.returnPairingTry(sessionId);
@@ -160,9 +158,7 @@ const locked = (): AppError =>
     "too-many",
     "pairing-locked",
     `The pairing code was wrong ${PAIRING_TRIES} times; the session is locked.`,
-    {
-      hint: "End it in the terminal (Ctrl-C) and start a new sign-in.",
-    },
+    { hint: "End it in the terminal (Ctrl-C) and start a new sign-in." },
   );
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("base64url");

@@ -7,6 +7,7 @@ export interface Database {
   sessions: {
     id: string;
     userId: string;
+    /** API key that started it; it may see the session even when it is another user's (scope `act-as`). */
     startedBy: string;
     provider: string;
     state: SessionState;
@@ -14,6 +15,7 @@ export interface Database {
     generation: Generated<number>;
     createdAt: string;
     expiresAt: string;
+    /** Raw X25519 public key, base64; null: nothing can be handed over. */
     recipientKey: string | null;
     pairingHash: string;
     pairingFailures: Generated<number>;
@@ -21,9 +23,13 @@ export interface Database {
     stages: Generated<string>;
     /** JSON Verdict. */
     verdict: string | null;
+    /** When the requester first fetched the sealed result. */
     sealedTakenAt: string | null;
+    /** When the requester acknowledged it with the tool's answer: the guest has forgotten it. */
     answeredAt: string | null;
+    /** When a URL was sent to the browser: one per session. */
     openedAt: string | null;
+    /** Its host, for the strip beside the screen; never its path or query. */
     openedHost: string | null;
     outcome: string | null;
     /** JSON Receipt. */
