@@ -38,13 +38,14 @@ export const journeysAt = (chain: Chain, paths: GuestPaths): Journey[] => {
       .map((name) => ({ name, ...all[name] }))
       // The ingress of `inet` is for IP only.
       .filter(({ packet }) => family !== "inet" || packet.protocol === "ip")
-      .map(({ name, what, packet, state }) => {
+      .map(({ name, what, packet }) => {
         const isFromGuest = FROM_GUEST.includes(name);
         const [near, far] = isFromGuest ? ["iifname", "oifname"] : ["oifname", "iifname"];
         const more: Record<string, string | undefined> = {
           [near]: side,
           ...(hook === "forward" ? { [far]: paths.uplink } : {}),
-          ...(["ip", "inet"].includes(layer) ? { nfproto: "ipv4", "ct state": state } : {}),
+          // Where the kernel tracks connections for certain: not of frames.
+          ...(["ip", "inet"].includes(layer) ? { nfproto: "ipv4", "ct state": stateOf(name) } : {}),
           ...(["bridge", "device"].includes(layer) ? { "ether type": packet.protocol } : {}),
           ...(layer === "bridge" ? { [isFromGuest ? "ibrname" : "obrname"]: paths.bridge } : {}),
         };
@@ -81,49 +82,33 @@ const sidesOf = (layer: string, { dev = [] }: Chain, { bridge, tap = `${TAP_PREF
   return [tap, bridge].filter((side) => contains([dev].flat(), side));
 };
 
-/** The connection's state is known where the kernel tracks it for certain: not of frames. */
+const stateOf = (name: Name): string => (["returning", "answers"].includes(name) ? "established" : "new");
+
 const journeysOf = ({ gateway, guest }: GuestPaths) => {
   const from = { protocol: "ip", "ip saddr": guest } as const;
   const to = { protocol: "ip", "ip daddr": guest } as const;
   const tcp = { l4proto: "tcp", "ip protocol": "tcp" } as const;
   const udp = { l4proto: "udp", "ip protocol": "udp" } as const;
-  const arp = { protocol: "arp" } as const;
+  const query = { "arp operation": "request", "arp saddr ip": guest, "arp daddr ip": gateway };
+  const reply = { "arp operation": "reply", "arp saddr ip": gateway, "arp daddr ip": guest };
+  const { health } = GUEST_PORTS;
   return {
-    outgoing: {
-      what: "Guests' connections to the internet",
-      state: "new",
-      packet: { ...from, ...tcp, dport: 443 },
-    },
-    returning: {
-      what: "The internet's answers to guests",
-      state: "established",
-      packet: { ...to, ...tcp, sport: 443 },
-    },
+    outgoing: { what: "Guests' connections to the internet", packet: { ...from, ...tcp, dport: 443 } },
+    returning: { what: "The internet's answers to guests", packet: { ...to, ...tcp, sport: 443 } },
     answers: {
       what: "Guests' answers to this host",
-      state: "established",
-      packet: { ...from, ...tcp, "ip daddr": gateway, sport: GUEST_PORTS.health },
+      packet: { ...from, ...tcp, "ip daddr": gateway, sport: health },
     },
     connections: {
       what: "This host's connections to guests",
-      state: "new",
-      packet: { ...to, ...tcp, "ip saddr": gateway, dport: GUEST_PORTS.health },
+      packet: { ...to, ...tcp, "ip saddr": gateway, dport: health },
     },
     nameQueries: {
       what: "Guests' name queries to this host",
-      state: "new",
       packet: { ...from, ...udp, "ip daddr": gateway, dport: 53 },
     },
     // The host itself asks for no guest's MAC: it has them from us.
-    arpQueries: {
-      what: "Guests' ARP queries for their gateway",
-      state: undefined,
-      packet: { ...arp, "arp operation": "request", "arp saddr ip": guest, "arp daddr ip": gateway },
-    },
-    arpAnswers: {
-      what: "This host's answers to guests' ARP queries",
-      state: undefined,
-      packet: { ...arp, "arp operation": "reply", "arp saddr ip": gateway, "arp daddr ip": guest },
-    },
-  } satisfies Record<string, { what: string; state: string | undefined; packet: Packet }>;
+    arpQueries: { what: "Guests' ARP queries for their gateway", packet: { protocol: "arp", ...query } },
+    arpAnswers: { what: "This host's answers to guests' ARP queries", packet: { protocol: "arp", ...reply } },
+  } satisfies Record<string, { what: string; packet: Packet }>;
 };

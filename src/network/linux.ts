@@ -42,14 +42,13 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const inOrder = createKeyedMutex();
   const ofGuest = ({ tap }: GuestNic, work: () => Promise<void>): Promise<void> => shared(() => inOrder(tap, work));
 
-  const resolver = { ...options.resolver, uid: resolverUid(options.vmmUids) };
-  const makeResolver = (): Promise<void> =>
-    ensureResolver({
-      ...resolver,
-      address: gateway,
-      bogus: BLOCKED_RANGES.filter((range) => !options.allow.some((allowed) => overlap(range, allowed))),
-      logger: options.logger,
-    });
+  const resolver = {
+    ...options.resolver,
+    uid: resolverUid(options.vmmUids),
+    address: gateway,
+    bogus: BLOCKED_RANGES.filter((range) => !options.allow.some((allowed) => overlap(range, allowed))),
+    logger: options.logger,
+  };
 
   const ensure = (): Promise<void> =>
     alone(async () => {
@@ -63,7 +62,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       );
       await setSysctl("net/ipv4/ip_forward", "1");
       await applyEach(guests.map((guest) => mending(guest, host, forwarding, options)));
-      await makeResolver();
+      await ensureResolver(resolver);
     });
 
   const found = async (): Promise<FoundThing[]> =>
@@ -80,7 +79,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         await ensureBridge({ ...options, owner }, await readLinks());
         if (!(await refreshFirewall(rules, []))) return false;
         await setSysctl("net/ipv4/ip_forward", "1");
-        await makeResolver();
+        await ensureResolver(resolver);
         return true;
       });
       // The table has to be made anew, with all guests in it.
