@@ -23,7 +23,7 @@ export const MAY_IMPORT: Record<string, string[]> = {
   controller: ["config", "diagnosis", "lib", "microvm", "network", "session"],
   access: ["lib", "state"],
   // What it needs of sessions another host could answer: no path, no VMM, no guest's address.
-  http: ["config", "lib", "session/sessions.ts"],
+  http: ["access/keys.ts", "config", "lib", "session/sessions.ts"],
   doctor: ["config", "image", "lib", "network", "vmm"],
   cli: ["client", "config", "diagnosis", "doctor", "handover", "image", "lib", "login", "providers"],
   // Runs inside the microVM: whatever it imports is bundled into the image.

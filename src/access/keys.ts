@@ -72,6 +72,7 @@ export const createKeyStore = (db: Db, adminKeyFile: string) => {
       return rows.map((row) => ({ ...row, scopes: parseScopes(row.scopes) }));
     },
 
+    /** Throws `unknown-key` (404). */
     revoke: async (id: string): Promise<void> => {
       const { numUpdatedRows } = await db
         .updateTable("apiKeys")

@@ -8,7 +8,6 @@ import {
   keyCreated,
   keyView,
   reapResponse,
-  sessionEvent,
   sessionView,
   startResponse,
   vmView,
@@ -54,7 +53,7 @@ export const createClient = (options: TransportOptions) => {
         const response = await transport.request(`${sessionPath(sessionId)}/events`, { accept, signal });
         for await (const data of readEvents(response.body ?? noBody())) {
           failures = 0;
-          const view = parse(sessionEvent, parseText(data));
+          const view = parse(sessionView, parseText(data));
           yield view;
           if (view.hasReceipt || view.state === "lost") return;
         }

@@ -32,14 +32,6 @@ export const startRequest = z.strictObject({
 });
 export type StartRequest = z.infer<typeof startRequest>;
 
-export const sessionLinks = z.object({
-  self: z.string(),
-  events: z.string(),
-  novnc: z.string(),
-  credentials: z.string(),
-  receipt: z.string(),
-});
-
 /** `success … browserIP` are what callers were promised first, under these names; the rest was added to it. */
 export const startResponse = z.object({
   success: z.literal(true),
@@ -52,10 +44,17 @@ export const startResponse = z.object({
   /** Shown to the requester only; the viewer page asks for it. */
   pairingCode: z.string(),
   expiresAt: z.string(),
-  links: sessionLinks,
+  links: z.object({
+    self: z.string(),
+    events: z.string(),
+    novnc: z.string(),
+    credentials: z.string(),
+    receipt: z.string(),
+  }),
 });
 export type StartResponse = z.infer<typeof startResponse>;
 
+/** Also each server-sent event: the whole after each change, so that a client that missed some is right again at once. */
 export const sessionView = z.object({
   sessionId: z.string(),
   /** `hst_…`: the machine that runs it, the same at each of its starts. */
@@ -82,9 +81,6 @@ export const sessionView = z.object({
   hasReceipt: z.boolean(),
 });
 export type SessionView = z.infer<typeof sessionView>;
-
-/** Server-sent event: the whole view after each change, so that a client that missed some is right again at once. */
-export const sessionEvent = sessionView;
 
 export const diagnosisResponse = z.object({
   /** A look at the microVM as it is now; null when the session has none, and what was found when it failed is in `verdict`. */

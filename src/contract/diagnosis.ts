@@ -198,6 +198,7 @@ export const finding = z.object({
   code: z.string(),
   sentence: z.string(),
   hint: z.string(),
+  /** Lines that prove it. */
   evidence: z.array(z.string()),
   /** Place in docs/verdicts.md. */
   anchor: z.string(),

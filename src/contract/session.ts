@@ -1,5 +1,6 @@
 /** Words of a session's life, shared by store, API, CLI and pages. The transition table is in session/session.ts. */
 import { z } from "zod";
+import { diagnosis, finding } from "./diagnosis.ts";
 
 export const sessionState = z.enum([
   "requested",
@@ -42,17 +43,12 @@ export const awaitedStage = (stages: Pick<StageRecord, "stage" | "endedAt">[]): 
   BOOT_STAGES.find((stage) => !stages.some((record) => record.stage === stage && record.endedAt !== null)) ?? null;
 
 /** Why a session failed, in plain words. */
-export const verdict = z.object({
-  code: z.string(),
-  sentence: z.string(),
-  hint: z.string(),
-  /** Lines that prove it. */
-  evidence: z.array(z.string()),
+export const verdict = finding.omit({ anchor: true }).extend({
   /** The stage that was being waited for, if it failed while starting. */
   stage: bootStage.nullable(),
   at: z.string(),
   /** What else was found; most follows from the cause. */
-  consequences: z.array(z.object({ code: z.string(), sentence: z.string() })).default([]),
+  consequences: diagnosis.shape.consequences.default([]),
   /** What was looked at and found in order, in words. */
   ruledOut: z.array(z.string()).default([]),
   /** Place in docs/verdicts.md; null for a verdict that no rule gave. */

@@ -3,10 +3,11 @@
  * does not declare it is refused at start. API calls carry a bearer key, the viewer page the cookie of its pairing.
  */
 import type { FastifyRequest, FastifySchema } from "fastify";
+import type { KeyStore } from "../access/keys.ts";
 import type { KeyHolder, Scope } from "../contract/api.ts";
 import { AppError } from "../lib/errors.ts";
 import type { SessionInfo } from "../session/sessions.ts";
-import type { App, HttpContext, Keys } from "./context.ts";
+import type { App, HttpContext } from "./context.ts";
 
 const ACCESS = {
   /** No key, no pairing. */
@@ -90,7 +91,7 @@ const undeclared = (): never => {
 };
 
 /** The holder of the request's key. Throws `no-key` or `wrong-key` (401), `missing-scope` (403). */
-const requireKey = async (keys: Keys, request: FastifyRequest, anyOf: Scope[] = []): Promise<KeyHolder> => {
+const requireKey = async (keys: KeyStore, request: FastifyRequest, anyOf: Scope[] = []): Promise<KeyHolder> => {
   const [, key] = /^Bearer ([\x21-\x7e]{1,200})$/i.exec(request.headers.authorization ?? "") ?? [];
   if (key === undefined) {
     throw new AppError("unauthenticated", "no-key", "This call needs an API key.", {
@@ -110,7 +111,7 @@ const requireKey = async (keys: Keys, request: FastifyRequest, anyOf: Scope[] = 
 };
 
 /** Whether the key that a long answer was begun with is still good. */
-export const isStillAllowed = (keys: Keys, request: FastifyRequest): Promise<boolean> =>
+export const isStillAllowed = (keys: KeyStore, request: FastifyRequest): Promise<boolean> =>
   requireKey(keys, request).then(
     () => true,
     (error: unknown) => {

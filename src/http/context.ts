@@ -7,8 +7,9 @@ import type {
 } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import type { KeyStore } from "../access/keys.ts";
 import type { Config } from "../config/config.ts";
-import type { ImageView, KeyHolder, KeyView, ReapResponse, Scope } from "../contract/api.ts";
+import type { ImageView, ReapResponse } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { Sessions } from "../session/sessions.ts";
@@ -17,21 +18,11 @@ import type { Limits } from "./limits.ts";
 
 export const sessionParams = z.strictObject({ id: z.string().regex(/^ses_[0-9a-z]{26}$/) });
 
-export interface Keys {
-  /** Who holds this secret, or undefined. */
-  holderOf(key: string): Promise<KeyHolder | undefined>;
-  list(): Promise<KeyView[]>;
-  /** The secret is in the answer and nowhere else. */
-  create(request: { userId: string; scopes: Scope[]; label: string }): Promise<KeyView & { key: string }>;
-  /** Throws `unknown-key` (404). */
-  revoke(id: string): Promise<void>;
-}
-
 /** What the server is made of. */
 export interface HttpOptions {
   config: Config;
   sessions: Sessions;
-  keys: Keys;
+  keys: KeyStore;
   providers: Map<string, ProviderRecipe>;
   images: {
     /** Whether a sign-in could start from the configured one. */
