@@ -1,10 +1,9 @@
 /** The program `nft`: one table of our own, changed in single transactions, never anybody else's rules. */
 import { z } from "zod";
-import { AppError } from "../lib/errors.ts";
 import { FIREWALL_COUNTERS, firewallScript, guestElement } from "./firewall-rules.ts";
 import type { Admission, FirewallCounter, FirewallOptions } from "./firewall-rules.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { runTool } from "./tool.ts";
+import { runTool, TIMEOUT_MS, unlessSaid } from "./tool.ts";
 
 /** The whole table as it should be, at once. Counters and guests already let through stay, and `guests` are added. */
 export const applyFirewall = async (options: FirewallOptions, guests: GuestNic[]): Promise<void> => {
@@ -15,38 +14,25 @@ export const applyFirewall = async (options: FirewallOptions, guests: GuestNic[]
 
 /** As `applyFirewall`; false, and nothing done, where a table of another shape is in the way. */
 export const refreshFirewall = async (options: FirewallOptions, guests: GuestNic[]): Promise<boolean> => {
-  try {
-    await nft(firewallScript(options, guests, "keep"));
-    return true;
-  } catch (error) {
-    if (isShapeConflict(error)) return false;
-    throw error;
-  }
+  const done = nft(firewallScript(options, guests, "keep")).then(() => true);
+  return unlessSaid(SHAPE_CONFLICT, done, false);
 };
 
 export const admitGuest = (table: string, nic: GuestNic): Promise<void> => nft(element("add", table, nic));
 
 /** `add` first: what is not there can't be deleted, and this way it is one transaction and no question. */
 export const expelGuest = async (table: string, nic: Admission): Promise<void> => {
-  try {
-    await nft(element("add", table, nic) + element("delete", table, nic));
-  } catch (error) {
-    if (!isAbsence(error)) throw error;
-  }
+  await unlessSaid(ABSENCE, nft(element("add", table, nic) + element("delete", table, nic)), undefined);
 };
 
 export type TableView = NonNullable<Awaited<ReturnType<typeof readTable>>>;
 
 /** Undefined when there is no table. */
-export const readTable = async (table: string, timeoutMs = 10_000) => {
-  let entries: z.infer<typeof listing>["nftables"];
-  try {
-    const { stdout } = await runTool("nft", ["-j", "list", "table", "inet", table], { timeoutMs });
-    entries = listing.parse(JSON.parse(stdout)).nftables;
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
-  }
+export const readTable = async (table: string, timeoutMs = TIMEOUT_MS) => {
+  const asked = runTool("nft", ["-j", "list", "table", "inet", table], { timeoutMs });
+  const result = await unlessSaid(ABSENCE, asked, undefined);
+  if (!result) return undefined;
+  const entries = listing.parse(JSON.parse(result.stdout)).nftables;
   const packets = new Map(entries.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])));
   const names = Object.keys(FIREWALL_COUNTERS) as FirewallCounter[];
   return {
@@ -83,9 +69,5 @@ const nft = async (script: string): Promise<void> => {
   await runTool("nft", ["-f", "-"], { input: script });
 };
 
-const isAbsence = (error: unknown): boolean =>
-  error instanceof AppError && error.message.includes("No such file or directory");
-
-const isShapeConflict = (error: unknown): boolean =>
-  error instanceof AppError &&
-  /File exists|Device or resource busy|Operation not supported|Invalid argument|Datatype mismatch/.test(error.message);
+const ABSENCE = /No such file or directory/;
+const SHAPE_CONFLICT = /File exists|Device or resource busy|Operation not supported|Invalid argument|Datatype mismatch/;

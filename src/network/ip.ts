@@ -1,7 +1,7 @@
 /** The programs `ip` and `bridge`: what this network namespace has, asked at once and parsed here alone, and changes, many at once. */
 import { z } from "zod";
 import { AppError } from "../lib/errors.ts";
-import { runTool } from "./tool.ts";
+import { runTool, TIMEOUT_MS, unlessSaid } from "./tool.ts";
 
 const packets = z.object({ packets: z.number() });
 const link = z.object({
@@ -53,9 +53,6 @@ export interface HostLinks {
   neighbours: z.infer<typeof neighbour>[];
 }
 
-/** Default of all programs here. */
-const TIMEOUT_MS = 10_000;
-
 /** Everything but the bridge's forwarding table; one program, however many links there are. */
 export const readLinks = async (timeoutMs = TIMEOUT_MS): Promise<HostLinks> => {
   const input = "link show\naddress show type bridge\nroute show\nneigh show\n";
@@ -96,10 +93,8 @@ export const change = async (tool: "ip" | "bridge", lines: string[]): Promise<vo
 
 /** Commands of `ip` that take something away, each of which may be gone already. */
 export const takeAway = async (...lines: string[]): Promise<void> => {
-  const { stderr } = await runTool("ip", ["-force", "-batch", "-"], {
-    input: `${lines.join("\n")}\n`,
-    okCodes: [1, 2],
-  });
+  const input = `${lines.join("\n")}\n`;
+  const { stderr } = await runTool("ip", ["-force", "-batch", "-"], { input, okCodes: [1, 2] });
   const refused = stderr
     .split("\n")
     .filter((line) => line && !line.startsWith("Command failed ") && !ABSENCE.test(line));
@@ -119,12 +114,8 @@ const list = async <T>(
   args: string[],
   timeoutMs = TIMEOUT_MS,
 ): Promise<T[]> => {
-  try {
-    return z.array(shape).parse(parseArray((await runTool(tool, args, { timeoutMs })).stdout));
-  } catch (error) {
-    if (error instanceof AppError && ABSENCE.test(error.message)) return [];
-    throw error;
-  }
+  const { stdout } = await unlessSaid(ABSENCE, runTool(tool, args, { timeoutMs }), { stdout: "" });
+  return z.array(shape).parse(parseArray(stdout));
 };
 
 /** Some versions print nothing, others an array with empty objects, for what a filter leaves out. */

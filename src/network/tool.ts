@@ -6,10 +6,13 @@ import { run, type RunOptions, type RunResult } from "../lib/exec.ts";
 const PACKAGES = { ip: "iproute2", bridge: "iproute2", nft: "nftables", dnsmasq: "dnsmasq-base" } as const;
 type NetworkTool = keyof typeof PACKAGES;
 
+/** Until a program is given up, where nobody says otherwise. */
+export const TIMEOUT_MS = 10_000;
+
 /** Throws AppError `command-missing` with the package to install, `needs-root`, or whatever `run` throws. */
 export const runTool = async (tool: NetworkTool, args: string[], options: RunOptions = {}): Promise<RunResult> => {
   try {
-    return await run(tool, args, { timeoutMs: 10_000, ...options });
+    return await run(tool, args, { timeoutMs: TIMEOUT_MS, ...options });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.code === "command-missing") throw missingTool(tool, error);
@@ -17,6 +20,13 @@ export const runTool = async (tool: NetworkTool, args: string[], options: RunOpt
     throw error;
   }
 };
+
+/** `otherwise` where the program that `work` runs fails with these words. */
+export const unlessSaid = <T, U>(words: RegExp, work: Promise<T>, otherwise: U): Promise<T | U> =>
+  work.catch((error: unknown) => {
+    if (error instanceof AppError && words.test(error.message)) return otherwise;
+    throw error;
+  });
 
 export const missingTool = (tool: NetworkTool, cause?: unknown): AppError =>
   new AppError("unavailable", "command-missing", `The program ${tool} is not installed, and guests need it.`, {
