@@ -4,12 +4,18 @@ import { createCostBudget, createSharedBudget } from "./cost-budget.ts";
 /** A clock that goes on by what is waited and by what work takes. */
 const world = () => {
   let at = 0;
+  let usedMs = 0;
   const now = () => at;
   const all = createSharedBudget(now);
   return {
     now,
-    guest: () => createCostBudget({ all, now }),
-    work: (ms: number) => () => void (at += ms),
+    guest: () => createCostBudget({ all, now, used: () => usedMs }),
+    work:
+      (ms: number, { heldUpMs = 0, besideMs = 0 } = {}) =>
+      () => {
+        at += ms + heldUpMs;
+        usedMs += ms + besideMs;
+      },
     pass: (ms: number) => void (at += ms),
   };
 };
@@ -59,4 +65,15 @@ test("a burst is forgiven: who rests is not given up", () => {
     expect(budget.waitMs).toBe(0);
     expect(budget.isHopeless).toBe(false);
   }
+});
+
+test("a guest pays neither for a host that is busy with others nor for what this process does beside it", () => {
+  const { guest, work } = world();
+  const [heldUp, beside] = [guest(), guest()];
+  heldUp.spend(work(1, { heldUpMs: 5000 }));
+  beside.spend(work(1, { besideMs: 5000 }));
+  expect([heldUp, beside].map(({ spentMs, waitMs }) => [Math.round(spentMs), waitMs])).toEqual([
+    [1, 0],
+    [1, 0],
+  ]);
 });

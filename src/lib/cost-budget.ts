@@ -19,6 +19,11 @@ const UNSEEN_MS = 0.02;
 
 type Clock = () => number;
 const monotonic: Clock = () => performance.now();
+/** Of this process, all of its threads, in milliseconds. */
+const processor: Clock = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
 
 /** Runs over when more than `burstMs` is in it, and loses `share` of each millisecond that passes. */
 const createBucket = ({ share, burstMs }: { share: number; burstMs: number }, now: Clock) => {
@@ -47,21 +52,25 @@ export const createSharedBudget = (now = monotonic) => createBucket(ALL, now);
 const ALL_GUESTS = createSharedBudget();
 
 /** For one guest, or for one of the ways in which it is read. */
-export const createCostBudget = ({ all = ALL_GUESTS, now = monotonic } = {}) => {
+export const createCostBudget = ({ all = ALL_GUESTS, now = monotonic, used = processor } = {}) => {
   const own = createBucket(OWN, now);
   const floor = createBucket(FLOOR, now);
   let spentMs = 0;
   let strainedSince: number | undefined;
 
   return {
-    /** Does the work that a guest's bytes make and counts how long it took. Whatever the work throws is thrown. */
+    /**
+     * Does the work that a guest's bytes make and counts what it took: of the processor, so that a guest does not pay for a host that
+     * has others to serve, and of the clock, so that it does not pay for what this process does beside it. Whatever the work throws is thrown.
+     */
     spend: <T>(work: () => T): T => {
       if (own.isEmpty) strainedSince = undefined;
       const startedAt = now();
+      const usedBefore = used();
       try {
         return work();
       } finally {
-        const ms = now() - startedAt + UNSEEN_MS;
+        const ms = Math.min(now() - startedAt, used() - usedBefore) + UNSEEN_MS;
         spentMs += ms;
         for (const bucket of [own, floor, all]) bucket.add(ms);
         if (own.waitMs > 0) strainedSince ??= startedAt;
