@@ -58,24 +58,18 @@ const attachAgain = async (network: Network, vm: Microvm): Promise<void> => {
 };
 
 const interrupted = (): MicrovmFailure =>
-  new MicrovmFailure(
-    "vmm-up",
-    {
-      code: "interrupted",
-      sentence: "The controller stopped while it was starting this virtual machine.",
-      hint: "Start a new sign-in; nothing was signed in yet.",
-    },
-    { isSymptom: false },
-  );
+  new MicrovmFailure("vmm-up", {
+    code: "interrupted",
+    sentence: "The controller stopped while it was starting this virtual machine.",
+    hint: "Start a new sign-in; nothing was signed in yet.",
+    isSymptom: false,
+  });
 
 /** The folder goes last of all that is outside, by our own hand: the VMM was not killed by somebody else. */
 const endNotRecorded = (): MicrovmFailure =>
-  new MicrovmFailure(
-    null,
-    {
-      code: "end-not-recorded",
-      sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",
-      hint: "The controller was stopped in the middle, or its disk was full: sallyport doctor. Start a new sign-in.",
-    },
-    { isSymptom: false },
-  );
+  new MicrovmFailure(null, {
+    code: "end-not-recorded",
+    sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",
+    hint: "The controller was stopped in the middle, or its disk was full: sallyport doctor. Start a new sign-in.",
+    isSymptom: false,
+  });

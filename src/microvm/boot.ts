@@ -4,14 +4,12 @@ import type { GuestParams } from "../contract/guest.ts";
 import type { BootStage, StageRecord } from "../contract/session.ts";
 import { createConsoleReader, type ConsoleReader } from "../diagnosis/console-reader.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Logger } from "../lib/logger.ts";
-import type { ProcessIdentity } from "../lib/process.ts";
 import { msUntil } from "../lib/wait.ts";
 import { boundConsole } from "../vmm/console.ts";
 import { failWhenExited, failWhenFlooding, MicrovmFailure } from "./failure.ts";
 import { introduce } from "./introduce.ts";
-import type { Lookout } from "./lookout.ts";
-import { deadlineMsOf, STAGE_RULES, type StageContext, type StageRule } from "./stages.ts";
+import { deadlineMsOf, STAGE_RULES, type StageRule } from "./stages.ts";
+import type { WatchOptions } from "./watch.ts";
 
 const ASK_INTERVAL_MS = 500;
 /** For one question of a stage; the last one ends with the stage's deadline. */
@@ -20,15 +18,11 @@ const CHECK_MS = 3000;
 /** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */
 const IDENTITY_MS = 20_000;
 
-export interface BootOptions extends StageContext {
-  process: ProcessIdentity;
+export interface BootOptions extends WatchOptions {
   /** Stages already passed, e.g. before the controller was restarted. */
   passed: StageRecord[];
   configure: () => GuestParams<"configure">;
   onStage: (records: StageRecord[]) => Promise<void>;
-  lookout: Lookout;
-  logger: Logger;
-  signal: AbortSignal;
 }
 
 /** Throws MicrovmFailure, or the signal's reason. */
@@ -75,20 +69,15 @@ const passStage = async (rule: StageRule, console: ConsoleReader, options: BootO
 const failWhenStopped = async (console: ConsoleReader, stage: BootStage): Promise<void> => {
   const { panic, isEmergencyShell } = await console.look();
   if (panic === null && !isEmergencyShell) return;
-  throw new MicrovmFailure(
-    stage,
-    {
-      code: "guest-stopped",
-      sentence: "The guest stopped in the middle of its start.",
-      hint: "Read the end of its console.",
-    },
-    { isSymptom: true },
-  );
+  throw new MicrovmFailure(stage, {
+    code: "guest-stopped",
+    sentence: "The guest stopped in the middle of its start.",
+    hint: "Read the end of its console.",
+  });
 };
 
 const missedDeadline = (rule: StageRule, options: BootOptions, seen: string): MicrovmFailure =>
-  new MicrovmFailure(
-    rule.stage,
-    { ...rule.missed, evidence: [`waited ${deadlineMsOf(rule, options) / 1000} s; last seen: ${seen}`] },
-    { isSymptom: true },
-  );
+  new MicrovmFailure(rule.stage, {
+    ...rule.missed,
+    evidence: [`waited ${deadlineMsOf(rule, options) / 1000} s; last seen: ${seen}`],
+  });

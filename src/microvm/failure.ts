@@ -6,13 +6,18 @@ import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 
 type Words = Pick<Verdict, "code" | "sentence" | "hint"> & { evidence?: string[] };
 
+interface Failure extends Words {
+  /** Default true: only what was noticed, and diagnosis looks for the cause behind it. */
+  isSymptom?: boolean;
+  cause?: unknown;
+}
+
 /** The verdict says why in plain words; `stage` is the one that was awaited, null when the browser was there. */
 export class MicrovmFailure extends Error {
   override name = "MicrovmFailure";
   readonly verdict: Verdict;
-  /** Only what was noticed: diagnosis looks for the cause behind it. */
   readonly isSymptom: boolean;
-  constructor(stage: BootStage | null, words: Words, { isSymptom, cause }: { isSymptom: boolean; cause?: unknown }) {
+  constructor(stage: BootStage | null, { isSymptom = true, cause, ...words }: Failure) {
     super(words.sentence, { cause });
     this.verdict = verdictOf(stage, words);
     this.isSymptom = isSymptom;
@@ -22,8 +27,8 @@ export class MicrovmFailure extends Error {
 /** An AppError in the middle of a stage: its own words are the verdict. Throws MicrovmFailure; rethrows what is no AppError. */
 export const failWith = (error: unknown, stage: BootStage, hint: string): never => {
   if (!(error instanceof AppError)) throw error;
-  const words = { code: error.code, sentence: error.message, hint: error.hint ?? hint };
-  throw new MicrovmFailure(stage, words, { isSymptom: true, cause: error });
+  const { code, message: sentence } = error;
+  throw new MicrovmFailure(stage, { code, sentence, hint: error.hint ?? hint, cause: error });
 };
 
 /** A failure that no rule knows: said as it is. */
@@ -47,28 +52,20 @@ const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({
 /** Throws MicrovmFailure `vmm-exited` when the process is gone. */
 export const failWhenExited = async (process: ProcessIdentity, stage: BootStage | null): Promise<void> => {
   if (await isAlive(process)) return;
-  throw new MicrovmFailure(
-    stage,
-    {
-      code: "vmm-exited",
-      sentence: "The virtual machine ended by itself: its process is gone.",
-      hint: "The guest rebooted or crashed (see the console's last lines), or somebody killed the process; start a new sign-in.",
-      evidence: [`process ${process.pid} is not there`],
-    },
-    { isSymptom: true },
-  );
+  throw new MicrovmFailure(stage, {
+    code: "vmm-exited",
+    sentence: "The virtual machine ended by itself: its process is gone.",
+    hint: "The guest rebooted or crashed (see the console's last lines), or somebody killed the process; start a new sign-in.",
+    evidence: [`process ${process.pid} is not there`],
+  });
 };
 
 /** Nothing more is heard of a guest whose channel was closed. Throws MicrovmFailure `guest-floods`. */
 export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | null): void => {
   if (!traffic.isFlooding) return;
-  throw new MicrovmFailure(
-    stage,
-    {
-      code: "guest-floods",
-      sentence: "The guest sent more over its channel than may be read of one, and the channel was closed.",
-      hint: "Start a new sign-in.",
-    },
-    { isSymptom: true },
-  );
+  throw new MicrovmFailure(stage, {
+    code: "guest-floods",
+    sentence: "The guest sent more over its channel than may be read of one, and the channel was closed.",
+    hint: "Start a new sign-in.",
+  });
 };

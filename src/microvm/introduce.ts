@@ -1,19 +1,15 @@
 /** The last step of the stage `agent`: the guest's agent learns who it is. */
 import { randomBytes } from "node:crypto";
-import type { GuestChannel } from "../channel/channel.ts";
 import { GUEST_PROTOCOL, type GuestParams } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
-import type { ProcessIdentity } from "../lib/process.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { failWhenExited, failWhenFlooding, failWith, MicrovmFailure } from "./failure.ts";
+import type { WatchOptions } from "./watch.ts";
 
-export interface IntroduceOptions {
-  channel: GuestChannel;
-  process: ProcessIdentity;
+export interface IntroduceOptions extends Pick<WatchOptions, "channel" | "process" | "signal"> {
   configure: () => GuestParams<"configure">;
   /** For each of the two questions. */
   timeoutMs: number;
-  signal: AbortSignal;
 }
 
 /**
@@ -40,37 +36,28 @@ export const introduce = async (options: IntroduceOptions): Promise<void> => {
 };
 
 const otherProtocol = (hello: { protocol: number; agentVersion: string }): MicrovmFailure =>
-  new MicrovmFailure(
-    "agent",
-    {
-      code: "agent-protocol",
-      sentence: `The image's agent speaks protocol ${hello.protocol}, this controller ${GUEST_PROTOCOL}.`,
-      hint: "Build the image again: sallyport image build.",
-      evidence: [`agent version ${oneLine(hello.agentVersion)}`],
-    },
-    { isSymptom: false },
-  );
+  new MicrovmFailure("agent", {
+    code: "agent-protocol",
+    sentence: `The image's agent speaks protocol ${hello.protocol}, this controller ${GUEST_PROTOCOL}.`,
+    hint: "Build the image again: sallyport image build.",
+    evidence: [`agent version ${oneLine(hello.agentVersion)}`],
+    isSymptom: false,
+  });
 
 const refused = (error: AppError): MicrovmFailure =>
-  new MicrovmFailure(
-    "agent",
-    {
-      code: "identity-refused",
-      sentence: "The guest's agent was there, but refused its identity: name, clock, resolver and session.",
-      hint: "The evidence has its reason. An image of another version may be the cause: sallyport image build.",
-      evidence: [error.message],
-    },
-    { isSymptom: true, cause: error },
-  );
+  new MicrovmFailure("agent", {
+    code: "identity-refused",
+    sentence: "The guest's agent was there, but refused its identity: name, clock, resolver and session.",
+    hint: "The evidence has its reason. An image of another version may be the cause: sallyport image build.",
+    evidence: [error.message],
+    cause: error,
+  });
 
 const notTaken = (error: AppError): MicrovmFailure =>
-  new MicrovmFailure(
-    "agent",
-    {
-      code: "identity-not-taken",
-      sentence: "The guest's agent answered once, and then no more when it was told its identity.",
-      hint: "The guest is overloaded or hangs: read its console (sallyport console <session>), and give it more processors (vm.vcpuCount).",
-      evidence: [error.message],
-    },
-    { isSymptom: true, cause: error },
-  );
+  new MicrovmFailure("agent", {
+    code: "identity-not-taken",
+    sentence: "The guest's agent answered once, and then no more when it was told its identity.",
+    hint: "The guest is overloaded or hangs: read its console (sallyport console <session>), and give it more processors (vm.vcpuCount).",
+    evidence: [error.message],
+    cause: error,
+  });

@@ -5,15 +5,7 @@ import { isMinor } from "../diagnosis/rules.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 
-export interface Lookout {
-  /**
-   * Something takes longer than it should, and has until `deadline` (of `performance.now()`). Called as often as one likes; never
-   * waits, never throws.
-   */
-  slow(deadline: number): void;
-  /** All is as it should be, or nothing is to be looked at any more. */
-  fine(): void;
-}
+export type Lookout = ReturnType<typeof createLookout>;
 
 export interface LookoutOptions {
   /** One look; not asked again before it has answered. */
@@ -28,7 +20,7 @@ const INTERVAL_MS = 10_000;
 /** Just before a deadline a look would only be in the way of the one that the verdict is made of. */
 const LAST_LOOK_MS = 8_000;
 
-export const createLookout = ({ look, onWarning, logger }: LookoutOptions): Lookout => {
+export const createLookout = ({ look, onWarning, logger }: LookoutOptions) => {
   /** The slowness that is being looked into; undefined while all is fine. What another one's look sees does not count. */
   let slowness: symbol | undefined;
   let isLooking = false;
@@ -56,13 +48,18 @@ export const createLookout = ({ look, onWarning, logger }: LookoutOptions): Look
   };
 
   return {
-    slow: (deadline) => {
+    /**
+     * Something takes longer than it should, and has until `deadline` (of `performance.now()`). Called as often as one likes; never
+     * waits, never throws.
+     */
+    slow: (deadline: number): void => {
       slowness ??= Symbol("slowness");
       const now = performance.now();
       if (isLooking || now < nextLookAt || deadline - now < LAST_LOOK_MS) return;
       void lookInto(slowness);
     },
-    fine: () => {
+    /** All is as it should be, or nothing is to be looked at any more. */
+    fine: (): void => {
       slowness = undefined;
       nextLookAt = 0;
       say(null);

@@ -11,6 +11,7 @@ import type { StageContext } from "./stages.ts";
 
 const INTERVAL_MS = 2000;
 
+/** A guest and who is told of it; its boot is watched with the same. */
 export interface WatchOptions extends StageContext {
   process: ProcessIdentity;
   signal: AbortSignal;
@@ -50,13 +51,9 @@ export const watchGuest = async (options: WatchOptions): Promise<never> => {
 };
 
 const unreachable = ({ unreachableSec }: WatchOptions, seen: string): MicrovmFailure =>
-  new MicrovmFailure(
-    null,
-    {
-      code: "guest-unreachable",
-      sentence: `The browser's virtual machine has not answered over its network for ${unreachableSec} s.`,
-      hint: "Start a new sign-in; if it happens again, read the evidence: sallyport show <session>.",
-      evidence: [`last seen: http://<guest>:${GUEST_PORTS.health}/health: ${seen}`],
-    },
-    { isSymptom: true },
-  );
+  new MicrovmFailure(null, {
+    code: "guest-unreachable",
+    sentence: `The browser's virtual machine has not answered over its network for ${unreachableSec} s.`,
+    hint: "Start a new sign-in; if it happens again, read the evidence: sallyport show <session>.",
+    evidence: [`last seen: http://<guest>:${GUEST_PORTS.health}/health: ${seen}`],
+  });
