@@ -9,11 +9,7 @@ export interface LineSplitterOptions {
   maxBytes?: number;
 }
 
-export interface LineSplitter {
-  push(chunk: Uint8Array): void;
-  /** Forgets half a line: its other half is not coming. */
-  reset(): void;
-}
+export type LineSplitter = ReturnType<typeof createLineSplitter>;
 
 const NEWLINE = 0x0a;
 const FIRST_BUFFER_BYTES = 4096;
@@ -22,11 +18,7 @@ const FIRST_BUFFER_BYTES = 4096;
  * Cuts a byte stream into lines. Of an unfinished line at most `maxBytes` are held, in one buffer of our own (a list of
  * the pieces as they came would cost far more when they come byte by byte); a longer line is dropped up to its newline.
  */
-export const createLineSplitter = ({
-  onLine,
-  onGarbage,
-  maxBytes = MAX_LINE_BYTES,
-}: LineSplitterOptions): LineSplitter => {
+export const createLineSplitter = ({ onLine, onGarbage, maxBytes = MAX_LINE_BYTES }: LineSplitterOptions) => {
   let held = Buffer.alloc(Math.min(FIRST_BUFFER_BYTES, maxBytes));
   let heldBytes = 0;
   let isOverlong = false;
@@ -54,7 +46,7 @@ export const createLineSplitter = ({
   };
 
   return {
-    push: (chunk) => {
+    push: (chunk: Uint8Array): void => {
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
       let start = 0;
       for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
@@ -65,7 +57,8 @@ export const createLineSplitter = ({
       }
       if (start < bytes.length) hold(bytes.subarray(start));
     },
-    reset: () => {
+    /** Forgets half a line: its other half is not coming. */
+    reset: (): void => {
       heldBytes = 0;
       isOverlong = false;
     },

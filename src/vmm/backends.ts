@@ -22,14 +22,10 @@ export const createBackends = (current: VmmBackend, ...others: VmmBackend[]): Vm
     of: (name) => {
       const backend = all.find((each) => each.name === name);
       if (backend) return backend;
-      throw new AppError(
-        "internal",
-        "backend-unknown",
-        `This version of Sallyport knows no VMM "${name}", which started a microVM.`,
-        {
-          hint: "Run the version that started it until the session has ended; or end its process, seen with: sallyport ls.",
-        },
-      );
+      const sentence = `This version of Sallyport knows no VMM "${name}", which started a microVM.`;
+      throw new AppError("internal", "backend-unknown", sentence, {
+        hint: "Run the version that started it until the session has ended; or end its process, seen with: sallyport ls.",
+      });
     },
   };
 };

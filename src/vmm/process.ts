@@ -2,24 +2,19 @@
 import { appendFile, constants } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { startDaemon, type DaemonCommand } from "../lib/daemon.ts";
-import { AppError, errnoOf } from "../lib/errors.ts";
-import { commandLine, isAlive, killAll, processesOf } from "../lib/process.ts";
-import type { ProcessIdentity } from "../lib/process.ts";
+import { AppError } from "../lib/errors.ts";
+import { commandLine, isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { leftInFolder } from "./folder.ts";
+import { notStarted } from "./unprivileged.ts";
 import type { FoundVmm, Left, StartHooks, VmmRange, VmmRecord } from "./vmm.ts";
 
 /** The marker on a VMM's command line, as the value of its own option for a name. */
 export const vmmName = (vmId: string): string => `${NAME_PREFIX}${vmId}`;
 const NAME_PREFIX = "sallyport-";
-
-export interface StartedVmm {
-  identity: ProcessIdentity;
-  /** Rejects with AppError `vmm-died` when the process ends; never resolves. */
-  died: Promise<never>;
-}
 
 /**
  * Starts a VMM and waits until it answers, as `hasAnswered` finds out; or until it died, or the start is ended. Whatever fails,
@@ -45,16 +40,13 @@ export const startAnswering = async (
   }
 };
 
-/** Starts a VMM, which outlives the controller. Throws AppError `vmm-missing`. */
-export const startVmm = async (command: DaemonCommand): Promise<StartedVmm> => {
+/** Starts a VMM, which outlives the controller; `died` rejects with AppError `vmm-died` when it ends. Throws AppError `vmm-missing`. */
+export const startVmm = async (command: DaemonCommand) => {
   const { logFile } = command;
   const { identity, ended } = await startDaemon(command).catch((cause: unknown) => {
-    throw new AppError("unavailable", "vmm-missing", `The program ${command.argv[0]} can't be started.`, {
-      hint: "Install it: apt install util-linux",
-      cause,
-    });
+    throw notStarted(command.argv[0], cause);
   });
-  const died = ended.then(async (how) => {
+  const died = ended.then(async (how): Promise<never> => {
     const error = await vmmDied(how, logFile);
     await writeExit(logFile, how);
     throw error;
@@ -110,13 +102,10 @@ const EXIT_MARK = "sallyport: the VMM ";
 
 /** How a process ended is known to its parent alone, and to nobody after a restart: so it stands in the VMM's log. */
 const writeExit = async (logFile: string, how: string): Promise<void> => {
-  try {
-    // Without O_CREAT: the folder may be on its way out.
-    await appendFile(logFile, `${EXIT_MARK}${how}\n`, { flag: constants.O_WRONLY | constants.O_APPEND });
-  } catch (error) {
-    // Of a microVM that was removed meanwhile nobody asks; and a full disk is a verdict of its own.
-    if (!["ENOENT", "ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "")) throw error;
-  }
+  // Without O_CREAT: the folder may be on its way out.
+  const written = appendFile(logFile, `${EXIT_MARK}${how}\n`, { flag: constants.O_WRONLY | constants.O_APPEND });
+  // Of a microVM that was removed meanwhile nobody asks; and a full disk is a verdict of its own.
+  await unlessMissing(written, undefined, ["ENOENT", "ENOSPC", "EDQUOT"]);
 };
 
 /** How the VMM ended, in words, from its log; null when nobody saw it end. Pure. */

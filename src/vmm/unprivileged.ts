@@ -1,4 +1,5 @@
 /** How a VMM is started so that an escape from the guest finds as little as possible: no root, no rights, no core dump. */
+import { AppError } from "../lib/errors.ts";
 
 export interface Confinement {
   /** User and group number. */
@@ -34,3 +35,10 @@ export const unprivileged = ({ uid, maxFileBytes }: Confinement, command: string
   "--ignore-signal=XFSZ",
   ...command,
 ];
+
+/** The first program of that line could not be started. */
+export const notStarted = (program: string | undefined, cause: unknown): AppError =>
+  new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
+    hint: "Install it: apt install util-linux",
+    cause,
+  });

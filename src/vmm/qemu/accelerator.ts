@@ -29,14 +29,10 @@ export const createAcceleratorChoice = ({ accel, probeCache }: AcceleratorOption
     return { kind: "emulation", tscKhz: await hostTscKhz() };
   };
 
-  return {
-    /** `vmlinux`: kernel to probe with. Throws AppError `kvm-unusable`, `tsc-unknown`, or of `probeKvm`. */
-    choose: (vmlinux: string): Promise<Accelerator> => {
-      decision ??= decide(vmlinux).catch((error: unknown) => {
-        decision = undefined;
-        throw error;
-      });
-      return decision;
-    },
-  };
+  /** `vmlinux`: kernel to probe with. Throws AppError `kvm-unusable`, `tsc-unknown`, or of `probeKvm`. */
+  return (vmlinux: string): Promise<Accelerator> =>
+    (decision ??= decide(vmlinux).catch((error: unknown) => {
+      decision = undefined;
+      throw error;
+    }));
 };

@@ -3,8 +3,7 @@ import type { Logger } from "../../lib/logger.ts";
 import { openSocket } from "../../lib/open-stream.ts";
 import { handleOf, listVmms } from "../process.ts";
 import type { VmmBackend, VmmRecord } from "../vmm.ts";
-import { createAcceleratorChoice } from "./accelerator.ts";
-import type { AcceleratorOptions } from "./accelerator.ts";
+import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
 import { qemuArguments } from "./arguments.ts";
 import { qemuChecks } from "./checks.ts";
 import { askQemu } from "./client.ts";
@@ -23,7 +22,7 @@ export interface QemuBackendOptions extends AcceleratorOptions {
 const MIB = 1024 * 1024;
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
-  const accelerators = createAcceleratorChoice(options, options.logger);
+  const chooseAccelerator = createAcceleratorChoice(options, options.logger);
   const reopen = (vm: VmmRecord) => ({
     ...handleOf(vm),
     openChannel: openSocket(socketsOf(vm.paths).channel),
@@ -38,12 +37,12 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     version: qemuVersion,
     capabilities: async () => {
       const vmlinux = await options.vmlinux();
-      const hasKvm = vmlinux !== undefined && (await accelerators.choose(vmlinux)).kind === "kvm";
+      const hasKvm = vmlinux !== undefined && (await chooseAccelerator(vmlinux)).kind === "kvm";
       return { canSnapshot: false, hasKvm };
     },
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it says so in its capabilities");
-      const accelerator = await accelerators.choose(spec.image.vmlinux);
+      const accelerator = await chooseAccelerator(spec.image.vmlinux);
       const version = await qemuVersion();
       const args = qemuArguments(spec, accelerator);
       const process = await startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, hooks);

@@ -1,11 +1,10 @@
 /** Boots a kernel without a root file system as far as it gets: to the panic that says there is none. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { AppError } from "../../lib/errors.ts";
 import { orAfter } from "../../lib/wait.ts";
 import { identifyChild, killProcess } from "../../lib/process.ts";
 import { SYSTEM_PATH } from "../../lib/programs.ts";
-import { unprivileged } from "../unprivileged.ts";
+import { notStarted, unprivileged } from "../unprivileged.ts";
 
 /** The line at the end of a boot that had all it needs but a root file system; memory, timers and devices worked. */
 const LAST_LINE = /Kernel panic - not syncing: VFS|Unable to mount root fs/;
@@ -55,10 +54,7 @@ export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOpti
     const outcome = await orAfter(first, timeoutMs, () => "hung" as const);
     return { outcome, ms: Math.round(performance.now() - startedAt), detail: lastLine(output) };
   } catch (cause) {
-    throw new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
-      hint: "Install it: apt install util-linux",
-      cause,
-    });
+    throw notStarted(program, cause);
   } finally {
     if (identity) await killProcess("The VMM that boots a kernel as a probe", identity);
   }

@@ -3,8 +3,7 @@ import { AppError, errnoOf } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { msUntil, poll } from "../../lib/wait.ts";
 import type { MachineStatus } from "../vmm.ts";
-import { connectQmp } from "./qmp.ts";
-import type { Qmp } from "./qmp.ts";
+import { connectQmp, type Qmp } from "./qmp.ts";
 import { socketsOf } from "./sockets.ts";
 
 const COMMAND_TIMEOUT_MS = 5_000;
@@ -38,12 +37,8 @@ const connected = async (path: string, timeoutMs: number, signal?: AbortSignal):
     }
   };
   try {
-    return await poll(attempt, {
-      what: "QEMU's control socket",
-      timeoutMs,
-      intervalMs: 50,
-      ...(signal ? { signal } : {}),
-    });
+    const what = "QEMU's control socket";
+    return await poll(attempt, { what, timeoutMs, intervalMs: 50, ...(signal ? { signal } : {}) });
   } catch (cause) {
     if (!(cause instanceof AppError)) throw cause;
     throw new AppError("timeout", "vmm-silent", `QEMU did not answer on its control socket: ${cause.message}`, {

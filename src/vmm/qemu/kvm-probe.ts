@@ -2,8 +2,7 @@
  * Whether KVM works here, found out by booting a kernel: there are hosts where `/dev/kvm` exists and opens, and every real
  * guest hangs at 100 % system time, or the VMM aborts on a processor register it may not set.
  */
-import { mkdir, open, readFile, stat } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
+import { mkdir, open, readFile, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { writeFileAtomically } from "../../lib/atomic-file.ts";

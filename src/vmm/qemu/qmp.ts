@@ -1,6 +1,5 @@
 /** Client of QEMU's control socket (QMP): JSON lines, a greeting, then one answer per command, events in between. */
-import { createConnection } from "node:net";
-import type { Socket } from "node:net";
+import { createConnection, type Socket } from "node:net";
 import { z } from "zod";
 import { AppError } from "../../lib/errors.ts";
 

@@ -32,10 +32,6 @@ export const checkedVersion = (output: string): string => {
   }
   const version = `${major}.${minor}.${patch}`;
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return version;
-  throw new AppError(
-    "unavailable",
-    "vmm-too-old",
-    `QEMU ${version} is too old: guests crash at random in it. ${OLDEST.join(".")} or newer is needed.`,
-    { hint: INSTALL_HINT },
-  );
+  const sentence = `QEMU ${version} is too old: guests crash at random in it. ${OLDEST.join(".")} or newer is needed.`;
+  throw new AppError("unavailable", "vmm-too-old", sentence, { hint: INSTALL_HINT });
 };
