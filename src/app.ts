@@ -159,12 +159,10 @@ export const runController = async (options: ControllerOptions): Promise<void> =
 
 const requireRoot = (): void => {
   if (process.getuid?.() === 0) return;
-  throw new AppError(
-    "forbidden",
-    "needs-root",
-    "The controller makes bridges, TAPs and users' folders: it needs root.",
-    { hint: "Run it with sudo. Its VMMs run as users of their own that may do nothing." },
-  );
+  const sentence = "The controller makes bridges, TAPs and users' folders: it needs root.";
+  throw new AppError("forbidden", "needs-root", sentence, {
+    hint: "Run it with sudo. Its VMMs run as users of their own that may do nothing.",
+  });
 };
 
 /** What somebody who starts the controller should know before the first sign-in does. */
@@ -179,10 +177,10 @@ const sayHowItIs = async (images: ImageStore, vmm: VmmBackend, config: Config, l
 const prepareDirectories = (paths: ReturnType<typeof dataPaths>): void => {
   // Everything here is the controller's own; a microVM's user only passes through to its own folder.
   process.umask(0o077);
-  mkdirSync(paths.root, { recursive: true });
-  chmodSync(paths.root, 0o711);
-  mkdirSync(paths.vms, { recursive: true });
-  chmodSync(paths.vms, 0o711);
+  for (const folder of [paths.root, paths.vms]) {
+    mkdirSync(folder, { recursive: true });
+    chmodSync(folder, 0o711);
+  }
 };
 
 const linuxNetwork = (config: Config, directory: string, logger: Logger): Network =>

@@ -13,12 +13,10 @@ export const requireUsable = (recipe: ProviderRecipe | undefined, name: string):
     });
   }
   if (recipe.mode === "oidc" && (!recipe.issuer || !recipe.clientId)) {
-    throw new AppError(
-      "unavailable",
-      "provider-not-configured",
-      `The provider "${name}" has no issuer or client id on this host.`,
-      { hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.` },
-    );
+    const sentence = `The provider "${name}" has no issuer or client id on this host.`;
+    throw new AppError("unavailable", "provider-not-configured", sentence, {
+      hint: `Set providers.${name}.issuer and providers.${name}.clientId in the configuration.`,
+    });
   }
   return recipe;
 };
@@ -26,12 +24,10 @@ export const requireUsable = (recipe: ProviderRecipe | undefined, name: string):
 /** Keys made before there was a rule may have users who are shown as somebody else. Throws `user-id-unusable` (403). */
 export const requireUserId = (id: string): void => {
   if (userId.safeParse(id).success) return;
-  throw new AppError(
-    "forbidden",
-    "user-id-unusable",
-    "The user of this API key has characters in its name that are not seen or pass for others.",
-    { hint: "The operator makes a new key: sallyport keys add USER, of plain letters and digits." },
-  );
+  const sentence = "The user of this API key has characters in its name that are not seen or pass for others.";
+  throw new AppError("forbidden", "user-id-unusable", sentence, {
+    hint: "The operator makes a new key: sallyport keys add USER, of plain letters and digits.",
+  });
 };
 
 export const requireImage = (image: Image | undefined, name: string): Image => {
@@ -43,12 +39,10 @@ export const requireImage = (image: Image | undefined, name: string): Image => {
 
 export const requireRecipient = (session: Session, checked: CheckedUrl): void => {
   if (!checked.callback || session.recipientKey !== null) return;
-  throw new AppError(
-    "conflict",
-    "no-recipient-key",
-    "This session was started without a recipientKey: a callback could be caught, but not handed over.",
-    { hint: "Start a session with recipientKey, or send the URL without callback." },
-  );
+  const sentence = "This session was started without a recipientKey: a callback could be caught, but not handed over.";
+  throw new AppError("conflict", "no-recipient-key", sentence, {
+    hint: "Start a session with recipientKey, or send the URL without callback.",
+  });
 };
 
 export const notReady = ({ state }: Session): AppError =>

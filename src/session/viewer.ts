@@ -80,12 +80,10 @@ export const createViewerSeats = (
         onWrongCode(sessionId);
         const left = PAIRING_TRIES - attempt.pairingFailures;
         if (left <= 0) throw locked();
-        throw new AppError(
-          "forbidden",
-          "wrong-pairing-code",
-          `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`,
-          { hint: "The code is in the terminal where the sign-in was started." },
-        );
+        const sentence = `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`;
+        throw new AppError("forbidden", "wrong-pairing-code", sentence, {
+          hint: "The code is in the terminal where the sign-in was started.",
+        });
       }
       await store.returnPairingTry(sessionId);
       if (hasViewer(sessionId)) {
