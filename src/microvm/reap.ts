@@ -2,7 +2,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { messageOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { vmmUids } from "../network/lease.ts";
+import { releaseAddress, vmmUids } from "../network/lease.ts";
 import type { FoundThing } from "../network/network.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
 import { destroyMicrovm } from "./destroy.ts";
@@ -107,7 +107,5 @@ const leases = async ({ db }: ReapDeps): Promise<Thing[]> =>
   (await db.selectFrom("leases").selectAll().execute()).map((lease) => ({
     vmId: lease.vmId,
     name: `lease ${lease.address}`,
-    remove: async () => {
-      await db.deleteFrom("leases").where("address", "=", lease.address).execute();
-    },
+    remove: () => releaseAddress(db, lease.vmId),
   }));

@@ -3,23 +3,19 @@ import { AppError } from "../lib/errors.ts";
 import { createQemuBackend, type QemuBackendOptions } from "./qemu/backend.ts";
 import type { VmmBackend } from "./vmm.ts";
 
-export interface VmmBackends {
-  all: readonly VmmBackend[];
-  /** Starts new microVMs. */
-  current: VmmBackend;
-  /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
-  of(name: string): VmmBackend;
-}
+export type VmmBackends = ReturnType<typeof createBackends>;
 
 export const standardBackends = (options: QemuBackendOptions): VmmBackends =>
   createBackends(createQemuBackend(options));
 
-export const createBackends = (current: VmmBackend, ...others: VmmBackend[]): VmmBackends => {
-  const all = [current, ...others];
+/** `current` starts new microVMs. */
+export const createBackends = (current: VmmBackend, ...others: VmmBackend[]) => {
+  const all: readonly VmmBackend[] = [current, ...others];
   return {
     all,
     current,
-    of: (name) => {
+    /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
+    of: (name: string): VmmBackend => {
       const backend = all.find((each) => each.name === name);
       if (backend) return backend;
       const sentence = `This version of Sallyport knows no VMM "${name}", which started a microVM.`;

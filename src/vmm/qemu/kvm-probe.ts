@@ -39,7 +39,10 @@ export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> =>
   const known = await readCache(options.cacheFile);
   if (known?.key === key) return known.verdict;
   const verdict = await measure(options);
-  if (options.keepsVerdict ?? true) await writeCache(options.cacheFile, { key, verdict });
+  if (options.keepsVerdict ?? true) {
+    await mkdir(dirname(options.cacheFile), { recursive: true });
+    writeFileAtomically(options.cacheFile, JSON.stringify({ key, verdict } satisfies z.infer<typeof cached>));
+  }
   return verdict;
 };
 
@@ -79,9 +82,4 @@ const readCache = async (file: string): Promise<z.infer<typeof cached> | undefin
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-};
-
-const writeCache = async (file: string, content: z.infer<typeof cached>): Promise<void> => {
-  await mkdir(dirname(file), { recursive: true });
-  writeFileAtomically(file, JSON.stringify(content));
 };
