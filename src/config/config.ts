@@ -11,9 +11,7 @@ import { apiSocketOf, DEFAULT_DATA_DIR } from "../lib/paths.ts";
 import type { Env } from "./env.ts";
 import * as field from "./fields.ts";
 
-export type { Listen } from "./fields.ts";
-
-export const DEFAULT_CONFIG_FILE = "/etc/sallyport/config.yaml";
+const DEFAULT_CONFIG_FILE = "/etc/sallyport/config.yaml";
 
 const logLevel = z.enum(["trace", "debug", "info", "warn", "error"]);
 

@@ -169,20 +169,11 @@ export type GuestMethod = keyof typeof guestMethods;
 export type GuestParams<M extends GuestMethod> = z.infer<(typeof guestMethods)[M]["params"]>;
 export type GuestResult<M extends GuestMethod> = z.infer<(typeof guestMethods)[M]["result"]>;
 
-export const rpcRequest = z.strictObject({
-  jsonrpc: z.literal("2.0"),
-  id: z.int(),
-  method: z.string(),
-  params: z.unknown(),
-});
-
+const rpc = { jsonrpc: z.literal("2.0"), id: z.int() };
+export const rpcRequest = z.strictObject({ ...rpc, method: z.string(), params: z.unknown() });
 export const rpcResponse = z.union([
-  z.object({ jsonrpc: z.literal("2.0"), id: z.int(), result: z.unknown() }),
-  z.object({
-    jsonrpc: z.literal("2.0"),
-    id: z.int(),
-    error: z.object({ code: z.int(), message: z.string().max(4096) }),
-  }),
+  z.object({ ...rpc, result: z.unknown() }),
+  z.object({ ...rpc, error: z.object({ code: z.int(), message: z.string().max(4096) }) }),
 ]);
 
 /** The plaintext inside a sealed box: the request exactly as the browser sent it. */

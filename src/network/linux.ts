@@ -55,11 +55,9 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
       await ensureBridge({ ...options, owner }, host);
       const guests = [...served.values()];
+      const nics = guests.map(({ nic }) => nic);
       // Before forwarding is switched on: nothing is ever forwarded without the rules.
-      await applyFirewall(
-        rules,
-        guests.map(({ nic }) => nic),
-      );
+      await applyFirewall(rules, nics);
       await setSysctl("net/ipv4/ip_forward", "1");
       await applyEach(guests.map((guest) => mending(guest, host, forwarding, options)));
       await ensureResolver(resolver);
