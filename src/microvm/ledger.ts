@@ -1,8 +1,5 @@
 /** Who owns which thing on this host. A row is written before the thing is made and closed when the thing is seen gone. */
 import type { Db } from "../state/db.ts";
-import type { Database } from "../state/schema.ts";
-
-export type LedgerEntry = Database["ledger"];
 
 export type Ledger = ReturnType<typeof createLedger>;
 
@@ -27,8 +24,7 @@ export const createLedger = (db: Db) => ({
       .execute();
   },
 
-  of: (vmId: string): Promise<LedgerEntry[]> =>
-    db.selectFrom("ledger").selectAll().where("vmId", "=", vmId).orderBy("acquiredAt").execute(),
+  of: (vmId: string) => db.selectFrom("ledger").selectAll().where("vmId", "=", vmId).orderBy("acquiredAt").execute(),
 
-  held: (): Promise<LedgerEntry[]> => db.selectFrom("ledger").selectAll().where("seenGoneAt", "is", null).execute(),
+  held: () => db.selectFrom("ledger").selectAll().where("seenGoneAt", "is", null).execute(),
 });

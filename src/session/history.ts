@@ -1,11 +1,6 @@
 /** How long ended sessions are remembered. Their evidence has a time and a size of its own. */
+import type { Config } from "../config/config.ts";
 import type { Db } from "../state/db.ts";
-
-export interface HistoryLimits {
-  keepDays: number;
-  /** Ended sessions; the oldest go first. */
-  max: number;
-}
 
 const DAY_MS = 86_400_000;
 /** Whoever's session just ended fetches its receipt: twice as long as one may live. */
@@ -15,9 +10,13 @@ const BATCH = 200;
 
 /**
  * Forgets sessions that are too old or too many, with their microVMs and what the ledger has of them; and microVMs of no session, as old.
- * Only what ended with nothing left goes: a session has its receipt then. Returns how many sessions were forgotten.
+ * Only what ended with nothing left goes, the oldest first: a session has its receipt then. Returns how many sessions were forgotten.
  */
-export const forgetHistory = async (db: Db, { keepDays, max }: HistoryLimits, now = Date.now()): Promise<number> => {
+export const forgetHistory = async (
+  db: Db,
+  { keepDays, max }: Config["history"],
+  now = Date.now(),
+): Promise<number> => {
   const before = (ms: number): string => new Date(now - ms).toISOString();
   const young = before(YOUNG_MS);
   const tooOld = earlier(before(keepDays * DAY_MS), young);

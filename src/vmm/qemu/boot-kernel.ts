@@ -20,15 +20,8 @@ export interface BootKernelOptions {
   files?: number[];
 }
 
-export interface BootedKernel {
-  outcome: "booted" | "hung" | "ended";
-  ms: number;
-  /** Last line seen, of the kernel or the VMM. */
-  detail: string;
-}
-
-/** Whatever comes of it, the VMM is gone when this returns. */
-export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOptions): Promise<BootedKernel> => {
+/** Whatever comes of it, the VMM is gone when this returns. `detail` is the last line seen, of the kernel or the VMM. */
+export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOptions) => {
   const startedAt = performance.now();
   const [program = "", ...args] = unprivileged({ uid: NOBODY, maxFileBytes: MIB }, [...argv, "-serial", "stdio"]);
   const child = spawn(program, args, {
