@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { run } from "./exec.ts";
 import { poll } from "./wait.ts";
 
@@ -60,6 +60,30 @@ test("an abort kills in the same way, and keeps a program from being started at 
   await seenGone(grandchild);
   await expect(run("sallyport-is-no-program", [], { signal: stop.signal })).rejects.toThrow("enough");
 });
+
+/** As WITH_GRANDCHILD, in a session of its own: no kill of the group reaches it, and it holds the pipes. */
+const WITH_DAEMON = ["-c", "setsid sh -c 'echo $$; exec sleep 600' & wait"];
+
+test.each(["a deadline", "an abort"])(
+  "%s is one although a descendant that was not killed holds the pipes",
+  async (by) => {
+    const stop = new AbortController();
+    let daemon = 0;
+    const given = run("sh", WITH_DAEMON, {
+      timeoutMs: by === "a deadline" ? 300 : 60_000,
+      signal: stop.signal,
+      onLine: (line) => {
+        daemon = Number(line);
+        if (by === "an abort") stop.abort(new Error("enough"));
+      },
+    });
+    onTestFinished(() => {
+      process.kill(daemon, "SIGKILL");
+    });
+    await expect(given).rejects.toThrow(by === "a deadline" ? "did not finish within 0.3 s" : "enough");
+    expect(existsSync(`/proc/${daemon}`)).toBe(true);
+  },
+);
 
 test("of a program that writes without end no more than 8 MiB are kept", async () => {
   const { stdout } = await run("head", ["--bytes=20M", "/dev/zero"]);

@@ -23,9 +23,12 @@ export interface RunResult {
 }
 
 const OUTPUT_LIMIT = 8 * 1024 * 1024;
+/** For the end of a group that was killed: one that hangs in the kernel, or whose descendant in another group holds a pipe, has none. */
+const GRACE_MS = 1_000;
 
 /**
- * Runs a program with an argument list, never through a shell, in its own process group, and waits for it.
+ * Runs a program with an argument list, never through a shell, in its own process group, and waits for it: until the time is
+ * up or `signal` says so, and a second at most for the end of what is killed then.
  * Throws AppError `command-missing` (not installed), `command-timeout`, `command-failed` (with the end of its output).
  */
 export const run = async (file: string, args: string[], options: RunOptions = {}): Promise<RunResult> => {
@@ -39,7 +42,10 @@ export const run = async (file: string, args: string[], options: RunOptions = {}
   child.stdin.end(input);
 
   let isTimedOut = false;
+  const givenUp = Promise.withResolvers<[]>();
+  let grace: NodeJS.Timeout | undefined;
   const killGroup = (): void => {
+    grace ??= setTimeout(() => givenUp.resolve([]), GRACE_MS);
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     } catch {
@@ -53,7 +59,7 @@ export const run = async (file: string, args: string[], options: RunOptions = {}
   signal?.addEventListener("abort", killGroup, { once: true });
 
   try {
-    const [code] = await once(child, "close");
+    const [code] = await Promise.race([once(child, "close"), givenUp.promise]);
     const exitCode = Number(code ?? -1);
     signal?.throwIfAborted();
     const command = [file, ...args].join(" ");
@@ -76,6 +82,10 @@ export const run = async (file: string, args: string[], options: RunOptions = {}
     throw error;
   } finally {
     clearTimeout(timer);
+    clearTimeout(grace);
+    // Only of one that was given up there is something left.
+    for (const pipe of child.stdio) pipe?.destroy();
+    child.unref();
     signal?.removeEventListener("abort", killGroup);
   }
 };
