@@ -17,17 +17,19 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
   const { ledger, network, vms, paths } = deps;
   // The record as it is now: its process may have been started since.
   const vm = (await vms.get(given.id)) ?? given;
-  const wasStarted = (await ledger.of(vm.id)).some(({ kind }) => kind === "process");
+  // Its address went back when all the rest was gone: since then address, MAC and user may be another microVM's.
+  const isLeft = await isLeased(deps.db, vm.id);
+  const wasStarted = isLeft && (await ledger.of(vm.id)).some(({ kind }) => kind === "process");
   const steps = new Cleanup();
   steps.push("the folder", () => rm(paths.vm(vm.id).root, { recursive: true, force: true }));
-  steps.push("the network", () => network.remove(vm));
+  if (isLeft) steps.push("the network", () => network.remove(vm));
   // Before its start, what runs as its user is somebody else's: it may have been refused for that.
   if (wasStarted) steps.push("the VMM", () => handleOf(deps, vm).kill());
   const failure = await steps.run().then(
     () => undefined,
     (error: unknown) => error,
   );
-  await recordGone(deps, vm, { wasStarted, failure });
+  await recordGone(deps, vm, { isLeft, wasStarted, failure });
   return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
     seenGoneAt === null ? [] : [{ kind, ref, acquiredAt, seenGoneAt }],
   );
@@ -41,10 +43,10 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
 const recordGone = async (
   deps: MicrovmDeps,
   vm: Microvm,
-  { wasStarted, failure }: { wasStarted: boolean; failure: unknown },
+  { failure, ...was }: { isLeft: boolean; wasStarted: boolean; failure: unknown },
 ): Promise<void> => {
   const { db, ledger } = deps;
-  const left = await kindsLeft(deps, vm, wasStarted);
+  const left = await kindsLeft(deps, vm, was);
   if (left.size === 0) await releaseAddress(db, vm.id);
   if (await isLeased(db, vm.id)) left.add("lease");
   for (const { kind } of await ledger.of(vm.id)) if (!left.has(kind)) await ledger.seenGone(vm.id, kind);
@@ -57,9 +59,13 @@ const recordGone = async (
   });
 };
 
-const kindsLeft = async (deps: MicrovmDeps, vm: Microvm, wasStarted: boolean): Promise<Set<string>> => {
+const kindsLeft = async (
+  deps: MicrovmDeps,
+  vm: Microvm,
+  { isLeft, wasStarted }: { isLeft: boolean; wasStarted: boolean },
+): Promise<Set<string>> => {
   const ofVmm = wasStarted ? await handleOf(deps, vm).left() : [];
-  const ofNetwork = Object.entries(await deps.network.presence(vm)).flatMap(([kind, isThere]) =>
+  const ofNetwork = Object.entries(isLeft ? await deps.network.presence(vm) : {}).flatMap(([kind, isThere]) =>
     isThere ? [kind] : [],
   );
   const folder = await unlessMissing(stat(deps.paths.vm(vm.id).root), undefined);

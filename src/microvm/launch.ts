@@ -1,5 +1,5 @@
 /** A microVM's folder, network and VMM are made. The ledger is told first, so that `destroyMicrovm` finds whatever there is. */
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import type { StageRecord } from "../contract/session.ts";
 import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
@@ -47,6 +47,9 @@ const makeFolderAndNetwork = async (
   { plan, signal }: LaunchOptions,
 ): Promise<void> => {
   await ledger.acquire(vm.id, "directory", vm.id);
+  // Its parent is there since the controller's start, open for VMMs to pass, or somebody removed it.
+  await mkdir(paths.vms, { recursive: true });
+  await chmod(paths.vms, 0o711);
   await mkdir(paths.vm(vm.id).root, { recursive: true, mode: 0o700 });
 
   await network.ensureHost();

@@ -1,5 +1,5 @@
 /** What of a microVM may go wrong, or be put in its way by others on the host, at its start and its end. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { run } from "../../src/lib/exec.ts";
@@ -95,6 +95,32 @@ test("a microVM gets no user that something runs as already, and that is left al
   expect(verdict).toMatchObject({ sentence: expect.stringContaining(String(next.pid)) });
   await controller.client.destroy(refused);
   expect(await isAlive(next)).toBe(true);
+});
+
+test("a destroy that is tried again touches nothing of the microVM that has the address since", async () => {
+  const network = createFakeNetwork("127.19.8.1", 30);
+  const remove = network.remove.bind(network);
+  let isFirst = true;
+  network.remove = async (nic) => {
+    await remove(nic);
+    if (isFirst) throw new Error("nft: Broken pipe");
+  };
+  await begin({ network, config: { network: { cidr: "127.19.8.1/30" } } });
+  const first = await startSession();
+  await expect(controller.client.destroy(first.sessionId)).rejects.toThrow("All is gone, but not all went well.");
+  isFirst = false;
+  const second = await startSession();
+  expect(second.vm.address).toBe(first.vm.address);
+  expect((await controller.client.destroy(first.sessionId)).body.gone).toHaveLength(7);
+  expect(await isAlive(second.vmm.process)).toBe(true);
+  expect(await network.presence({ ...second.vm, mac: "", uid: 0 })).toMatchObject({ tap: true, firewall: true });
+});
+
+test("the folder of all microVMs may go: the next start makes it, open for VMMs to pass", async () => {
+  await begin();
+  await rm(controller.paths.vms, { recursive: true });
+  await startSession();
+  expect((await stat(controller.paths.vms)).mode & 0o777).toBe(0o711);
 });
 
 test("a removal that fails keeps no other from being done, and all is told; the next try makes it good", async () => {
