@@ -3,6 +3,7 @@ import type { SessionView, VmView } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import { packEvidence } from "../diagnosis/evidence-archive.ts";
 import { readEvidence } from "../diagnosis/evidence.ts";
+import { createEvidenceTurns } from "./evidence-turns.ts";
 import { checkAuthorizeUrl } from "../handover/url-check.ts";
 import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
@@ -48,6 +49,7 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
   };
   // A wrong code is news to whoever follows the session: it may not have been them.
   const seats = createViewerSeats(store, isScreenOpen, changes.tell);
+  const evidenceTurn = createEvidenceTurns();
   const lives = createLives({
     ...deps,
     onChange: (session) => {
@@ -170,14 +172,15 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
 
     diagnose: async (id) => (await (await looksAt(id))?.diagnose()) ?? { diagnosis: null, facts: null },
 
-    evidence: async (id) => {
-      // What was kept of it before it is taken apart is whole.
-      const files = (await (await looksAt(id))?.evidence()) ?? (await readEvidence(paths, id));
-      if (files) return packEvidence(id, files);
-      throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
-        hint: "Evidence is kept for a few days, and within a size for all sessions (evidence.keepDays, evidence.maxMib).",
-      });
-    },
+    evidence: (id) =>
+      evidenceTurn(id, async () => {
+        // What was kept of it before it is taken apart is whole.
+        const files = (await (await looksAt(id))?.evidence()) ?? (await readEvidence(paths, id));
+        if (files) return packEvidence(id, files);
+        throw new AppError("not-found", "no-evidence", "Nothing is kept of this session.", {
+          hint: "Evidence is kept for a few days, and within a size for all sessions (evidence.keepDays, evidence.maxMib).",
+        });
+      }),
 
     vms: async () => {
       const held = await deps.ledger.held();

@@ -105,26 +105,12 @@ export const createSessionStore = (db: Db) => ({
     return row?.pairingFailures ?? 0;
   },
 
-  /**
-   * Counts a try as wrong before anybody knows whether it is, in one statement: no number of tries at once, and no crash between
-   * look and count, gives one more than `max`. Undefined when there is none left, or no session.
-   */
-  takePairingTry: (id: string, max: number): Promise<{ pairingHash: string; pairingFailures: number } | undefined> =>
-    db
-      .updateTable("sessions")
-      .set((eb) => ({ pairingFailures: eb("pairingFailures", "+", 1) }))
-      .where("id", "=", id)
-      .where("pairingFailures", "<", max)
-      .returning(["pairingHash", "pairingFailures"])
-      .executeTakeFirst(),
+  pairing: (id: string): Promise<{ pairingHash: string; pairingFailures: number } | undefined> =>
+    db.selectFrom("sessions").select(["pairingHash", "pairingFailures"]).where("id", "=", id).executeTakeFirst(),
 
-  /** The try was right. */
-  returnPairingTry: async (id: string): Promise<void> => {
-    await db
-      .updateTable("sessions")
-      .set((eb) => ({ pairingFailures: eb("pairingFailures", "-", 1) }))
-      .where("id", "=", id)
-      .execute();
+  countPairingFailure: async (id: string): Promise<void> => {
+    const update = db.updateTable("sessions").set((eb) => ({ pairingFailures: eb("pairingFailures", "+", 1) }));
+    await update.where("id", "=", id).execute();
   },
 });
 

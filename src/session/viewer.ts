@@ -7,6 +7,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { PAIRING_TRIES } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import { newSecret } from "../lib/id.ts";
+import { createKeyedMutex } from "../lib/mutex.ts";
 import type { SessionStore } from "./store.ts";
 
 export const TICKET_TTL_SEC = 30;
@@ -49,6 +50,8 @@ export const createViewerSeats = (
   onWrongCode: (sessionId: string) => void = () => {},
 ) => {
   const seats = new Map<string, Seat>();
+  /** However many come at once, each sees what the one before it was. */
+  const oneTry = createKeyedMutex();
 
   const hasViewer = (sessionId: string): boolean => seats.get(sessionId)?.screen?.destroyed === false;
   // Who was replaced types no more, however long the goodbye to their page takes.
@@ -72,20 +75,26 @@ export const createViewerSeats = (
   };
 
   return {
-    /** Returns the cookie's value. Throws `wrong-pairing-code` 403, `pairing-locked` 429, `viewer-present` 409. */
+    /** Returns the cookie's value; writes nothing for a right code. Throws `wrong-pairing-code` 403, `pairing-locked` 429, `viewer-present` 409. */
     pair: async (sessionId: string, code: string): Promise<string> => {
-      const attempt = await store.takePairingTry(sessionId, PAIRING_TRIES);
-      if (!attempt) throw locked();
-      if (!equal(attempt.pairingHash, hashPairingCode(sessionId, code))) {
+      await oneTry(sessionId, async () => {
+        const { pairingHash, pairingFailures } = (await store.pairing(sessionId)) ?? {
+          pairingHash: "",
+          pairingFailures: PAIRING_TRIES,
+        };
+        if (pairingFailures >= PAIRING_TRIES) throw locked();
+        if (equal(pairingHash, hashPairingCode(sessionId, code))) return;
+        await store.countPairingFailure(sessionId);
         onWrongCode(sessionId);
-        const left = PAIRING_TRIES - attempt.pairingFailures;
+        const left = PAIRING_TRIES - pairingFailures - 1;
         if (left <= 0) throw locked();
-        const sentence = `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`;
-        throw new AppError("forbidden", "wrong-pairing-code", sentence, {
-          hint: "The code is in the terminal where the sign-in was started.",
-        });
-      }
-      await store.returnPairingTry(sessionId);
+        throw new AppError(
+          "forbidden",
+          "wrong-pairing-code",
+          `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`,
+          { hint: "The code is in the terminal where the sign-in was started." },
+        );
+      });
       if (hasViewer(sessionId)) {
         throw new AppError("conflict", "viewer-present", "Somebody is at this screen already; one viewer is allowed.", {
           hint: "Close the other page. If it is not yours, destroy the session in the terminal with Ctrl-C.",
