@@ -1,13 +1,56 @@
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { sql } from "kysely";
-import { expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
+import type { AppError } from "../lib/errors.ts";
 import { openDatabase } from "./db.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
+const folders: string[] = [];
+const newFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-db-"));
+  folders.push(folder);
+  return folder;
+};
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+/** Of the first version, with a session and its microVM. */
+const oldDatabase = async (file: string): Promise<void> => {
+  const { "001-init": init } = MIGRATIONS;
+  const old = await openDatabase(file, { "001-init": init! });
+  for (const statement of [
+    `INSERT INTO sessions (id, user_id, started_by, provider, state, created_at, expires_at, pairing_hash, sealed)
+     VALUES ('ses_1', 'ali\u202ece', 'key_1', 'oidc', 'active', '2026-01-01', '2026-01-01', '', '${SEALED}')`,
+    `INSERT INTO vms VALUES ('vm_1', 'ses_1', 'qemu', 'sha256:0', 'sp-1', '06', '192.168.100.2', 900002, 7, '8', '2026-01-01')`,
+  ]) {
+    await sql.raw(statement).execute(old);
+  }
+  await old.destroy();
+};
+const SEALED = "a-sealed-result-that-somebody-waited-for";
+
+/** As kysely's Migrator left one that was killed. */
+const halfUpgrade = (file: string): void => {
+  const sqlite = new DatabaseSync(file);
+  sqlite.exec("CREATE TABLE vms_new (id text)");
+  sqlite.close();
+};
+
 test("a second controller on the same file is refused with a sentence, and welcome when the first is gone", async () => {
-  const file = join(mkdtempSync(join(tmpdir(), "sallyport-db-")), "sallyport.db");
+  const file = join(newFolder(), "sallyport.db");
   const first = await openDatabase(file);
   await expect(openDatabase(file)).rejects.toMatchObject({ code: "already-running" });
   await first.destroy();
@@ -17,24 +60,95 @@ test("a second controller on the same file is refused with a sentence, and welco
 });
 
 test("a database of the first version keeps its rows, and no byte of what is not kept any more", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "sallyport-db-"));
+  const folder = newFolder();
   const file = join(folder, "sallyport.db");
-  const { "001-init": init } = MIGRATIONS;
-  const old = await openDatabase(file, { "001-init": init! });
-  const sealed = "a-sealed-result-that-somebody-waited-for";
-  for (const statement of [
-    `INSERT INTO sessions (id, user_id, started_by, provider, state, created_at, expires_at, pairing_hash, sealed)
-     VALUES ('ses_1', 'ali\u202ece', 'key_1', 'oidc', 'active', '2026-01-01', '2026-01-01', '', '${sealed}')`,
-    `INSERT INTO vms VALUES ('vm_1', 'ses_1', 'qemu', 'sha256:0', 'sp-1', '06', '192.168.100.2', 900002, 7, '8', '2026-01-01')`,
-  ]) {
-    await sql.raw(statement).execute(old);
-  }
-  await old.destroy();
+  await oldDatabase(file);
   const now = await openDatabase(file);
   expect(await now.selectFrom("sessions").select(["id", "userId", "answeredAt"]).execute()).toEqual([
     { id: "ses_1", userId: "ali\u202ece", answeredAt: null },
   ]);
   expect(await now.selectFrom("vms").select(["sessionId", "pid"]).execute()).toEqual([{ sessionId: "ses_1", pid: 7 }]);
   await now.destroy();
-  for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name), "latin1")).not.toContain(sealed);
+  for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name), "latin1")).not.toContain(SEALED);
+});
+
+/** Opens the database, and does something before each statement of bringing it up to date. */
+const openWatched = async (file: string, before: (statement: string, sqlite: DatabaseSync) => void): Promise<void> => {
+  const { prototype } = DatabaseSync;
+  const originals = Object.getOwnPropertyDescriptors(prototype);
+  for (const name of ["exec", "prepare"] as const) {
+    const original = Reflect.get(prototype, name) as (this: DatabaseSync, statement: string) => never;
+    prototype[name] = function (statement) {
+      before(statement, this);
+      return original.call(this, statement);
+    };
+  }
+  try {
+    await (await openDatabase(file)).destroy();
+  } finally {
+    Object.defineProperties(prototype, originals);
+  }
+};
+
+test.each(["a first start", "an upgrade"])("%s that is killed at any statement goes on at the next", async (which) => {
+  const file = join(newFolder(), "sallyport.db");
+  if (which === "an upgrade") await oldDatabase(file);
+  // What a kill leaves of the file and its log.
+  const left: { statement: string; folder: string }[] = [];
+  await openWatched(file, (statement) => {
+    const folder = newFolder();
+    cpSync(dirname(file), folder, { recursive: true });
+    left.push({ statement, folder });
+  });
+  expect(left.length).toBeGreaterThan(20);
+  for (const { statement, folder } of left) {
+    const db = await openDatabase(join(folder, "sallyport.db")).catch((error: unknown) => String(error));
+    if (typeof db === "string") expect.fail(`${statement}: ${db}`);
+    const vms = await db.selectFrom("vms").select("sessionId").execute();
+    expect(vms, statement).toEqual(which === "an upgrade" ? [{ sessionId: "ses_1" }] : []);
+    await db.destroy();
+  }
+});
+
+test("an upgrade that has no space says so, and goes on when there is some", async () => {
+  const file = join(newFolder(), "sallyport.db");
+  await oldDatabase(file);
+  const full = openWatched(file, (statement, sqlite) => {
+    if (statement.includes("DROP TABLE vms")) sqlite.exec("PRAGMA max_page_count = 1");
+  });
+  await expect(full).rejects.toMatchObject({ code: "disk-full" });
+  const db = await openDatabase(file);
+  expect(await db.selectFrom("vms").select("sessionId").execute()).toEqual([{ sessionId: "ses_1" }]);
+  await db.destroy();
+});
+
+describe("a database that cannot be used is told apart, and nobody is told to throw it away", () => {
+  test("of a newer version", async () => {
+    const file = join(newFolder(), "sallyport.db");
+    await (await openDatabase(file, { ...MIGRATIONS, "999-later": "CREATE TABLE later (x text);" })).destroy();
+    await expect(openDatabase(file)).rejects.toMatchObject({
+      code: "database-newer",
+      hint: expect.stringContaining("Run that version"),
+    });
+  });
+
+  test.each<[string, (file: string) => void, RegExp, RegExp]>([
+    [
+      "rubbish",
+      (file) => writeFileSync(file, "rubbish ".repeat(1000)),
+      /is damaged.*: file is not a database\./,
+      /Keep it/,
+    ],
+    ["cut off", (file) => truncateSync(file, 8192), /is damaged.*: database disk image is malformed\./, /Keep it/],
+    ["a folder", (file) => (rmSync(file), mkdirSync(file)), /cannot be opened: unable to open/, /must be a file/],
+    ["half upgraded by an earlier version", halfUpgrade, /to this version: table vms_new already exists\./, /Keep it/],
+  ])("%s", async (_, spoil, message, hint) => {
+    const file = join(newFolder(), "sallyport.db");
+    await oldDatabase(file);
+    spoil(file);
+    const error = await openDatabase(file).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "database-unusable", message: expect.stringMatching(message) });
+    expect(error).toMatchObject({ hint: expect.stringMatching(hint) });
+    expect((error as AppError).hint).not.toMatch(/move the data directory|remove|delete/);
+  });
 });

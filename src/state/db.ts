@@ -1,7 +1,8 @@
 /** SQLite through kysely, on Node's own `node:sqlite` (docs/adr/0001: no native module to compile or download). */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { CamelCasePlugin, Kysely, Migrator, SqliteDialect, type SqliteDatabase } from "kysely";
-import { AppError } from "../lib/errors.ts";
+import { CamelCasePlugin, Kysely, sql, SqliteDialect, type SqliteDatabase } from "kysely";
+import { diskFullOf } from "../lib/disk-full.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import type { Database } from "./schema.ts";
 
@@ -11,44 +12,81 @@ export type Db = Kysely<Database>;
  * Opens the file (made with mode 0600 by the caller's umask) and brings its schema up to date. WAL with full sync: a row
  * that was committed survives power loss, which is what the ledger is for. The exclusive lock is held until the process
  * ends, however it ends: two controllers never share a data directory.
- * Throws AppError `already-running`, `database-unusable`.
+ * Throws AppError `already-running`, `disk-full`, `database-newer`, `database-unusable`.
  */
 export const openDatabase = async (file: string, migrations = MIGRATIONS): Promise<Db> => {
-  const sqlite = openExclusively(file);
+  let sqlite: DatabaseSync | undefined;
+  try {
+    sqlite = new DatabaseSync(file);
+    sqlite.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT");
+    sqlite.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
+    upgrade(sqlite, file, migrations);
+  } catch (cause) {
+    sqlite?.close();
+    throw cause instanceof AppError ? cause : (diskFullOf(cause) ?? refusalOf(file, cause));
+  }
   const db = new Kysely<Database>({
     dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }),
     plugins: [new CamelCasePlugin()],
   });
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
-  const { error } = await migrator.migrateToLatest();
-  if (error) {
-    await db.destroy();
-    throw new AppError("internal", "database-unusable", `The database ${file} cannot be brought to this version.`, {
-      cause: error,
-      hint: "Restore a copy, or move the data directory aside and start anew.",
-    });
-  }
+  // kysely closes nothing that it was not asked anything of.
+  await sql`SELECT 1`.execute(db);
   return db;
 };
 
-const SQLITE_BUSY = 5;
-
-const openExclusively = (file: string): DatabaseSync => {
-  const sqlite = new DatabaseSync(file);
-  try {
-    sqlite.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT");
-    sqlite.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
-    return sqlite;
-  } catch (cause) {
-    sqlite.close();
-    if (cause instanceof Error && "errcode" in cause && cause.errcode === SQLITE_BUSY) {
-      throw new AppError("conflict", "already-running", `Another controller is using ${file}.`, {
-        cause,
-        hint: "Use that one, or give this one its own dataDir.",
-      });
-    }
-    throw cause;
+/**
+ * Each step with its record in one transaction: whatever ends an upgrade, the next one goes on from there. The table is that of kysely's
+ * Migrator, which did this before and puts no step into a transaction on SQLite.
+ */
+const upgrade = (sqlite: DatabaseSync, file: string, migrations: typeof MIGRATIONS): void => {
+  sqlite.exec("CREATE TABLE IF NOT EXISTS kysely_migration (name text NOT NULL PRIMARY KEY, timestamp text NOT NULL)");
+  const done = sqlite.prepare("SELECT name FROM kysely_migration").all();
+  const isDone = new Set(done.map(({ name }) => String(name)));
+  if ([...isDone].some((name) => !Object.hasOwn(migrations, name))) {
+    throw new AppError("conflict", "database-newer", `The database ${file} was written by a newer Sallyport.`, {
+      hint: "Run that version: this one cannot read what it wrote. Nothing in it was changed.",
+    });
   }
+  for (const [name, statements] of Object.entries(migrations)) {
+    if (isDone.has(name)) continue;
+    sqlite.exec("BEGIN IMMEDIATE");
+    for (const statement of statements.split(";")) sqlite.exec(statement);
+    sqlite.prepare("INSERT INTO kysely_migration VALUES (?, ?)").run(name, new Date().toISOString());
+    sqlite.exec("COMMIT");
+  }
+};
+
+const [SQLITE_BUSY, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB] = [
+  5, 8, 10, 11, 14, 26,
+];
+
+const [IS_NO_FILE, IS_DAMAGED] = ["cannot be opened", "is damaged, or is no database"];
+/** What is wrong with the file, by SQLite's primary result code. */
+const TROUBLES = new Map([
+  [SQLITE_CORRUPT, IS_DAMAGED],
+  [SQLITE_NOTADB, IS_DAMAGED],
+  [SQLITE_CANTOPEN, IS_NO_FILE],
+  [SQLITE_READONLY, IS_NO_FILE],
+  [SQLITE_IOERR, "cannot be read or written"],
+]);
+
+/** The ledger of what still runs is in it: nobody is told to do without it while something may. */
+const refusalOf = (file: string, cause: unknown): AppError => {
+  const { errcode = 0 } = cause as { errcode?: number };
+  if ((errcode & 0xff) === SQLITE_BUSY) {
+    return new AppError("conflict", "already-running", `Another controller is using ${file}.`, {
+      cause,
+      hint: "Use that one, or give this one its own dataDir.",
+    });
+  }
+  const trouble = TROUBLES.get(errcode & 0xff) ?? "cannot be brought to this version";
+  return new AppError("internal", "database-unusable", `The database ${file} ${trouble}: ${messageOf(cause)}.`, {
+    cause,
+    hint:
+      trouble === IS_NO_FILE
+        ? "It must be a file that root may write, on a file system that is not read-only. Nothing in it was changed."
+        : "Keep it: it says which microVMs still run here. Put back a copy (with its -wal); without one restart this host, so that none runs on unseen, then rename the file and start anew.",
+  });
 };
 
 /** kysely's dialect speaks better-sqlite3's words; these are the few it uses. */

@@ -1,17 +1,8 @@
 /** The database's shape, step by step. A step that was ever released is never changed. */
-import { sql, type Migration } from "kysely";
 
-/** Statements, each ended by a semicolon. */
-const step = (statements: string): Migration => ({
-  up: async (db) => {
-    for (const statement of statements.split(";")) {
-      if (statement.trim() !== "") await sql.raw(statement).execute(db);
-    }
-  },
-});
-
-export const MIGRATIONS: Record<string, Migration> = {
-  "001-init": step(`
+/** By name, in order. Statements, each ended by a semicolon; none has one within. */
+export const MIGRATIONS: Record<string, string> = {
+  "001-init": `
     CREATE TABLE sessions (
       id text PRIMARY KEY, user_id text NOT NULL, started_by text NOT NULL, provider text NOT NULL, state text NOT NULL,
       generation integer NOT NULL DEFAULT 0, created_at text NOT NULL, expires_at text NOT NULL, recipient_key text,
@@ -30,10 +21,10 @@ export const MIGRATIONS: Record<string, Migration> = {
       created_at text NOT NULL, revoked_at text);
     CREATE INDEX sessions_state ON sessions (state);
     CREATE INDEX vms_session ON vms (session_id);
-  `),
+  `,
 
   // A microVM may belong to no session. SQLite cannot drop NOT NULL from a column: the table is made anew.
-  "002-owners": step(`
+  "002-owners": `
     CREATE TABLE vms_new (
       id text PRIMARY KEY, session_id text REFERENCES sessions (id), backend text NOT NULL, image_digest text NOT NULL,
       tap text NOT NULL, mac text NOT NULL, address text NOT NULL, uid integer NOT NULL, pid integer, start_ticks text,
@@ -42,16 +33,16 @@ export const MIGRATIONS: Record<string, Migration> = {
     DROP TABLE vms;
     ALTER TABLE vms_new RENAME TO vms;
     CREATE INDEX vms_session ON vms (session_id);
-  `),
+  `,
 
   // The sealed result is in memory only; what is written down is that the requester has it.
-  "003-answered": step(`
+  "003-answered": `
     ALTER TABLE sessions DROP COLUMN sealed;
     ALTER TABLE sessions ADD COLUMN answered_at text;
-  `),
+  `,
 
   // What is asked often reads what it answers, however long the history is.
-  "004-history": step(`
+  "004-history": `
     DROP INDEX sessions_state;
     CREATE INDEX sessions_unfinished ON sessions (state, user_id) WHERE receipt IS NULL;
     CREATE INDEX sessions_ended ON sessions (created_at) WHERE receipt IS NOT NULL;
@@ -59,5 +50,5 @@ export const MIGRATIONS: Record<string, Migration> = {
     CREATE INDEX sessions_user ON sessions (user_id, created_at, id);
     CREATE INDEX sessions_starter ON sessions (started_by, created_at, id);
     CREATE INDEX ledger_held ON ledger (vm_id) WHERE seen_gone_at IS NULL;
-  `),
+  `,
 };
