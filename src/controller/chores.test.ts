@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Config } from "../config/config.ts";
-import { createLogger } from "../lib/logger.ts";
+import { silentLogger } from "../lib/logger.ts";
 import { dataPaths } from "../lib/paths.ts";
 import { createChores, type ChoresDeps } from "./chores.ts";
 
@@ -13,7 +13,7 @@ const deps = (changes: Partial<Record<keyof ChoresDeps, unknown>>): ChoresDeps =
     sessions: { resume: async () => [], vms: async () => [], isDriven: () => true },
     reap: async () => ({ found: [], removed: [], failed: [] }),
     forgetHistory: async () => 0,
-    logger: createLogger({ level: "silent" }),
+    logger: silentLogger(),
     ...changes,
   }) as unknown as ChoresDeps;
 
@@ -42,4 +42,34 @@ test("a chore that fails keeps no other from being done; a look that fails says 
   await chores.tidy();
   expect(done).toEqual(["network", "reap"]);
   expect(chores.leaks()).toBeNaN();
+});
+
+test("a chore that hangs is told of, and what was counted before it grows old", async () => {
+  vi.useFakeTimers();
+  try {
+    let isHanging = false;
+    const error = vi.fn<(text: string) => void>();
+    const chores = createChores(
+      deps({
+        sessions: {
+          resume: () => (isHanging ? new Promise(() => {}) : Promise.resolve([])),
+          vms: async () => [],
+          isDriven: () => true,
+        },
+        logger: { ...silentLogger(), error },
+      }),
+    );
+    await chores.tidy();
+    expect(chores.leaks()).toBe(0);
+    isHanging = true;
+    void chores.tidy();
+    vi.advanceTimersByTime(30_000);
+    expect(error).toHaveBeenCalledExactlyOnceWith(
+      expect.stringContaining("taking up sessions that nobody looks after takes"),
+    );
+    vi.advanceTimersByTime(150_001);
+    expect(chores.leaks()).toBeNaN();
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -9,6 +9,10 @@ import type { ReapResult } from "../microvm/reap.ts";
 import type { Network } from "../network/network.ts";
 import type { LocalSessions } from "../session/local-sessions.ts";
 
+/** Of rounds that come each minute. */
+const STALE_MS = 180_000;
+const SLOW_MS = 30_000;
+
 export interface ChoresDeps {
   config: Config;
   paths: DataPaths;
@@ -22,7 +26,7 @@ export interface ChoresDeps {
 }
 
 export const createChores = ({ config, paths, ledger, network, sessions, reap, forgetHistory, logger }: ChoresDeps) => {
-  let leaks = Number.NaN;
+  let leaks = { count: Number.NaN, seenAt: 0 };
   const chores: Record<string, () => Promise<void>> = {
     "taking up sessions that nobody looks after": async () => {
       const resumed = await sessions.resume();
@@ -33,12 +37,12 @@ export const createChores = ({ config, paths, ledger, network, sessions, reap, f
       if ((await ledger.held()).length > 0) await network.ensure();
     },
     "removing what belongs to no session": async () => {
-      leaks = Number.NaN;
+      leaks = { count: Number.NaN, seenAt: 0 };
       const { removed, failed } = await reap({ dryRun: false });
       if (removed.length > 0) logger.info({ removed }, "reaped");
       if (failed.length > 0) logger.error({ failed }, "could not be removed");
       const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm)).flatMap((vm) => vm.holds);
-      leaks = failed.length + ofEnded.length;
+      leaks = { count: failed.length + ofEnded.length, seenAt: performance.now() };
     },
     "forgetting old sessions": async () => {
       const forgotten = await forgetHistory();
@@ -50,15 +54,22 @@ export const createChores = ({ config, paths, ledger, network, sessions, reap, f
     },
   };
   return {
-    /** Things on this host that belong to no live session, after the last look; NaN before the first. */
-    leaks: () => leaks,
+    /** Things on this host that belong to no live session, after the last look; NaN before the first, and when it is long ago. */
+    leaks: (): number => (performance.now() - leaks.seenAt < STALE_MS ? leaks.count : Number.NaN),
     /** All of them, in order; one that fails keeps no other from being done. Never rejects. */
     tidy: async (): Promise<void> => {
       for (const [chore, run] of Object.entries(chores)) {
-        await run().catch((error: unknown) => {
-          const hint = error instanceof AppError ? error.hint : undefined;
-          logger.error({ error: messageOf(error), hint }, `${chore} failed; tried again in a minute`);
-        });
+        const slow = setTimeout(
+          () =>
+            logger.error(`${chore} takes very long: does a program of the host hang? What comes after it has to wait`),
+          SLOW_MS,
+        ).unref();
+        await run()
+          .catch((error: unknown) => {
+            const hint = error instanceof AppError ? error.hint : undefined;
+            logger.error({ error: messageOf(error), hint }, `${chore} failed; tried again in a minute`);
+          })
+          .finally(() => clearTimeout(slow));
       }
     },
   };

@@ -10,8 +10,12 @@ export const addReap = (program: Command, context: CliContext): void => {
       const result = await context.client().reap({ dryRun: options.dryRun === true });
       context.out.result(result, () => {
         if (result.found.length === 0) return "Nothing is left over.";
-        const removed = new Set(result.removed);
-        return result.found.map((what) => `${removed.has(what) ? "removed" : "left over"}  ${what}`);
+        if (options.dryRun === true) return result.found.map((what) => `left over  ${what}`);
+        return [
+          ...result.removed.map((what) => `removed  ${what}`),
+          ...result.failed.map((why) => `left over, could not be removed  ${why}`),
+        ];
       });
+      if (result.failed.length > 0) context.exitCode = 6;
     });
 };
