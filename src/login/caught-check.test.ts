@@ -33,6 +33,10 @@ test.each<[string, CaughtRequest]>([
     "a request in the body",
     { ...withHeaders("Host", "localhost:8976", "Content-Length", "0"), body: "GET / HTTP/1.1" },
   ],
+  [
+    "two lengths, of which one is the body's",
+    { ...withHeaders("Host", "localhost:8976", "Content-Length", "3", "content-length", "0"), body: "a=1" },
+  ],
   ["chunks", withHeaders("Host", "localhost:8976", "Transfer-Encoding", "chunked")],
   ["an upgrade", withHeaders("Host", "localhost:8976", "Upgrade", "h2c")],
 ])("%s is refused", (_name, request) => {

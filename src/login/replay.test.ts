@@ -82,11 +82,14 @@ describe("replay", () => {
     expect(JSON.stringify(answer)).not.toContain("SECRET");
   });
 
-  test("leaves a redirect to somewhere else to the browser", async () => {
-    const location = "https://welcome.example/granted";
+  test.each([
+    ["to somewhere else", "https://welcome.example/granted"],
+    ["to the tool's port in another protocol, which that listener does not speak", "https://localhost:PORT/success"],
+  ])("leaves a redirect %s to the browser", async (_, location) => {
     const { port, wire } = await listen([`HTTP/1.1 307 X\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`]);
     const answer = await replay(caught, { port, signal });
-    expect([answer.status, answer.headers[0], wire.length]).toEqual([307, ["Location", location], 1]);
+    const sent = location.replace("PORT", String(port));
+    expect([answer.status, answer.headers[0], wire.length]).toEqual([307, ["Location", sent], 1]);
   });
 
   test("a page too long to be sealed is replaced by a sentence", async () => {
