@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -144,6 +145,37 @@ describe("the catcher", () => {
     await reply;
     expect(await catcher.collect(0)).toBeUndefined();
     await expect(catcher.answer(await sealAnswer(DONE))).rejects.toMatchObject({ code: "nothing-caught" });
+  });
+
+  test("catches one of two requests that are there at once, and the other is told that nothing is here", async () => {
+    await catcher.listen(port, "/");
+    const asked = (n: number) => {
+      // It says to go on as soon as it has the headers: then both are with it before one of them is whole.
+      const headers = { Expect: "100-continue", "Content-Length": 1 };
+      const outgoing = httpRequest({
+        host: "127.0.0.1",
+        port,
+        path: `/?n=${n}`,
+        method: "POST",
+        agent: false,
+        headers,
+      });
+      outgoing.flushHeaders();
+      const status = new Promise<number | undefined>((resolve, reject) =>
+        outgoing.on("error", reject).on("response", (response) => resolve(response.resume().statusCode)),
+      );
+      return { outgoing, status, heard: once(outgoing, "continue") };
+    };
+    const [first, second] = [asked(1), asked(2)];
+    await Promise.all([first.heard, second.heard]);
+    first.outgoing.end("x");
+    const box = await catcher.collect(10_000);
+    second.outgoing.end("x");
+    const { caught, sealAnswer } = await openBox(box);
+    expect(caught.target).toBe("/?n=1");
+    expect(await second.status).toBe(404);
+    await catcher.answer(await sealAnswer(DONE));
+    expect(await first.status).toBe(200);
   });
 
   test("refuses an answer that was sealed for another box and keeps waiting for the right one", async () => {

@@ -65,6 +65,28 @@ describe("rpc server", () => {
     ]);
   });
 
+  test("refuses what is asked beyond 32 at once, and answers again when one of them is done", async () => {
+    const sent: string[] = [];
+    const open: (() => void)[] = [];
+    const collect = () => new Promise<{ caught: null }>((resolve) => open.push(() => resolve({ caught: null })));
+    const handlers = { collect } as unknown as Handlers;
+    const server = createRpcServer({ handlers, send: (line) => sent.push(line), log: () => {} });
+    const answers = () => sent.map((line) => rpcResponse.parse(JSON.parse(line)));
+    const call = (id: number) => server.handleLine(JSON.stringify(request("collect", { waitMs: 5 }, id)));
+    const first = Array.from({ length: 32 }, (_, id) => call(id));
+    void call(32);
+    expect(open).toHaveLength(32);
+    expect(answers()).toEqual([
+      { jsonrpc: "2.0", id: 32, error: { code: -32000, message: "Too many requests at once." } },
+    ]);
+    open[0]?.();
+    await first[0];
+    void call(33);
+    expect(open).toHaveLength(33);
+    for (const end of open) end();
+    await Promise.all(first);
+  });
+
   test.each(["", "{", "null", "[]", "[1,2]", '{"id":1}', '{"jsonrpc":"2.0","id":"1","method":"health","params":{}}'])(
     "says nothing to %j",
     async (line) => {

@@ -72,6 +72,28 @@ describe("handing over", () => {
     ]);
   });
 
+  test("of two URLs that come at once one is opened, and the other refused", async () => {
+    const { handover, asked } = stand();
+    const refused = { status: "rejected", reason: { code: "already-opened" } };
+    expect(await Promise.allSettled([handover.open(url), handover.open(url)])).toMatchObject([
+      { status: "fulfilled" },
+      refused,
+    ]);
+    expect(asked).toEqual(["listen", "open", "collect"]);
+  });
+
+  test("of two answers that come at once one goes to the guest, and the other is refused; a later one goes again", async () => {
+    const { handover, asked } = stand({ openedAt: "then", sealedTakenAt: "then" });
+    const refused = { status: "rejected", reason: { code: "answering" } };
+    expect(await Promise.allSettled([handover.answer("YQ=="), handover.answer("Yg==")])).toMatchObject([
+      { status: "fulfilled" },
+      refused,
+    ]);
+    expect(asked).toEqual(["answer"]);
+    await handover.answer("YQ==");
+    expect(asked).toEqual(["answer", "answer"]);
+  });
+
   test("an answer before anything was fetched is refused", async () => {
     const { handover } = stand({ openedAt: "2026-01-01T00:00:00.000Z" });
     await expect(handover.answer("YW5zd2Vy")).rejects.toMatchObject({ code: "nothing-to-answer" });
