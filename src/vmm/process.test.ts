@@ -1,5 +1,11 @@
-import { expect, test } from "vitest";
-import { exitIn, markedVm } from "./process.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { startDaemon } from "../lib/daemon.ts";
+import { vmPaths } from "../lib/paths.ts";
+import { killProcess } from "../lib/process.ts";
+import { exitIn, handleOf, markedVm } from "./process.ts";
 
 const qemu = (vmId: string, path: string) => ["qemu", "-name", `sallyport-${vmId}`, "-qmp", `unix:${path},server=on`];
 
@@ -21,4 +27,18 @@ test("exitIn reads how it ended, the last time, and nothing out of what the VMM 
   expect(exitIn("qemu: out of memory\nsallyport: the VMM was ended by SIGKILL\n")).toBe("was ended by SIGKILL");
   expect(exitIn("qemu: sallyport: the VMM ended with code 0\n")).toBeNull();
   expect(exitIn("")).toBeNull();
+});
+
+test("the recorded process is found and ended also while it is not the microVM's user's: it is root's for an instant", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-vmm-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const { identity, ended } = await startDaemon({ argv: ["sleep", "600"], logFile: join(folder, "log") });
+  onTestFinished(() => killProcess("The process of this test", identity));
+  // A user whom no process has.
+  const handle = handleOf({ vmId: "abc", paths: vmPaths(folder), uid: 3_999_999_999, process: identity });
+  expect(await handle.processes()).toEqual([identity]);
+  expect(await handle.left()).toContainEqual({ kind: "process", ref: String(identity.pid) });
+  await handle.kill();
+  expect(await ended).toBe("was ended by SIGKILL");
+  expect(await handle.processes()).toEqual([]);
 });
