@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -50,4 +50,20 @@ test("node_modules that is a link is not installed into", () => {
   symlinkSync(folder, link);
   expect(() => refuseLinked(link)).toThrow(/is a link/);
   expect(() => refuseLinked(folder)).not.toThrow();
+});
+
+test("packages are installed as the lock file says, and none gets to run a script of its own", () => {
+  const clone = join(folder, "clone");
+  mkdirSync(join(clone, "scripts"), { recursive: true });
+  for (const name of ["prepare.mjs", "run.mjs", "refusal.mjs"])
+    copyFileSync(join(import.meta.dirname, name), join(clone, "scripts", name));
+  writeFileSync(join(clone, "package-lock.json"), JSON.stringify({ packages: lock }));
+  writeFileSync(join(folder, "npm"), '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.argv"\n', { mode: 0o755 });
+  const program = `await (await import(${JSON.stringify(join(clone, "scripts", "prepare.mjs"))})).ensurePackages();`;
+  const PATH = [folder, process.env.PATH].join(":");
+  const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { env: { PATH } });
+  expect(status).toBe(0);
+  const [command, ...options] = readFileSync(join(folder, "npm.argv"), "utf8").trim().split("\n");
+  expect(command).toBe("ci");
+  expect(options).toContain("--ignore-scripts");
 });
