@@ -60,7 +60,8 @@ export const findResolvers = async ({ directory, uid }: ResolverPlace) => {
   return found;
 };
 
-const resolverArguments = (options: Omit<ResolverOptions, "logger">): string[] => [
+/** Program name left out. Pure. */
+export const resolverArguments = (options: Omit<ResolverOptions, "logger">): string[] => [
   "--keep-in-foreground",
   "--conf-file=/dev/null",
   markOf(options.directory),

@@ -364,6 +364,17 @@ describe("ensure mends", () => {
     expect(await portOf(nicA)).toEqual(JOINED);
   });
 
+  test("a port that the bridge was told more of: nothing of that is left", async () => {
+    const stranger = "06:00:00:00:00:77";
+    const entries = async () => (await host.run("bridge", ["fdb", "show", "brport", nicA.tap])).stdout;
+    await host.run("bridge", ["fdb", "replace", stranger, "dev", nicA.tap, "master", "static"]);
+    await host.run("bridge", ["link", "set", "dev", nicA.tap, "locked", "off"]);
+    expect(await entries()).toContain(stranger);
+    await network.ensure();
+    expect(await entries()).not.toContain(stranger);
+    expect(await portOf(nicA)).toEqual(JOINED);
+  });
+
   test("nothing when nothing is broken: counters, resolver and the guests' links stay", async () => {
     const resolver = await resolverPid(directory);
     let moved: unknown;
