@@ -5,7 +5,8 @@ import { Cleanup } from "../lib/cleanup.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { isLeased, releaseAddress } from "../network/lease.ts";
-import { handleOf, type MicrovmDeps } from "./microvm.ts";
+import type { MicrovmHandle } from "../vmm/vmm.ts";
+import { endingOf, type MicrovmDeps } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
 /**
@@ -20,20 +21,29 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
   // Its address went back when all the rest was gone: since then address, MAC and user may be another microVM's.
   const isLeft = await isLeased(deps.db, vm.id);
   const wasStarted = isLeft && (await ledger.of(vm.id)).some(({ kind }) => kind === "process");
+  // Before anything goes: what cannot be ended is not taken apart either.
+  const vmm = await endingOf(deps, vm);
   const steps = new Cleanup();
   steps.push("the folder", () => rm(paths.vm(vm.id).root, { recursive: true, force: true }));
   if (isLeft) steps.push("the network", () => network.remove(vm));
   // Before its start, what runs as its user is somebody else's: it may have been refused for that.
-  if (wasStarted) steps.push("the VMM", () => handleOf(deps, vm).kill());
+  if (wasStarted) steps.push("the VMM", () => vmm.kill());
   const failure = await steps.run().then(
     () => undefined,
     (error: unknown) => error,
   );
-  await recordGone(deps, vm, { isLeft, wasStarted, failure });
+  await recordGone(deps, vm, { vmm, isLeft, wasStarted, failure });
   return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
     seenGoneAt === null ? [] : [{ kind, ref, acquiredAt, seenGoneAt }],
   );
 };
+
+/** How it was found. */
+interface Was {
+  vmm: Pick<MicrovmHandle, "left">;
+  isLeft: boolean;
+  wasStarted: boolean;
+}
 
 /**
  * After everything was removed, so that a disk too full to write to keeps no microVM alive; each thing is looked for
@@ -43,7 +53,7 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
 const recordGone = async (
   deps: MicrovmDeps,
   vm: Microvm,
-  { failure, ...was }: { isLeft: boolean; wasStarted: boolean; failure: unknown },
+  { failure, ...was }: Was & { failure: unknown },
 ): Promise<void> => {
   const { db, ledger } = deps;
   const left = await kindsLeft(deps, vm, was);
@@ -59,12 +69,8 @@ const recordGone = async (
   });
 };
 
-const kindsLeft = async (
-  deps: MicrovmDeps,
-  vm: Microvm,
-  { isLeft, wasStarted }: { isLeft: boolean; wasStarted: boolean },
-): Promise<Set<string>> => {
-  const ofVmm = wasStarted ? await handleOf(deps, vm).left() : [];
+const kindsLeft = async (deps: MicrovmDeps, vm: Microvm, { vmm, isLeft, wasStarted }: Was): Promise<Set<string>> => {
+  const ofVmm = wasStarted ? await vmm.left() : [];
   const ofNetwork = Object.entries(isLeft ? await deps.network.presence(vm) : {}).flatMap(([kind, isThere]) =>
     isThere ? [kind] : [],
   );

@@ -5,7 +5,8 @@ import type { ProcessIdentity } from "../lib/process.ts";
 import type { Network } from "../network/network.ts";
 import type { Db } from "../state/db.ts";
 import type { VmmBackends } from "../vmm/backends.ts";
-import type { MicrovmHandle } from "../vmm/vmm.ts";
+import { handleOf as handleOfAny } from "../vmm/process.ts";
+import type { MicrovmHandle, VmmRecord } from "../vmm/vmm.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Microvm, MicrovmStore } from "./store.ts";
 
@@ -22,8 +23,25 @@ export interface MicrovmDeps {
 /** A microVM whose VMM was started, by this controller or a former one. */
 export type RunningMicrovm = Microvm & { process: ProcessIdentity };
 
+type VmmDeps = Pick<MicrovmDeps, "vmms" | "paths">;
+
+const recordOf = ({ paths }: VmmDeps, { id, uid, process }: Microvm): VmmRecord => ({
+  vmId: id,
+  uid,
+  process,
+  paths: paths.vm(id),
+});
+
 /** Of the backend that the record names. Throws AppError `backend-unknown`. */
-export const handleOf = (
-  { vmms, paths }: Pick<MicrovmDeps, "vmms" | "paths">,
-  { id, uid, process, backend }: Microvm,
-): MicrovmHandle => vmms.of(backend).reopen({ vmId: id, uid, process, paths: paths.vm(id) });
+export const handleOf = (deps: VmmDeps, vm: Microvm): MicrovmHandle =>
+  deps.vmms.of(vm.backend).reopen(recordOf(deps, vm));
+
+/**
+ * What may end it. One whose backend this version does not know is left alone for as long as it runs, for the version that started it;
+ * afterwards nothing of it is a secret of its backend. Throws AppError `backend-unknown`.
+ */
+export const endingOf = async (deps: VmmDeps, vm: Microvm): Promise<Pick<MicrovmHandle, "kill" | "left">> => {
+  const known = deps.vmms.all.some(({ name }) => name === vm.backend);
+  const anyones = handleOfAny(recordOf(deps, vm));
+  return known || (await anyones.processes()).length > 0 ? handleOf(deps, vm) : anyones;
+};

@@ -1,6 +1,7 @@
 /** The register of drivers: each session of which something is left has one, whichever controller began it. */
 import type { Image } from "../image/store.ts";
 import { messageOf } from "../lib/errors.ts";
+import { endingOf } from "../microvm/microvm.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { stopping } from "./refusals.ts";
@@ -39,12 +40,14 @@ export const createLives = (deps: DriverDeps) => {
 
   /**
    * The life of a session that has no receipt yet; one that has no driver, because its controller died or its end failed,
-   * gets one. Undefined when there is nothing to do. What is read before the register is looked at is read again by
+   * gets one. Undefined when there is nothing to do. Throws AppError `backend-unknown`. What is read before the register is looked at is read again by
    * nobody: no await may stand between the look and `drive`.
    */
   const find = async (id: string): Promise<Life | undefined> => {
     const session = await deps.store.get(id);
     const vm = await deps.vms.ofSession(id);
+    // One that only another version can end is left to it, and its session stays as it is.
+    if (vm && session?.receipt === null) await endingOf(deps, vm);
     const life = lives.get(id);
     if (life || starting.has(id) || !session || !vm || session.receipt) return life;
     return drive(new SessionDriver(deps, session, vm, unwritten.get(id)));
@@ -79,7 +82,11 @@ export const createLives = (deps: DriverDeps) => {
     resume: async (): Promise<string[]> => {
       const resumed: string[] = [];
       for (const { id } of await deps.store.unfinished()) {
-        if (!lives.has(id) && (await find(id))) resumed.push(id);
+        try {
+          if (!lives.has(id) && (await find(id))) resumed.push(id);
+        } catch (error) {
+          deps.logger.error({ sessionId: id, error: messageOf(error) }, "a session cannot be taken up");
+        }
       }
       return resumed;
     },

@@ -201,9 +201,9 @@ test("a microVM whose session is gone from its record is removed by the reaper, 
   expect(await controller.client.reap({ dryRun: true })).toEqual({ found: [], removed: [], failed: [] });
 });
 
-test("a microVM of a VMM that this version does not know is refused with a sentence and stops no other", async () => {
+test("a microVM of a VMM that this version does not know is left alone while it runs, with a sentence, and stops no other", async () => {
   await begin();
-  const { sessionId, vm } = await startSession();
+  const { sessionId, vm, vmm } = await startSession();
   const other = await startSession();
   const left = await controller.abandon();
   changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "hal9000", vm.vmId);
@@ -212,9 +212,23 @@ test("a microVM of a VMM that this version does not know is refused with a sente
     message: expect.stringContaining('knows no VMM "hal9000"'),
   });
   expect((await controller.client.destroy(other.sessionId)).body.gone).toHaveLength(7);
-  // The version that knows it makes it good.
+  expect((await controller.client.session(sessionId)).state).toBe("ready");
+  expect(await isAlive(vmm.process)).toBe(true);
+  expect(await stat(controller.paths.vm(vm.vmId).root)).toBeDefined();
+  // The version that knows it takes it up again.
   const again = await controller.abandon();
   changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "fake", vm.vmId);
   await begin(again);
+  expect((await controller.client.session(sessionId)).state).toBe("ready");
+  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(7);
+});
+
+test("one of an unknown VMM that has ended is taken apart like any other", async () => {
+  await begin();
+  const { sessionId, vm, vmm } = await startSession();
+  const left = await controller.abandon();
+  changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "hal9000", vm.vmId);
+  await killProcess("The VMM", vmm.process);
+  await begin(left);
   expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(7);
 });
