@@ -1,7 +1,7 @@
 /** The program as it is started by a person or a script: exit codes, both outputs, and one whole sign-in. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
@@ -29,20 +29,28 @@ interface Ending {
   stderr: string;
 }
 
-const sallyport = (args: string[], env: Record<string, string> = {}, onStdout?: (text: string, pid: number) => void) =>
+/** `full` names the output that goes to a disk without room. */
+const sallyport = (
+  args: string[],
+  env: Record<string, string> = {},
+  onStdout?: (text: string, child: ChildProcess) => void,
+  full?: "stdout" | "stderr",
+) =>
   new Promise<Ending>((resolve, reject) => {
+    const disk = openSync("/dev/full", "w");
     const child = spawn(join(packageRoot(), "node_modules", ".bin", "node"), ["src/main.ts", ...args], {
       cwd: packageRoot(),
       env: { PATH: process.env.PATH, HOME: folder, SALLYPORT_DATA_DIR: join(folder, "data"), ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", full === "stdout" ? disk : "pipe", full === "stderr" ? disk : "pipe"],
     });
+    closeSync(disk);
     let stdout = "";
     let stderr = "";
-    child.stdout.on("data", (text) => {
+    child.stdout?.on("data", (text) => {
       stdout += String(text);
-      onStdout?.(stdout, child.pid ?? 0);
+      onStdout?.(stdout, child);
     });
-    child.stderr.on("data", (text) => (stderr += String(text)));
+    child.stderr?.on("data", (text) => (stderr += String(text)));
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));
   });
@@ -75,6 +83,19 @@ describe("exit codes and sentences", () => {
     expect([ending.code, ending.stderr]).toEqual([
       6,
       expect.stringMatching(/there is no \S+admin\.key\..*sallyport up/s),
+    ]);
+  });
+
+  test("an empty variable is one that is not set", async () => {
+    const empty = { SALLYPORT_KEY: "", SALLYPORT_URL: "", SALLYPORT_CONFIG: "", SALLYPORT_PUBLIC_URL: "" };
+    expect((await sallyport(["ls"], empty)).stderr).toMatch(/there is no \S+admin\.key\./);
+  });
+
+  test("a result that a full disk swallows: 6, also of what is short", async () => {
+    const ending = await sallyport(["image", "ls"], {}, undefined, "stdout");
+    expect([ending.code, ending.stderr]).toEqual([
+      6,
+      expect.stringMatching(/^What is said on standard output is lost/),
     ]);
   });
 
@@ -214,17 +235,29 @@ describe("login", () => {
     expect(fake.destroyed).toEqual(["ses_fake"]);
   });
 
-  test("Ctrl-C destroys the session and leaves with 130", async () => {
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s destroys the session and leaves with 130", async (signal) => {
     await controller(async () => undefined);
     let isSent = false;
-    const ending = await sallyport(["login", "oidc", "--json"], env, (stdout, pid) => {
+    const ending = await sallyport(["login", "oidc", "--json"], env, (stdout, child) => {
       if (isSent || !stdout.includes('"opened"')) return;
       isSent = true;
-      process.kill(pid, "SIGINT");
+      child.kill(signal);
     });
     expect(ending.code).toBe(130);
     expect(fake.destroyed).toEqual(["ses_fake"]);
     expect(lastLine(ending)).toMatchObject({ ok: false, verdict: { code: "interrupted" } });
+  });
+
+  test.each([
+    ["stdout", "output", ["--json"]],
+    ["stderr", "error", []],
+  ] as const)("%s that is full destroys the session, and the other one says so", async (full, name, options) => {
+    await controller(async () => undefined);
+    const ending = await sallyport(["login", "oidc", ...options], env, undefined, full);
+    expect([ending.code, fake.destroyed]).toEqual([6, ["ses_fake"]]);
+    const told = ending.stdout + ending.stderr;
+    expect(told).toMatch(RegExp(`^What is said on standard ${name} is lost, so this stops: ENOSPC.*\nWhat to do: `));
+    expect(told).not.toMatch(/^ +at /m);
   });
 
   test("an issuer whose page to sign in at is another's is refused on this side", async () => {

@@ -6,11 +6,12 @@ import { loadConfig, type Config } from "../config/config.ts";
 import type { Env } from "../config/env.ts";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
 import { dataPaths } from "../lib/paths.ts";
+import { withoutUser } from "../lib/redact.ts";
 import { createOutput, type TextSink } from "./output.ts";
 
 export interface CliSurroundings {
   env: Env;
-  /** Aborted by SIGINT and SIGTERM. */
+  /** Aborted by SIGINT, SIGTERM and SIGHUP, and when an output is lost. */
   signal: AbortSignal;
   stdout: TextSink;
   stderr: TextSink;
@@ -73,7 +74,7 @@ const address = ({ url, key }: Pick<Env, "url" | "key">, config: () => Config): 
   if (url === undefined || url === localUrl) {
     return { url: localUrl, key: readAdminKey(dataPaths(local.dataDir).adminKey) };
   }
-  throw new AppError("unauthenticated", "no-key", `No API key is given for the controller at ${url}.`, {
+  throw new AppError("unauthenticated", "no-key", `No API key is given for the controller at ${withoutUser(url)}.`, {
     hint: "Set SALLYPORT_KEY. The operator makes one with: sallyport keys add USER --scope login.",
   });
 };

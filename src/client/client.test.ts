@@ -127,6 +127,23 @@ describe("calls", () => {
   ])("%s: %s", (code, url) => {
     expect(() => createClient({ url, key: "k" })).toThrow(expect.objectContaining({ code }));
   });
+
+  test.each([
+    "https://ann:s3cret@host",
+    "ftp://ann:s3cret@host/x",
+    "ann:s3cret@host",
+    "https://a:s3cret@b:s3cret@host",
+  ])("%s: the refused address is quoted without its user and password", (url) => {
+    const quoted = expect.stringMatching(/^(?!.*s3cret).*host/) as string;
+    expect(() => createClient({ url, key: "k" })).toThrow(expect.objectContaining({ message: quoted }));
+  });
+
+  test.each(["", "s3cret\nX: y", "s3cret ", "s3crêt", "s3cret".repeat(40)])("the key %j is refused unquoted", (key) => {
+    const message = expect.stringMatching(/^(?!.*s3cr)What is given/) as string;
+    expect(() => createClient({ url: `unix:${socket}`, key })).toThrow(
+      expect.objectContaining({ code: "key-malformed", message }),
+    );
+  });
 });
 
 describe("the key goes to nobody else", () => {

@@ -32,7 +32,7 @@ const RECONNECT_MS = 500;
 /** Removing process, TAP, firewall and directory, each seen gone, takes seconds on a busy host. */
 const DESTROY_TIMEOUT_MS = 90_000;
 
-/** Throws AppError `url-invalid`, `url-insecure`; the functions as described in transport.ts, and `bad-answer`. */
+/** Throws AppError `url-invalid`, `url-insecure`, `key-malformed`; the functions as described in transport.ts, and `bad-answer`. */
 export const createClient = (options: TransportOptions) => {
   const transport = createTransport(options);
 

@@ -5,9 +5,10 @@
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import { Agent, fetch, type buildConnector, type Response } from "undici";
-import { problem } from "../contract/api.ts";
+import { apiKeyText, problem } from "../contract/api.ts";
 import { AppError, errnoOf, kindOfStatus, messageOf } from "../lib/errors.ts";
 import { requireGuardedSocket } from "../lib/guarded-path.ts";
+import { withoutUser } from "../lib/redact.ts";
 
 export interface TransportOptions {
   /** `https://host:port`, or `unix:/path`. */
@@ -32,11 +33,22 @@ export interface RequestOptions {
 const IDLE_MS = 45_000;
 
 /**
- * Throws AppError `url-invalid`, `url-insecure` at once. `request` throws AppError: `controller-unreachable`,
+ * Throws AppError `url-invalid`, `url-insecure`, `key-malformed` at once. `request` throws AppError: `controller-unreachable`,
  * `controller-silent`, or the controller's own problem with its code, sentence, hint and fields.
  */
 export const createTransport = ({ url, key, signal }: TransportOptions) => {
   const { origin, socketPath } = parseUrl(url);
+  if (key !== undefined && !apiKeyText.test(key)) {
+    // Not quoted: it may be a good one with a line's end too many.
+    throw new AppError(
+      "invalid",
+      "key-malformed",
+      "What is given as the API key is none: keys are 1-200 visible ASCII characters.",
+      {
+        hint: "Copy the key again, without spaces or line ends: SALLYPORT_KEY, --key, or admin.key in the data directory.",
+      },
+    );
+  }
   const dispatcher = new Agent({
     bodyTimeout: IDLE_MS,
     connect: socketPath ? connectGuarded(socketPath) : { timeout: 10_000 },
@@ -131,7 +143,7 @@ const parseUrl = (url: string): { origin: string; socketPath?: string } => {
   if (url.startsWith("unix:/")) return { origin: "http://localhost", socketPath: resolve(url.slice("unix:".length)) };
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (!parsed || !["http:", "https:"].includes(parsed.protocol) || parsed.href !== `${parsed.origin}/`) {
-    throw new AppError("invalid", "url-invalid", `${url} is not the address of a controller.`, {
+    throw new AppError("invalid", "url-invalid", `${withoutUser(url)} is not the address of a controller.`, {
       hint: "Use https://host[:port] or unix:/path/to/socket.",
     });
   }

@@ -108,7 +108,7 @@ export const loadConfig = (env: Env, file = env.configFile): Config => {
   const raw = check(fileSchema, readFile(file), file ?? DEFAULT_CONFIG_FILE);
   const variables = check(
     z.object({ SALLYPORT_DATA_DIR: field.absolutePath.optional(), SALLYPORT_LOG_LEVEL: logLevel.optional() }),
-    { SALLYPORT_DATA_DIR: env.dataDir || undefined, SALLYPORT_LOG_LEVEL: env.logLevel || undefined },
+    { SALLYPORT_DATA_DIR: env.dataDir, SALLYPORT_LOG_LEVEL: env.logLevel },
     "The environment",
   );
   const dataDir = variables.SALLYPORT_DATA_DIR ?? raw.dataDir;

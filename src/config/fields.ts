@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { overlaps, parseAddress, parseRange } from "../lib/ipv4.ts";
+import { withoutUser } from "../lib/redact.ts";
 
 /** Linux allows a socket's path 107 bytes; the longest name that we make below the data directory has 37 (`/vms/…/run/…`). */
 const MAX_DATA_DIR = 70;
@@ -54,7 +55,7 @@ export const origin = z.string().transform((text, context): string => {
   const isWeb = url !== undefined && /^https?:\/\//i.test(text) && /^https?:$/.test(url.protocol);
   if (isWeb && url.pathname === "/" && `${url.search}${url.hash}${url.username}${url.password}` === "")
     return url.origin;
-  context.addIssue(`must be http(s)://host or http(s)://host:port and nothing more: "${text}"`);
+  context.addIssue(`must be http(s)://host or http(s)://host:port and nothing more: "${withoutUser(text)}"`);
   return z.NEVER;
 });
 

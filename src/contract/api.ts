@@ -148,6 +148,9 @@ export const imageView = z.object({
 });
 export type ImageView = z.infer<typeof imageView>;
 
+/** An API key as it may be written. */
+export const apiKeyText = /^[\x21-\x7e]{1,200}$/;
+
 export const scope = z.enum(["login", "act-as", "operate"]);
 export type Scope = z.infer<typeof scope>;
 

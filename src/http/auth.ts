@@ -4,7 +4,7 @@
  */
 import type { FastifyRequest, FastifySchema } from "fastify";
 import type { KeyStore } from "../access/keys.ts";
-import type { KeyHolder, Scope } from "../contract/api.ts";
+import { apiKeyText, type KeyHolder, type Scope } from "../contract/api.ts";
 import { AppError } from "../lib/errors.ts";
 import type { SessionInfo } from "../session/sessions.ts";
 import type { App, HttpContext } from "./context.ts";
@@ -92,8 +92,8 @@ const undeclared = (): never => {
 
 /** The holder of the request's key. Throws `no-key` or `wrong-key` (401), `missing-scope` (403). */
 const requireKey = async (keys: KeyStore, request: FastifyRequest, anyOf: Scope[] = []): Promise<KeyHolder> => {
-  const [, key] = /^Bearer ([\x21-\x7e]{1,200})$/i.exec(request.headers.authorization ?? "") ?? [];
-  if (key === undefined) {
+  const [, key] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? "") ?? [];
+  if (key === undefined || !apiKeyText.test(key)) {
     throw new AppError("unauthenticated", "no-key", "This call needs an API key.", {
       hint: "Send it as Authorization: Bearer <key>; sallyport keys add makes one.",
     });

@@ -9,6 +9,9 @@ export const redactText = (text: string): string =>
     text,
   );
 
+/** An address as somebody typed it, without the user and password before its host: for a sentence that refuses it. */
+export const withoutUser = (url: string): string => url.replace(/^(\w+:\/\/)?.*@/s, "$1[cut]@");
+
 /** The same for every string in a JSON value. */
 export const redactValue = (value: unknown): unknown => mapStrings(value, redactText);
 

@@ -1,6 +1,7 @@
 /** Links in a controller's answer are shown to a person: they lead to that controller or are not used. */
 import type { StartResponse } from "../contract/api.ts";
 import { AppError } from "../lib/errors.ts";
+import { withoutUser } from "../lib/redact.ts";
 
 /** Throws AppError `link-foreign` for a link whose origin is not that of `publicUrl`. */
 export const checkLinks = ({ novncURL, links }: StartResponse, publicUrl: string): void => {
@@ -9,7 +10,7 @@ export const checkLinks = ({ novncURL, links }: StartResponse, publicUrl: string
     (link) => expected === undefined || originOf(link) !== expected,
   );
   if (foreign === undefined) return;
-  const sentence = `The controller's answer leads to ${originOf(foreign) ?? "no address at all"}, but its viewers are to find it at ${publicUrl}.`;
+  const sentence = `The controller's answer leads to ${originOf(foreign) ?? "no address at all"}, but its viewers are to find it at ${withoutUser(publicUrl)}.`;
   throw new AppError("unprocessable", "link-foreign", sentence, {
     hint: "Nothing was opened. If that is its address, say so: --public-url, SALLYPORT_PUBLIC_URL or publicUrl in the local configuration.",
   });
