@@ -25,6 +25,7 @@ import { bootSpans } from "./session/boot-trace.ts";
 import { createMicrovmStore } from "./microvm/store.ts";
 import { forgetHistory } from "./session/history.ts";
 import { createLocalSessions } from "./session/local-sessions.ts";
+import { sessionReader } from "./session/row.ts";
 import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
@@ -75,7 +76,12 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       });
   const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
   const ledger = createLedger(db);
-  const store = createSessionStore(db);
+  const store = createSessionStore(
+    db,
+    sessionReader((sessionId, columns) =>
+      logger.error({ sessionId, columns }, "the record of a session cannot be read: it counts as failed"),
+    ),
+  );
   const vms = createMicrovmStore(db);
   const metrics = createMetrics({
     sessions: () => store.census(),
@@ -131,7 +137,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   );
   try {
     // Who asks for a session that lives on must not be told that it is over; looking at the host can wait.
-    await sessions.resume();
+    await sessions.resume().catch((error: unknown) => logger.error({ err: error }, "no session was taken up yet"));
     const address = await listen(app, config);
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);

@@ -77,11 +77,11 @@ export const createLives = (deps: DriverDeps) => {
 
     /**
      * Gives every unfinished session without a driver one: after a restart a living microVM is adopted, the rest is
-     * brought to its end. Called at start and by the reaper.
+     * brought to its end. Called at start and by the reaper; one that cannot be taken up keeps no other from it.
      */
     resume: async (): Promise<string[]> => {
       const resumed: string[] = [];
-      for (const { id } of await deps.store.unfinished()) {
+      for (const id of await deps.store.unfinished()) {
         try {
           if (!lives.has(id) && (await find(id))) resumed.push(id);
         } catch (error) {

@@ -29,7 +29,8 @@ export interface Session extends Omit<
 }
 
 /** How a session ended. */
-export type Outcome = "signed-in" | "destroyed-by-request" | "expired" | "failed";
+export const OUTCOMES = ["signed-in", "destroyed-by-request", "expired", "failed"] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
 const TRANSITIONS: Record<SessionState, readonly SessionState[]> = {
   requested: ["starting", "completing", "failed", "lost"],

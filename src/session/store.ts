@@ -1,15 +1,11 @@
 /** Sessions on disk. Every change is one statement guarded by state and generation. */
-import type { Selectable, SelectQueryBuilder } from "kysely";
-import {
-  receipt as receiptSchema,
-  stageRecord,
-  verdict as verdictSchema,
-  type SessionState,
-} from "../contract/session.ts";
+import type { SelectQueryBuilder } from "kysely";
+import type { SessionState } from "../contract/session.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
 import type { Database } from "../state/schema.ts";
-import { canTransition, type Outcome, type Session } from "./session.ts";
+import { sessionReader, toRow } from "./row.ts";
+import { canTransition, type Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** What a change may set; the state's own change is checked against the transition table. */
@@ -25,7 +21,7 @@ export type Census = { userId: string; state: SessionState; count: number }[];
 
 export type SessionStore = ReturnType<typeof createSessionStore>;
 
-export const createSessionStore = (db: Db) => ({
+export const createSessionStore = (db: Db, read = sessionReader(() => {})) => ({
   insert: async (session: Session, pairingHash: string): Promise<void> => {
     await db
       .insertInto("sessions")
@@ -35,7 +31,7 @@ export const createSessionStore = (db: Db) => ({
 
   get: async (id: string): Promise<Session | undefined> => {
     const row = await db.selectFrom("sessions").selectAll().where("id", "=", id).executeTakeFirst();
-    return row && fromRow(row);
+    return row && read(row);
   },
 
   /**
@@ -57,14 +53,14 @@ export const createSessionStore = (db: Db) => ({
       .orderBy("seen.id", "desc")
       .execute();
     return rows.map(({ vmId, address, ...row }) => ({
-      session: fromRow(row),
+      session: read(row),
       vm: vmId === null || address === null ? undefined : { id: vmId, address },
       wrongPairingCodes: row.pairingFailures,
     }));
   },
 
-  /** Sessions that a controller must look after: alive, or ended without a receipt. */
-  unfinished: async (): Promise<Session[]> => (await unfinished(db).selectAll().execute()).map(fromRow),
+  /** Ids of those that a controller must look after: alive, or ended without a receipt. */
+  unfinished: async (): Promise<string[]> => (await unfinished(db).select("id").execute()).map(({ id }) => id),
 
   /** Of the same sessions. */
   census: (): Promise<Census> =>
@@ -116,23 +112,3 @@ export const createSessionStore = (db: Db) => ({
 
 /** A receipt ends every session but those whose host is gone. */
 const unfinished = (db: Db) => db.selectFrom("sessions").where("receipt", "is", null).where("state", "!=", "lost");
-
-const toRow = (session: Session) => ({
-  ...session,
-  stages: JSON.stringify(session.stages),
-  verdict: session.verdict && JSON.stringify(session.verdict),
-  receipt: session.receipt && JSON.stringify(session.receipt),
-});
-
-/** All but what guards the screen. */
-const fromRow = ({
-  pairingHash: _hash,
-  pairingFailures: _failures,
-  ...row
-}: Selectable<Database["sessions"]>): Session => ({
-  ...row,
-  stages: stageRecord.array().parse(JSON.parse(row.stages)),
-  verdict: row.verdict === null ? null : verdictSchema.parse(JSON.parse(row.verdict)),
-  outcome: row.outcome as Outcome | null,
-  receipt: row.receipt === null ? null : receiptSchema.parse(JSON.parse(row.receipt)),
-});
