@@ -15,6 +15,7 @@ import { loadReceiptKey } from "./handover/receipt.ts";
 import { Cleanup } from "./lib/cleanup.ts";
 import { AppError, messageOf } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
+import { orAfter } from "./lib/wait.ts";
 import { createMetrics } from "./lib/metrics.ts";
 import { dataPaths, packageRoot } from "./lib/paths.ts";
 import { createTracer } from "./lib/tracing.ts";
@@ -34,6 +35,8 @@ import { createBackends, standardBackends } from "./vmm/backends.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
 const TIDY_INTERVAL_MS = 60_000;
+/** For each step of a stop, however the one before it ended. */
+const STOP_MS = 10_000;
 
 export interface ControllerOptions {
   config: Config;
@@ -46,6 +49,7 @@ export interface ControllerOptions {
     network?: Network;
     images?: ImageStore;
     tidyIntervalMs?: number;
+    stopMs?: number;
     limits?: Partial<Limits>;
   };
   onListening?: (address: string) => void;
@@ -54,6 +58,7 @@ export interface ControllerOptions {
 /** Runs a controller until the signal. Throws AppErrors of configuration, database and listening. */
 export const runController = async (options: ControllerOptions): Promise<void> => {
   const { config, logger, signal, overrides = {} } = options;
+  const { stopMs = STOP_MS } = overrides;
   const paths = dataPaths(config.dataDir);
   requireRoot();
   prepareDirectories(paths);
@@ -145,22 +150,41 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     sayHowItIs(images, vmms.current, config, logger).catch((error: unknown) =>
       logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
     );
-    await chores.tidy();
+    const tidy = (): Promise<void> => untilStopped(chores.tidy(), signal, stopMs, logger);
+    await tidy();
     for await (const _ of untilAborted(every(overrides.tidyIntervalMs ?? TIDY_INTERVAL_MS, undefined, { signal }))) {
-      await chores.tidy();
+      await tidy();
     }
   } finally {
     const cleanup = new Cleanup();
-    cleanup.push("the database", () => db.destroy());
-    cleanup.push("the network", async () => {
+    const push = (name: string, undo: () => Promise<unknown>): void =>
+      cleanup.push(name, async () => {
+        await orAfter(undo(), stopMs, () => {
+          throw new AppError("timeout", "deadline", `It took longer than ${stopMs / 1000} s.`);
+        });
+      });
+    push("the database", () => db.destroy());
+    push("the network", async () => {
       if ((await ledger.held()).length === 0) await network.teardown();
     });
-    cleanup.push("the spans", () => tracer.flush());
-    cleanup.push("the HTTP server", async () => app.close());
-    cleanup.push("the sessions", () => sessions.stop());
+    push("the spans", () => tracer.flush());
+    push("the HTTP server", async () => app.close());
+    push("the sessions", async () => sessions.stop());
     await cleanup.run();
     logger.info("stopped");
   }
+};
+
+/** `work`, which a stop waits for `stopMs` at most. */
+const untilStopped = async (work: Promise<void>, signal: AbortSignal, stopMs: number, logger: Logger) => {
+  const done = new AbortController();
+  const stopped = signal.aborted
+    ? Promise.resolve()
+    : new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true, signal: done.signal }));
+  const late = stopped.then(() =>
+    orAfter(work, stopMs, () => logger.warn("what the controller does by itself hangs: not waited for")),
+  );
+  await Promise.race([work, late]).finally(() => done.abort());
 };
 
 const requireRoot = (): void => {

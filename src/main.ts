@@ -35,3 +35,6 @@ const exitCode = await runCli(process.argv.slice(2), {
 // The last line's loss is told after it.
 await setImmediate();
 process.exitCode = exitCodeOfLoss ?? exitCode;
+
+// What was given up on a stop, such as a command that hangs, must not keep the program.
+if (interrupt.signal.aborted) process.exit();

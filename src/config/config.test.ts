@@ -33,6 +33,10 @@ describe("loadConfig", () => {
     expect(config.session).toEqual({ ttlSec: 900, unreachableSec: 120, deadlinesSec: {}, maxPerUser: 2, max: 50 });
   });
 
+  test("localhost is one address", () => {
+    expect(load("listen: localhost:4000").listen).toEqual({ kind: "tcp", host: "127.0.0.1", port: 4000 });
+  });
+
   test("an unknown field is refused by its path", () => {
     expect(() => load("network: {brigde: br1}")).toThrow(
       expect.objectContaining({ fields: ["network.brigde: not a known field"] }),

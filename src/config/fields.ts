@@ -44,7 +44,9 @@ export const listen = z.string().transform((text, context): Listen => {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   const isHost = bracketed === undefined ? isIP(plain ?? "") === 4 || plain === "localhost" : isIP(bracketed) === 6;
-  if (isHost && port >= 1 && port <= 65_535) return { kind: "tcp", host: bracketed ?? plain ?? "", port };
+  // One address: for a name with two, the framework would make a second server that has none of our bounds.
+  const host = plain === "localhost" ? "127.0.0.1" : (bracketed ?? plain ?? "");
+  if (isHost && port >= 1 && port <= 65_535) return { kind: "tcp", host, port };
   context.addIssue(`"${text}" is neither address:port, such as 127.0.0.1:4000 or [::1]:4000, nor unix:/path`);
   return z.NEVER;
 });

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import websocket from "@fastify/websocket";
 import fastify from "fastify";
 import { afterEach, expect, test } from "vitest";
 import { poll } from "../lib/wait.ts";
@@ -16,6 +17,7 @@ let answer = (): void => {};
 
 const serve = async (limits: Partial<Limits>, trustedProxy?: string): Promise<void> => {
   app = fastify({ forceCloseConnections: true }) as unknown as App;
+  await app.register(websocket);
   boundConnections(app, { ...LIMITS, ...limits }, trustedProxy);
   asked = 0;
   app.get("/", async () => "served");

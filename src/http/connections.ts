@@ -6,9 +6,12 @@ import type { Limits } from "./limits.ts";
 
 const SAY_INTERVAL_MS = 60_000;
 
+/** For an app whose WebSockets are registered. */
 export const boundConnections = (app: App, limits: Limits, trustedProxy: string | undefined): void => {
   const isProxy = matcher(trustedProxy);
   const counts = new Map<string, number>();
+  const admitted = new Set<Socket>();
+  let isClosing = false;
   let saidAt = -Infinity;
 
   const refuse = (socket: Socket, whose: string): void => {
@@ -19,6 +22,7 @@ export const boundConnections = (app: App, limits: Limits, trustedProxy: string 
   };
 
   const admit = (socket: Socket): void => {
+    if (isClosing) return void socket.destroy();
     const address = socket.remoteAddress;
     const bounds: [string, number][] =
       address === undefined ? [["socket", limits.socketConnections]] : [["tcp", limits.connections]];
@@ -26,7 +30,9 @@ export const boundConnections = (app: App, limits: Limits, trustedProxy: string 
     const full = bounds.find(([whose, most]) => (counts.get(whose) ?? 0) >= most);
     if (full) return refuse(socket, full[0]);
     for (const [whose] of bounds) counts.set(whose, (counts.get(whose) ?? 0) + 1);
+    admitted.add(socket);
     socket.once("close", () => {
+      admitted.delete(socket);
       for (const [whose] of bounds) {
         const left = (counts.get(whose) ?? 1) - 1;
         if (left > 0) counts.set(whose, left);
@@ -39,6 +45,27 @@ export const boundConnections = (app: App, limits: Limits, trustedProxy: string 
   // With TLS on TCP, what comes over the Unix socket is handed in here; TCP was counted before its handshake.
   app.server.on("secureConnection", (socket: Socket) => {
     if (socket.remoteAddress === undefined) admit(socket);
+  });
+
+  // Node lets go of a socket with an upgrade, and what refuses it does not always close it: broken paths run no hooks.
+  const upgrading = new Map<Socket, NodeJS.Timeout>();
+  app.server.on("upgrade", (_request, socket: Socket) => {
+    upgrading.set(
+      socket,
+      setTimeout(() => socket.destroy(), limits.headMs),
+    );
+    socket.once("close", () => settle(socket));
+  });
+  const settle = (socket: Socket): void => {
+    clearTimeout(upgrading.get(socket));
+    upgrading.delete(socket);
+  };
+  app.websocketServer.on("connection", (_webSocket, { socket }) => settle(socket));
+
+  // After the goodbye to the WebSockets, which nobody needs to answer.
+  app.addHook("preClose", async () => {
+    isClosing = true;
+    for (const socket of admitted) socket.destroy();
   });
 
   const asked = new WeakMap<Socket, number>();

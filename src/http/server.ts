@@ -61,7 +61,6 @@ export const createServer = async (options: HttpOptions, logger: Logger): Promis
   app.setSerializerCompiler(serializerCompiler);
   installErrorHandler(app);
 
-  boundConnections(app, limits, config.trustedProxy);
   await app.register(cookie);
   await app.register(websocket, {
     options: {
@@ -69,6 +68,7 @@ export const createServer = async (options: HttpOptions, logger: Logger): Promis
       handleProtocols: (offered) => (offered.has("binary") ? "binary" : false),
     },
   });
+  boundConnections(app, limits, config.trustedProxy);
   installAccess(app, context);
   await app.register(swagger, {
     openapi: {

@@ -39,6 +39,8 @@ const statusOf = async (raw: Raw): Promise<number> => {
 const until = (isTrue: () => boolean, what: string): Promise<true> =>
   poll(async () => isTrue() || undefined, { what, timeoutMs: 15_000, intervalMs: 20 });
 
+const UPGRADE = "connection: Upgrade\r\nupgrade: websocket\r\n";
+
 const head = (method: string, path: string, ...lines: string[]): string =>
   [`${method} ${path} HTTP/1.1`, "host: x", ...lines, "", ""].join("\r\n");
 
@@ -115,7 +117,7 @@ describe("what cannot be right is refused under its own number, as a problem doc
   const json = "application/json";
   const start = "/api/auth/start";
 
-  test.each([
+  const refusals: [string, number, string, () => string][] = [
     ["a body that is too large", 413, "body-too-large", () => post(start, json, `{"a":"${"x".repeat(4096)}"}`)],
     ["an id that is too long", 414, "path-too-long", () => head("GET", `/api/auth/session/${"x".repeat(65)}/novnc`)],
     ["a body that is no JSON", 415, "not-json", () => post(start, "text/plain", "{}")],
@@ -133,7 +135,9 @@ describe("what cannot be right is refused under its own number, as a problem doc
       "no-websocket",
       () => head("GET", "/health", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"),
     ],
-  ])("%s is %i", async (what, status, code, text) => {
+  ];
+
+  test.each(refusals)("%s is %i", async (what, status, code, text) => {
     const raw = dial();
     raw.socket.write(text());
     expect(await statusOf(raw)).toBe(status);
@@ -142,6 +146,13 @@ describe("what cannot be right is refused under its own number, as a problem doc
     if (what !== "a HEAD") expect(JSON.parse(raw.text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status, code });
     expect(raw.text).not.toContain("secret");
     raw.socket.destroy();
+  });
+
+  test.each(refusals)("%s, as an upgrade, ends with its connection closed", async (_what, _status, _code, text) => {
+    const raw = dial();
+    raw.socket.write(text().replace("host: x\r\n", `host: x\r\n${UPGRADE}`));
+    await until(() => raw.isClosed, "the end of the connection");
+    expect(raw.text).not.toMatch(/^HTTP\/1\.1 101/);
   });
 });
 

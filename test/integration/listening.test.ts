@@ -13,7 +13,9 @@ import { runCli } from "../../src/cli/cli.ts";
 import { createClient } from "../../src/client/client.ts";
 import { readEnv } from "../../src/config/env.ts";
 import { apiSocketOf } from "../../src/lib/paths.ts";
+import { poll } from "../../src/lib/wait.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
+import { createFakeNetwork } from "../fixtures/fake-network.ts";
 import { createGuardedFolder } from "../fixtures/guarded-folder.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -73,6 +75,9 @@ const health = (over: object, send = request): Promise<unknown> =>
       .end();
   });
 
+/** The framework answers it and lets go of the socket. */
+const BROKEN_UPGRADE = "GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+
 describe("a controller", () => {
   test("listens on TCP and on a socket that every user may use and nobody but root replace", async () => {
     const port = await freePort();
@@ -98,13 +103,41 @@ describe("a controller", () => {
     expect(await health(over, requestTls)).toEqual({ status: "ok" });
   });
 
-  test("a connection over the socket ends with the controller", async () => {
-    const controller = await start({ listen: `127.0.0.1:${await freePort()}` });
-    const socket = connect(controller.url.slice("unix:".length));
+  test.each([
+    ["on which nothing came", "", false],
+    ["with half a head", "GET /health HTTP/1.1\r\nhost:", false],
+    ["with an upgrade that was refused", BROKEN_UPGRADE, true],
+  ])("a connection %s ends with the controller", async (_what, text, isAnswered) => {
+    const controller = await startController({
+      config: { listen: `127.0.0.1:${await freePort()}` },
+      limits: { headMs: 300_000, requestMs: 300_000 },
+    });
+    cleanups.push(() => controller.dispose().catch(() => {}));
+    const socket = connect(controller.url.slice("unix:".length))
+      .on("error", () => {})
+      .resume();
     const closed = new Promise((resolve) => socket.once("close", resolve));
     await new Promise((resolve) => socket.once("connect", resolve));
+    if (text) socket.write(text);
+    if (isAnswered) await new Promise((resolve) => socket.once("data", resolve));
     await controller.stop();
     await closed;
+  });
+
+  test("stops though a chore and a step of the stop hang, and what comes after that step is done", async () => {
+    const never = (): Promise<never> => new Promise(() => {});
+    let isAsked = false;
+    const found = (): Promise<never> => {
+      isAsked = true;
+      return never();
+    };
+    const network = { ...createFakeNetwork("127.9.9.1", 29), found, teardown: never };
+    const controller = await startController({ network, stopMs: 200 });
+    cleanups.push(() => rm(controller.paths.root, { recursive: true }));
+    await poll(async () => isAsked || undefined, { what: "the chore", timeoutMs: 15_000, intervalMs: 20 });
+    await expect(controller.stop()).rejects.toThrow(/undoing the network failed.*longer than 0.2 s/);
+    // SQLite removes it as the database is closed.
+    expect(existsSync(`${controller.paths.database}-wal`)).toBe(false);
   });
 
   test("replaces a socket's file that nobody answers at, and no other", async () => {

@@ -9,6 +9,8 @@ import { ensureCertificates } from "../../rig/certificates.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 const HALF_A_HEAD = "GET /health HTTP/1.1\r\nhost:";
+/** The framework answers it and lets go of the socket. */
+const BROKEN_UPGRADE = "GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 let controller: TestController;
 let directory: string;
 let ca: string;
@@ -55,6 +57,8 @@ test.each([
   ["a handshake that never comes", () => tcp("127.0.0.2"), ""],
   ["half a head over TLS", () => tls("127.0.0.2"), HALF_A_HEAD],
   ["half a head over the socket", () => connect(controller.url.slice("unix:".length)), HALF_A_HEAD],
+  ["an upgrade of a broken path over TLS", () => tls("127.0.0.2"), BROKEN_UPGRADE],
+  ["the same over the socket", () => connect(controller.url.slice("unix:".length)), BROKEN_UPGRADE],
 ])("%s is closed in time", async (_what, dial, text) => {
   const socket = dial();
   const ended = end(socket);
