@@ -67,7 +67,7 @@ describe("exit codes and sentences", () => {
     const ending = await sallyport(["ls"], { SALLYPORT_URL: NOBODY, SALLYPORT_KEY: "k" });
     expect(ending.code).toBe(6);
     expect(ending.stderr).toMatch(
-      /^No controller answers at unix:\/nobody\/is\/here\.sock\.\nWhat to do: Is the controller running\? Start it with: sallyport up/,
+      /^No controller answers at unix:\/nobody\/is\/here\.sock\.\nWhat to do: Is the controller running \(sudo sallyport up\)\?/,
     );
     expect(ending.stdout).toBe("");
   });

@@ -84,8 +84,9 @@ const readAdminKey = (file: string): string => {
     return readFileSync(file, "utf8").trim();
   } catch (cause) {
     if (errnoOf(cause) === "ENOENT") {
-      const sentence = `No controller has run on this machine yet: there is no ${file}.`;
-      const hint = "Start one with: sallyport up (it makes the key). Is it elsewhere? Give --url and SALLYPORT_KEY.";
+      const sentence = `No controller has run here with this configuration: there is no ${file}.`;
+      const hint =
+        "Has it a configuration of its own? Give --config. Is it elsewhere? Give --url and SALLYPORT_KEY. Else start it (sudo sallyport up); if only the key is gone: sudo sallyport keys admin --new.";
       throw new AppError("unavailable", "no-admin-key", sentence, { hint, cause });
     }
     const sentence = `The API key in ${file} cannot be read: ${messageOf(cause)}.`;

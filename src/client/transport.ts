@@ -179,7 +179,7 @@ const unreachable = (url: string, error: unknown): AppError => {
     ? `No controller answers at ${url}.`
     : `The controller at ${url} cannot be reached: ${messageOf(cause)}.`;
   return new AppError("unavailable", "controller-unreachable", sentence, {
-    hint: "Is the controller running? Start it with: sallyport up. Is it elsewhere? Give --url.",
+    hint: "Is the controller running (sudo sallyport up)? Has it a configuration of its own? Give --config. Is it elsewhere? Give --url. If it runs and its socket is gone, restart it: sessions go on.",
     cause: error,
   });
 };

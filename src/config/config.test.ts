@@ -237,3 +237,12 @@ describe("publicUrl", () => {
     expect(load(`publicUrl: "${url}"`).publicUrl).toBe(origin);
   });
 });
+
+test.each([
+  ["dataDir: [\n", "Correct that line."],
+  [undefined, "Name a file that is there and that you may read: --config, or SALLYPORT_CONFIG."],
+])("a file that cannot be read says what to do about it: %j", (text, hint) => {
+  const file = join(mkdtempSync(join(tmpdir(), "sallyport-config-")), "config.yaml");
+  if (text !== undefined) writeFileSync(file, text);
+  expect(() => loadConfig(noEnv, file)).toThrow(expect.objectContaining({ code: "config-unreadable", hint }));
+});

@@ -1,6 +1,6 @@
 /** Configuration: one YAML file, validated whole at start, frozen, without secrets. docs/CONFIG.md is its page. */
 import { existsSync, readFileSync } from "node:fs";
-import { parse } from "yaml";
+import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { imageName } from "../contract/image-manifest.ts";
 import { providerName } from "../contract/provider.ts";
@@ -144,10 +144,11 @@ const readFile = (file: string | undefined): unknown => {
     return (parse(readFileSync(path, "utf8")) as unknown) ?? {};
   } catch (cause) {
     const sentence = `The configuration ${path} cannot be read: ${messageOf(cause)}`;
-    throw new AppError("invalid", "config-unreadable", sentence, {
-      cause,
-      hint: "Give another file with --config, or leave it out for the defaults.",
-    });
+    const hint =
+      cause instanceof YAMLParseError
+        ? "Correct that line."
+        : "Name a file that is there and that you may read: --config, or SALLYPORT_CONFIG.";
+    throw new AppError("invalid", "config-unreadable", sentence, { cause, hint });
   }
 };
 

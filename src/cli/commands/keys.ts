@@ -2,7 +2,7 @@ import { Option, type Command } from "commander";
 import { createClient } from "../../client/client.ts";
 import { scope, type Scope } from "../../contract/api.ts";
 import { writeFileAtomically } from "../../lib/atomic-file.ts";
-import { AppError, messageOf } from "../../lib/errors.ts";
+import { AppError, errnoOf, messageOf } from "../../lib/errors.ts";
 import { newApiKey } from "../../lib/id.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import type { CliContext } from "../context.ts";
@@ -58,8 +58,12 @@ const renewAdmin = async (context: CliContext): Promise<void> => {
   try {
     writeFileAtomically(file, `${key}\n`);
   } catch (cause) {
+    const hint =
+      errnoOf(cause) === "ENOENT"
+        ? `No controller has run with this configuration: ${dataDir} is not there. sudo sallyport up makes it, and the key.`
+        : "Run this as root (sudo) on the controller's machine, and with its configuration (--config) if it has one.";
     throw new AppError("forbidden", "admin-key-unwritable", `The key cannot be written: ${messageOf(cause)}.`, {
-      hint: "Run this as root (sudo) on the controller's machine, and with its configuration (--config) if it has one.",
+      hint,
       cause,
     });
   }
