@@ -37,8 +37,9 @@ test.each<[string, CaughtRequest]>([
     "two lengths, of which one is the body's",
     { ...withHeaders("Host", "localhost:8976", "Content-Length", "3", "content-length", "0"), body: "a=1" },
   ],
-  ["chunks", withHeaders("Host", "localhost:8976", "Transfer-Encoding", "chunked")],
-  ["an upgrade", withHeaders("Host", "localhost:8976", "Upgrade", "h2c")],
+  ...["Transfer-Encoding", "Upgrade", "Trailer", "TE", "Expect", "Proxy-Authorization"].map(
+    (name): [string, CaughtRequest] => [`the header ${name}`, withHeaders("Host", "localhost:8976", name, "x")],
+  ),
 ])("%s is refused", (_name, request) => {
   expect(() => checkCaught(request, callback)).toThrow(expect.objectContaining({ code: "callback-refused" }));
 });

@@ -15,7 +15,7 @@ export const checkCaught = (caught: CaughtRequest, { port, path }: Callback): vo
   const lengths = valuesOf("content-length");
   const odd = [
     METHODS.includes(caught.method) ? undefined : `the method ${caught.method}`,
-    caught.target.startsWith("/") && caught.target.split("?")[0] === path ? undefined : "another path",
+    caught.target.split("?")[0] === path ? undefined : "another path",
     valuesOf("host").length === 1 && hosts.includes(valuesOf("host")[0] ?? "") ? undefined : "another host",
     lengths.length > 1 || Number(lengths[0] ?? 0) !== caught.body.length
       ? "a length that is not the body's"

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import type { CaughtRequest } from "../contract/guest.ts";
-import { replay } from "./replay.ts";
+import { callbackAnswer, type CaughtRequest } from "../contract/guest.ts";
+import { page, replay } from "./replay.ts";
 
 const caught: CaughtRequest = {
   method: "GET",
@@ -84,12 +84,48 @@ describe("replay", () => {
 
   test.each([
     ["to somewhere else", "https://welcome.example/granted"],
+    ["to another machine's port of that number", "http://welcome.example:PORT/granted"],
+    ["to another port of this machine", "http://localhost:1/granted"],
     ["to the tool's port in another protocol, which that listener does not speak", "https://localhost:PORT/success"],
   ])("leaves a redirect %s to the browser", async (_, location) => {
     const { port, wire } = await listen([`HTTP/1.1 307 X\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`]);
     const answer = await replay(caught, { port, signal });
     const sent = location.replace("PORT", String(port));
     expect([answer.status, answer.headers[0], wire.length]).toEqual([307, ["Location", sent], 1]);
+  });
+
+  test("follows a tool that sends in circles three times and no more", async () => {
+    const circle = "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
+    const { port, wire } = await listen(Array<string>(9).fill(circle));
+    expect((await replay(caught, { port, signal })).status).toBe(302);
+    expect(wire).toHaveLength(4);
+  });
+
+  test("what was posted goes to the tool once, not along with its redirect", async () => {
+    const { port, wire } = await listen([
+      "HTTP/1.1 303 See Other\r\nLocation: /done\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ]);
+    const rawHeaders = ["Host", "localhost", "Content-Length", "6"];
+    await replay({ method: "POST", target: "/cb", rawHeaders, body: "code=1" }, { port, signal });
+    expect(wire[1]).toMatch(/^GET \/done /);
+    expect(wire[1]).not.toContain("code=1");
+  });
+
+  test("an answer of more and longer headers than can be passed on is passed on without those", async () => {
+    const many = Array.from({ length: 100 }, (_, n) => `X-${n}: y\r\n`).join("");
+    const long = `${"N".repeat(300)}: y\r\nX-Long: ${"v".repeat(9_000)}\r\n`;
+    const { port } = await listen([`HTTP/1.1 200 OK\r\n${long}${many}Content-Length: 2\r\n\r\nok`]);
+    const answer = await replay(caught, { port, signal });
+    expect(callbackAnswer.safeParse(answer).success).toBe(true);
+    expect(answer.headers.map(([name]) => name)).toEqual([
+      ...Array.from({ length: 63 }, (_, n) => `X-${n}`),
+      "Content-Length",
+    ]);
+  });
+
+  test("a sentence on a page of our own is text, whatever is in it", () => {
+    expect(bodyOf(page(200, "<script>&"))).toContain("<p>&lt;script&gt;&amp;</p>");
   });
 
   test("a page too long to be sealed is replaced by a sentence", async () => {
