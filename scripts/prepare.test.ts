@@ -1,8 +1,17 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isInstalled, refuseLinked } from "./prepare.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-prepare-"));
@@ -52,18 +61,39 @@ test("node_modules that is a link is not installed into", () => {
   expect(() => refuseLinked(folder)).not.toThrow();
 });
 
-test("packages are installed as the lock file says, and none gets to run a script of its own", () => {
+describe("a clone without its packages", () => {
   const clone = join(folder, "clone");
-  mkdirSync(join(clone, "scripts"), { recursive: true });
-  for (const name of ["prepare.mjs", "run.mjs", "refusal.mjs"])
-    copyFileSync(join(import.meta.dirname, name), join(clone, "scripts", name));
-  writeFileSync(join(clone, "package-lock.json"), JSON.stringify({ packages: lock }));
-  writeFileSync(join(folder, "npm"), '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.argv"\n', { mode: 0o755 });
+  const argvFile = join(folder, "npm.argv");
+  const bin = join(clone, "node_modules", ".bin");
   const program = `await (await import(${JSON.stringify(join(clone, "scripts", "prepare.mjs"))})).ensurePackages();`;
-  const PATH = [folder, process.env.PATH].join(":");
-  const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { env: { PATH } });
-  expect(status).toBe(0);
-  const [command, ...options] = readFileSync(join(folder, "npm.argv"), "utf8").trim().split("\n");
-  expect(command).toBe("ci");
-  expect(options).toContain("--ignore-scripts");
+  const env = { PATH: [bin, folder, process.env.PATH].join(":") };
+  const ensurePackages = () => spawnSync(process.execPath, ["--input-type=module", "--eval", program], { env }).status;
+
+  beforeEach(() => {
+    mkdirSync(join(clone, "scripts"), { recursive: true });
+    for (const name of ["prepare.mjs", "run.mjs", "refusal.mjs"])
+      copyFileSync(join(import.meta.dirname, name), join(clone, "scripts", name));
+    writeFileSync(join(clone, "package-lock.json"), JSON.stringify({ packages: lock }));
+    writeFileSync(join(folder, "npm"), '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.argv"\n', { mode: 0o755 });
+  });
+  afterEach(() => {
+    rmSync(clone, { recursive: true });
+    rmSync(argvFile, { force: true });
+  });
+
+  test("gets those of the lock file, none of which runs a script of its own, by the npm of the machine", () => {
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, "npm"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    expect(ensurePackages()).toBe(0);
+    const [command, ...options] = readFileSync(argvFile, "utf8").trim().split("\n");
+    expect(command).toBe("ci");
+    expect(options).toContain("--ignore-scripts");
+  });
+
+  test("gets none through a link", () => {
+    mkdirSync(join(folder, "others"));
+    symlinkSync(join(folder, "others"), join(clone, "node_modules"));
+    expect(ensurePackages()).toBe(1);
+    expect(existsSync(argvFile)).toBe(false);
+  });
 });

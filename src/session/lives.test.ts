@@ -5,9 +5,26 @@ import type { DriverDeps } from "./driver.ts";
 import { createLives } from "./lives.ts";
 import { newSession } from "./session.ts";
 
-const deps = { config: { session: { ttlSec: {} } }, logger: silentLogger() } as unknown as DriverDeps;
 const session = newSession({ provider: "oidc" }, { userId: "ada", startedBy: "key_1", ttlSec: 900 });
-const vm = { id: "abc" } as Microvm;
+const vm = { id: "abc", backend: "fake" } as Microvm;
+const deps = {
+  store: { get: async () => session },
+  vms: { ofSession: async () => vm },
+  vmms: { all: [{ name: "fake" }], of: () => ({ reopen: () => ({}) }) },
+  paths: { vm: () => ({}) },
+  config: { session: { ttlSec: {} } },
+  logger: silentLogger(),
+} as unknown as DriverDeps;
+
+test("a session that is being admitted does not look like one that was left without a driver", async () => {
+  const lives = createLives(deps);
+  const admitted = Promise.withResolvers<Microvm>();
+  const beginning = lives.begin(session, {} as never, () => admitted.promise);
+  expect(await lives.find(session.id)).toBeUndefined();
+  admitted.reject(new Error("no address is left"));
+  await expect(beginning).rejects.toThrow("no address is left");
+  expect(lives.isDriven(session.id)).toBe(false);
+});
 
 test("a session that was admitted while the controller was stopping gets no driver: the next controller ends it", async () => {
   const lives = createLives(deps);
