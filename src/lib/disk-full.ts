@@ -5,12 +5,12 @@ const SQLITE_FULL = 13;
 const SQLITE_IOERR_WRITE = 778;
 
 /** Of an error that says that the disk is full, from a file or the database: the same for people. Undefined for any other. */
-export const diskFullOf = (error: unknown): AppError | undefined => {
+export const diskFullOf = (error: unknown, effect = "running microVMs are not affected"): AppError | undefined => {
   const { code, errcode = 0 } = error instanceof Error ? (error as { code?: unknown; errcode?: number }) : {};
   if (code !== "ENOSPC" && ![SQLITE_FULL, SQLITE_IOERR_WRITE].includes(errcode)) return undefined;
   const sentence = "The host's disk is full: Sallyport cannot write down what it does.";
   return new AppError("unavailable", "disk-full", sentence, {
-    hint: "Free space in the data directory's file system; running microVMs are not affected.",
+    hint: `Free space in the data directory's file system; ${effect}.`,
     retryAfterSec: 30,
     cause: error,
   });

@@ -2,6 +2,7 @@
 import { rm, stat } from "node:fs/promises";
 import type { GoneResource } from "../contract/session.ts";
 import { Cleanup } from "../lib/cleanup.ts";
+import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { isLeased, releaseAddress } from "../network/lease.ts";
@@ -57,9 +58,14 @@ const recordGone = async (
 ): Promise<void> => {
   const { db, ledger } = deps;
   const left = await kindsLeft(deps, vm, was);
-  if (left.size === 0) await releaseAddress(db, vm.id);
-  if (await isLeased(db, vm.id)) left.add("lease");
-  for (const { kind } of await ledger.of(vm.id)) if (!left.has(kind)) await ledger.seenGone(vm.id, kind);
+  try {
+    if (left.size === 0) await releaseAddress(db, vm.id);
+    if (await isLeased(db, vm.id)) left.add("lease");
+    for (const { kind } of await ledger.of(vm.id)) if (!left.has(kind)) await ledger.seenGone(vm.id, kind);
+  } catch (error) {
+    // What is still there is worse than that the rest cannot be written down; it is tried again with it.
+    if (left.size === 0) throw goneUnwritten(error);
+  }
   if (left.size === 0 && failure === undefined) return;
   const what =
     left.size > 0 ? `Still there after its removal: ${[...left].join(", ")}.` : "All is gone, but not all went well.";
@@ -68,6 +74,10 @@ const recordGone = async (
     cause: failure,
   });
 };
+
+/** Of an error after all is gone: says so when it is a full disk that keeps it from being written down. */
+export const goneUnwritten = (error: unknown): unknown =>
+  diskFullOf(error, "the microVM is gone, and its receipt follows by itself once there is some") ?? error;
 
 const kindsLeft = async (deps: MicrovmDeps, vm: Microvm, { vmm, isLeft, wasStarted }: Was): Promise<Set<string>> => {
   const ofVmm = wasStarted ? await vmm.left() : [];

@@ -18,7 +18,7 @@ import { launchMicrovm } from "../microvm/launch.ts";
 import { handleOf, type MicrovmDeps, type RunningMicrovm } from "../microvm/microvm.ts";
 import { failureVerdict, type Body } from "./post-mortem.ts";
 import { createRecord, type SessionRecord } from "./record.ts";
-import { isOver, type Outcome, type Session } from "./session.ts";
+import { asItEnds, isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
 import { watchGuest } from "../microvm/watch.ts";
@@ -89,8 +89,9 @@ export class SessionDriver {
     });
   }
 
+  /** As its record has it, and as it ends also while that cannot be written down. */
   get session(): Session {
-    return this.#record.session;
+    return asItEnds(this.#record.session, this.#ending);
   }
 
   /** How the session ends, once that is known. */

@@ -3,7 +3,7 @@ import type { KeyObject } from "node:crypto";
 import type { GoneResource, ReceiptBody } from "../contract/session.ts";
 import { signReceipt } from "../handover/receipt.ts";
 import { messageOf } from "../lib/errors.ts";
-import { destroyMicrovm } from "../microvm/destroy.ts";
+import { destroyMicrovm, goneUnwritten } from "../microvm/destroy.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { keepRecord, type Body } from "./post-mortem.ts";
 import type { SessionRecord } from "./record.ts";
@@ -38,10 +38,14 @@ export const endSession = async ({ record, ending, body, hostId, receiptKey }: E
   );
   channel?.close();
   const gone = await destroyMicrovm(deps, vm);
-  await recordEnding();
-  const { session } = record;
-  const receipt = signReceipt(receiptBodyOf(session, vm, gone, hostId), receiptKey);
-  await record.change({ ...(session.state === "completing" ? { state: "destroyed" as const } : {}), receipt });
+  try {
+    await recordEnding();
+    const { session } = record;
+    const receipt = signReceipt(receiptBodyOf(session, vm, gone, hostId), receiptKey);
+    await record.change({ ...(session.state === "completing" ? { state: "destroyed" as const } : {}), receipt });
+  } catch (error) {
+    throw goneUnwritten(error);
+  }
 };
 
 /** What a receipt says of a session whose microVM is gone now. */

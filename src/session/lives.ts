@@ -5,7 +5,7 @@ import { endingOf } from "../microvm/microvm.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { stopping } from "./refusals.ts";
-import type { Session } from "./session.ts";
+import { asItEnds, type Session } from "./session.ts";
 import type { SessionChange } from "./store.ts";
 
 export interface Life {
@@ -27,8 +27,9 @@ export const createLives = (deps: DriverDeps) => {
     const { id } = driver.session;
     const over = driver.run(image).finally(() => {
       lives.delete(id);
-      if (driver.ending && driver.session.receipt === null) unwritten.set(id, driver.ending);
-      else unwritten.delete(id);
+      if (!driver.ending || driver.session.receipt) return void unwritten.delete(id);
+      unwritten.set(id, driver.ending);
+      deps.onChange(driver.session);
     });
     const life = { driver, over };
     lives.set(id, life);
@@ -58,6 +59,10 @@ export const createLives = (deps: DriverDeps) => {
 
     /** The driver of a session that is looked after already. */
     driverOf: (id: string): SessionDriver | undefined => lives.get(id)?.driver,
+
+    /** As it is now, given its record: also how it ended, where that could not be written down. */
+    current: (stored: Session): Session =>
+      lives.get(stored.id)?.driver.session ?? asItEnds(stored, unwritten.get(stored.id)),
 
     /** `admit` writes the session down with its microVM. Throws what it throws, and `stopping` (503). */
     begin: async (session: Session, image: Image, admit: () => Promise<Microvm>): Promise<Microvm> => {

@@ -62,7 +62,7 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
 
   const get = async (id: string): Promise<Session> => {
     const session = lives.driverOf(id)?.session ?? (await store.get(id));
-    if (session) return session;
+    if (session) return lives.current(session);
     throw new AppError("not-found", "no-session", "There is no such session.", { hint: "sallyport ls shows yours." });
   };
 
@@ -127,7 +127,7 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
 
     list: async (filter) =>
       (await store.list(filter)).map(({ session, vm, wrongPairingCodes }) =>
-        viewOf(session, vm, { wrongPairingCodes, ...liveOf(session.id) }),
+        viewOf(lives.current(session), vm, { wrongPairingCodes, ...liveOf(session.id) }),
       ),
 
     watch: (id, signal) => {

@@ -48,6 +48,10 @@ export const canTransition = (from: SessionState, to: SessionState): boolean => 
 /** Nothing more will happen to it. */
 export const isOver = (state: SessionState): boolean => TRANSITIONS[state].length === 0;
 
+/** `ending`: how it ended, where that is not written down yet. */
+export const asItEnds = (session: Session, ending: Partial<Session> | undefined): Session =>
+  session.receipt ? session : { ...session, ...ending };
+
 /** Its microVM is there, or comes; from `completing` on it is being taken apart, and nobody is at its screen. */
 export const isWhole = (state: SessionState): boolean => !isOver(state) && state !== "completing";
 

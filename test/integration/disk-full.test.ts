@@ -59,3 +59,29 @@ test("a start is refused with 503 disk-full; a running microVM can be destroyed;
   expect(await controller.client.vms()).toEqual([]);
   expect((await controller.client.reap({ dryRun: true })).found).toEqual([]);
 });
+
+test("a microVM that went while nothing could be written down is not shown as ready, and the answer says that it is gone", async () => {
+  const { sessionId } = await controller.client.start({ provider: "oidc" });
+  for await (const view of controller.client.events(sessionId)) if (view.state === "ready") break;
+  const presence = controller.network.presence.bind(controller.network);
+  let isFull = true;
+  const filler = await fillDisk();
+  // Looked for when all was removed: what that freed is taken, too.
+  controller.network.presence = async (nic) => {
+    if (isFull) await fillDisk();
+    return presence(nic);
+  };
+  await expect(controller.client.destroy(sessionId)).rejects.toMatchObject({
+    code: "disk-full",
+    hint: expect.stringContaining("the microVM is gone, and its receipt follows"),
+  });
+  expect(await vmm.list(controller.microvms)).toEqual([]);
+  const ending = { sessionId, state: "completing", outcome: "destroyed-by-request", hasReceipt: false };
+  expect(await controller.client.sessions()).toMatchObject([ending]);
+  expect(await controller.client.session(sessionId)).toMatchObject(ending);
+
+  isFull = false;
+  await rm(filler);
+  expect(await controller.client.destroy(sessionId)).toMatchObject({ body: { outcome: "destroyed-by-request" } });
+  expect(await controller.client.sessions()).toMatchObject([{ state: "destroyed", hasReceipt: true }]);
+});
