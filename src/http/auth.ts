@@ -80,6 +80,10 @@ export const installAccess = (app: App, { config, keys, sessions }: HttpContext)
   });
 };
 
+/** Whether its route asks for a key or a pairing. */
+export const isForSomebody = ({ routeOptions: { config } }: FastifyRequest): boolean =>
+  config.access !== undefined && Object.keys(ACCESS[config.access]).length > 0;
+
 /** The key's holder, for a route whose access says that there is one. */
 export const callerOf = ({ caller }: FastifyRequest): KeyHolder => caller ?? undeclared();
 

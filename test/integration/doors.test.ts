@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LIMITS } from "../../src/http/limits.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
@@ -9,11 +10,13 @@ const ID = "ses_00000000000000000000000000";
 /** Apart, so that no bound is kept by another's. */
 let controller: TestController;
 let quick: TestController;
+let patient: TestController;
 beforeAll(async () => {
   controller = await startController({ limits: { headMs: 300, requestMs: 600_000, lookMs: 50 } });
+  patient = await startController({ limits: { headMs: 300_000, requestMs: 300_000 } });
   quick = await startController({ limits: { headMs: 600, requestMs: 600, lookMs: 50, idleMs: 300 } });
 });
-afterAll(() => Promise.all([controller.dispose(), quick.dispose()]));
+afterAll(() => Promise.all([controller.dispose(), patient.dispose(), quick.dispose()]));
 
 interface Raw {
   socket: Socket;
@@ -154,6 +157,14 @@ describe("what cannot be right is refused under its own number, as a problem doc
     await until(() => raw.isClosed, "the end of the connection");
     expect(raw.text).not.toMatch(/^HTTP\/1\.1 101/);
   });
+});
+
+test("whoever fills the socket with idle connections keeps nobody with a key out", async () => {
+  const idle = Array.from({ length: LIMITS.socketConnections + 50 }, () => dial(patient));
+  await until(() => idle.some(({ isClosed }) => isClosed), "the first of them to make room");
+  expect(await patient.client.sessions()).toEqual([]);
+  await until(() => idle.filter(({ isClosed }) => isClosed).length > 50, "room made for the key");
+  for (const { socket } of idle) socket.destroy();
 });
 
 test("no address that is asked for is logged", async () => {

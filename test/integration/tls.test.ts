@@ -46,11 +46,11 @@ const end = (socket: Socket): Promise<void> =>
     socket.resume();
   });
 
-const healthOver = (socket: Socket): Promise<string> =>
+const answerOver = (socket: Socket, path = "/health", lines = ""): Promise<string> =>
   new Promise((resolve) => {
     socket.on("error", () => {}).once("close", () => resolve("closed"));
     socket.once("data", (data) => resolve(data.toString("latin1").slice(0, 15)));
-    socket.write("GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n${lines}\r\n`);
   });
 
 test.each([
@@ -66,11 +66,19 @@ test.each([
   await ended;
 });
 
-test("an address has its share, handshakes that never come included; others and the socket are served", async () => {
-  const mine = [tcp("127.0.0.3"), tcp("127.0.0.3"), tcp("127.0.0.3")];
-  await Promise.all(mine.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
-  expect(await healthOver(tls("127.0.0.3"))).toBe("closed");
-  expect(await healthOver(tls("127.0.0.4"))).toBe("HTTP/1.1 200 OK");
+test("an address has its share, in which who showed no key makes room; others and the socket are served", async () => {
+  // One shows a key, one is served without, one waits in its handshake.
+  const mine = [tls("127.0.0.3"), tls("127.0.0.3")] as const;
+  const isGone = end(mine[1]);
+  const key = `authorization: Bearer ${controller.adminKey}\r\n`;
+  expect(await answerOver(mine[0], "/api/sessions", key)).toBe("HTTP/1.1 200 OK");
+  expect(await answerOver(mine[1])).toBe("HTTP/1.1 200 OK");
+  const silent = tcp("127.0.0.3");
+  await new Promise((resolve) => silent.once("connect", resolve));
+  expect(await answerOver(tls("127.0.0.3"))).toBe("HTTP/1.1 200 OK");
+  await isGone;
+  expect([mine[0].destroyed, silent.destroyed]).toEqual([false, false]);
+  expect(await answerOver(tls("127.0.0.4"))).toBe("HTTP/1.1 200 OK");
   expect(await controller.client.sessions()).toEqual([]);
-  for (const socket of mine) socket.destroy();
+  for (const socket of [...mine, silent]) socket.destroy();
 });
