@@ -3,7 +3,7 @@
  * it runs before there are any, on whatever Node (18 or newer) the machine has.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, lstatSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { Refusal } from "./refusal.mjs";
 import { exitCodeOf, mustRun, ROOT, say } from "./run.mjs";
@@ -13,15 +13,34 @@ const PINNED_NODE = join(ROOT, "node_modules", ".bin", "node");
 /** Packages installed and bundles built, if they are not. A published package has no lock file and comes built. */
 export const ensureReady = async () => {
   if (!existsSync(join(ROOT, "package-lock.json"))) return;
-  await ensurePackages();
-  const { build } = await import("./build.mjs");
-  await build();
+  try {
+    await ensurePackages();
+    const { build } = await import("./build.mjs");
+    await build();
+  } catch (error) {
+    throw isUnwritable(error) ? notBuilt(error) : error;
+  }
 };
+
+/** @param {unknown} error */
+const isUnwritable = (error) =>
+  error instanceof Error && "code" in error && ["EACCES", "EPERM", "EROFS"].includes(String(error.code));
+
+/**
+ * What another user than its owner is told of a checkout that was changed.
+ * @param {unknown} cause
+ */
+const notBuilt = (cause) =>
+  new Refusal(
+    `This checkout was installed or changed and not built since, and you may not write there: ${cause instanceof Error ? cause.message : String(cause)}.`,
+    "Its owner runs any command once, e.g. sudo sallyport --help; then it works for everybody.",
+  );
 
 /** `npm ci`, unless node_modules is already what the lock file says. */
 export const ensurePackages = async () => {
   if (isInstalled(readPackages("package-lock.json"), readPackages("node_modules/.package-lock.json"))) return;
   refuseLinked(join(ROOT, "node_modules"));
+  accessSync(ROOT, constants.W_OK);
   say("Installing the npm packages of the lock file…");
   // No package here needs its install script; none gets to run one (docs/adr/0002-pinned-node.md).
   await mustRun("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {

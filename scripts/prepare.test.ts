@@ -97,3 +97,21 @@ describe("a clone without its packages", () => {
     expect(existsSync(argvFile)).toBe(false);
   });
 });
+
+test("who may not write in a checkout that is not built is told who can, and not by a stack", () => {
+  const clone = join(folder, "changed");
+  mkdirSync(join(clone, "scripts"), { recursive: true });
+  for (const name of ["prepare.mjs", "run.mjs", "refusal.mjs"])
+    copyFileSync(join(import.meta.dirname, name), join(clone, "scripts", name));
+  writeFileSync(join(clone, "package-lock.json"), JSON.stringify({ packages: lock }));
+  const program = `
+    import fs from "node:fs";
+    import { syncBuiltinESMExports } from "node:module";
+    fs.accessSync = () => { throw Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" }); };
+    syncBuiltinESMExports();
+    const { ensureReady, reportAndExit } = await import(${JSON.stringify(join(clone, "scripts", "prepare.mjs"))});
+    await ensureReady().catch(reportAndExit);`;
+  const { stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { encoding: "utf8" });
+  expect(stderr).toMatch(/^\nThis checkout was installed or changed and not built since.*\n.*sudo sallyport --help/);
+  expect(stderr).not.toMatch(/^\s+at /m);
+});
