@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,7 +53,9 @@ describe("loadConfig", () => {
   });
 
   test.each([
-    'listen: "0.0.0.0:4000"\ntls: {certificate: /c.pem, key: /k.pem}',
+    'listen: "0.0.0.0:4000"\ntls: {certificate: /c.pem, key: /k.pem}\npublicUrl: https://sally.example.org',
+    'listen: "192.0.2.1:4000"\ntls: {certificate: /c.pem, key: /k.pem}',
+    'listen: "[0:0::0:1]:4000"',
     'listen: "0.0.0.0:4000"\ntrustedProxy: 192.0.2.7\npublicUrl: https://sally.example.org',
     'listen: "[::1]:4000"',
     'listen: "unix:/run/sallyport.sock"',
@@ -66,6 +69,13 @@ describe("loadConfig", () => {
     "publicUrl: http://sally.example.org",
   ])("%s: viewers would type their code over plain http, refused", (yaml) => {
     expect(() => load(yaml)).toThrow(expect.objectContaining({ code: "config-insecure" }));
+  });
+
+  test.each(["0.0.0.0", "[::]", "[0::0.0.0.0]", "[::ffff:0.0.0.0]"])("a link to %s leads nowhere: refused", (host) => {
+    const tls = "tls: {certificate: /c.pem, key: /k.pem}";
+    for (const yaml of [`listen: "${host}:4000"\n${tls}`, `publicUrl: "https://${host}:4000"`]) {
+      expect(problemOf(() => load(yaml))).toMatch(/^config-invalid\nLinks would lead to https:/);
+    }
   });
 
   test("it is frozen in depth", () => {
@@ -109,6 +119,7 @@ const REFUSED: [yaml: string, sentence: string][] = [
     "::1:4000",
     "127.1:4000",
     "[127.0.0.1]:4000",
+    "[::1%lo]:4000",
   ].map((listen): [string, string] => [`listen: "${listen}"`, `listen: "${listen}" is neither address:port`]),
   ...[
     "sally.example.org",
@@ -127,10 +138,19 @@ const REFUSED: [yaml: string, sentence: string][] = [
   ),
   ["tls: {certificate: c.pem, key: /k.pem}", "tls.certificate: must be an absolute path"],
   ["trustedProxy: everybody", "trustedProxy: must be the address of a reverse proxy"],
-  ...["0.0.0.0/0", "0.0.0.0", "::/0", "::", "192.0.2.7/1", "2001:db8::1/16"].map((range): [string, string] => [
-    `trustedProxy: "${range}"`,
-    "trustedProxy: names everybody",
-  ]),
+  ...[
+    "0.0.0.0/0",
+    "0.0.0.0",
+    "::/0",
+    "::",
+    "192.0.2.7/1",
+    "2001:db8::1/16",
+    "::ffff:0:0/96",
+    "0::ffff:10.0.0.0/103",
+    "::ffff:0.0.0.0",
+    "0:0::/64",
+    "::ffff:0:0/40",
+  ].map((range): [string, string] => [`trustedProxy: "${range}"`, "trustedProxy: names everybody"]),
   ...["a/b", "br 0", "averyveryverylongname", "1br", "br0:1"].map((name): [string, string] => [
     `network: {bridge: "${name}"}`,
     "network.bridge: must be an interface's name",
@@ -143,6 +163,10 @@ const REFUSED: [yaml: string, sentence: string][] = [
   ...["filter", "nat", "firewalld", "libvirt_network", "docker"].map((name): [string, string] => [
     `network: {table: ${name}}`,
     "network.table: is another program's table",
+  ]),
+  ...["table", "inet", "type", "set", "policy", "counter", "ip", "ip6", "vmap"].map((name): [string, string] => [
+    `network: {table: ${name}}`,
+    'network.table: must begin with "sallyport"',
   ]),
   ...["192.168.100.0/24", "192.168.100.255/24", "10.1.2.4/30", "10.1.2.7/30"].map((cidr): [string, string] => [
     `network: {cidr: ${cidr}}`,
@@ -157,10 +181,9 @@ const REFUSED: [yaml: string, sentence: string][] = [
     "network.cidr: must be an IPv4 range",
   ]),
   ["network: {cidr: 10.0.0.1/7}", "network.cidr: is larger than /8"],
-  ...["224.0.0.1/24", "0.0.0.1/24", "255.0.0.1/24"].map((cidr): [string, string] => [
-    `network: {cidr: ${cidr}}`,
-    "network.cidr: is no range that machines have addresses of",
-  ]),
+  ...["224.0.0.1/24", "0.0.0.1/24", "255.0.0.1/24", "169.254.169.1/24", "168.63.129.1/24", "168.0.0.1/8"].map(
+    (cidr): [string, string] => [`network: {cidr: ${cidr}}`, "network.cidr: holds addresses that no guest can have"],
+  ),
   ["network: {allow: [0.0.0.0/0]}", "network.allow.0: is larger than /8"],
   ...["169.254.169.254/32", "168.63.0.0/16", "127.0.0.1/32", "224.0.0.0/8", "255.255.255.255/32"].map(
     (range): [string, string] => [
@@ -173,7 +196,10 @@ const REFUSED: [yaml: string, sentence: string][] = [
   ["vm: {vcpuCount: 0}", "vm.vcpuCount: "],
   ["vm: {memoryMib: 512}", "vm.memoryMib: "],
   ["vm: {uidBase: 0}", "vm.uidBase: "],
-  ["vm: {uidBase: 65000}", "vm.uidBase: begins a range that holds 65534"],
+  ...[64_509, 65_000, 65_535].map((base): [string, string] => [
+    `vm: {uidBase: ${base}}`,
+    "vm.uidBase: begins a range that holds 65534",
+  ]),
   ["vm: {accel: fast}", "vm.accel: "],
   ["session: {ttlSec: 5}", "session.ttlSec: "],
   ["session: {ttlSec: 86400}", "session.ttlSec: "],
@@ -205,6 +231,12 @@ describe("a field that cannot be right is refused by its name, in one sentence",
     "network: {cidr: 10.1.2.1/30}",
     "network: {cidr: 10.0.0.1/8}",
     "network: {bridge: vmbr-1.x}",
+    "vm: {uidBase: 64508}",
+    "network: {table: my_table}",
+    "network: {table: sallyport2}",
+    "network: {cidr: 127.0.5.1/24}",
+    'trustedProxy: "::1"\npublicUrl: https://sally.example.org',
+    'trustedProxy: "::ffff:10.0.0.0/104"\npublicUrl: https://sally.example.org',
     "trustedProxy: 10.0.0.0/8\npublicUrl: https://sally.example.org",
     "trustedProxy: 2001:db8::/32\npublicUrl: https://sally.example.org",
     "telemetry: {otlpEndpoint: http://127.0.0.1:4318}",
@@ -212,6 +244,13 @@ describe("a field that cannot be right is refused by its name, in one sentence",
   ])("%s is accepted", (yaml) => {
     expect(problemOf(() => load(yaml))).toBe("accepted");
   });
+});
+
+test.each(["a pipe, which nobody may ever write", "a folder"])("the file is %s: refused", (what) => {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-config-"));
+  const file = what === "a folder" ? folder : join(folder, "pipe");
+  if (file !== folder) execFileSync("mkfifo", [file]);
+  expect(problemOf(() => loadConfig(noEnv, file))).toMatch(/^config-unreadable\n.*no regular file/);
 });
 
 describe("publicUrl", () => {

@@ -1,5 +1,5 @@
 /** Configuration: one YAML file, validated whole at start, frozen, without secrets. docs/CONFIG.md is its page. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { imageName } from "../contract/image-manifest.ts";
@@ -141,6 +141,8 @@ const readFile = (file: string | undefined): unknown => {
   if (file === undefined && !existsSync(DEFAULT_CONFIG_FILE)) return {};
   const path = file ?? DEFAULT_CONFIG_FILE;
   try {
+    // A pipe would be waited for, deaf to every signal.
+    if (path !== "/dev/null" && !statSync(path).isFile()) throw new Error("it is no regular file.");
     return (parse(readFileSync(path, "utf8")) as unknown) ?? {};
   } catch (cause) {
     const sentence = `The configuration ${path} cannot be read: ${messageOf(cause)}`;
@@ -173,6 +175,12 @@ const refuseInsecure = (config: Config): void => {
       `publicUrl ${publicUrl} is not https.`,
       "Viewers type a pairing code there: give the https address that they use. Plain http is for 127.0.0.1 and localhost.",
     );
+  }
+  if (["0.0.0.0", "[::]", "[::ffff:0:0]"].includes(hostname)) {
+    const sentence = `Links would lead to ${publicUrl}: every address of this machine, and no way to it from another.`;
+    throw new AppError("invalid", "config-invalid", sentence, {
+      hint: "Set publicUrl to the address that viewers type.",
+    });
   }
 };
 

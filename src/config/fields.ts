@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { overlaps, parseAddress, parseRange } from "../lib/ipv4.ts";
 import { withoutUser } from "../lib/redact.ts";
+import { resolverUid, vmmUids } from "../lib/user-range.ts";
 
 /** Linux allows a socket's path 107 bytes; the longest name that we make below the data directory has 37 (`/vms/…/run/…`). */
 const MAX_DATA_DIR = 70;
@@ -41,15 +42,20 @@ export const listen = z.string().transform((text, context): Listen => {
     const path = absolutePath.safeParse(text.slice("unix:".length));
     if (path.success) return { kind: "unix", path: path.data };
   }
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const [, bracketed, plain, digits] = /^(?:\[([^\]%]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   const isHost = bracketed === undefined ? isIP(plain ?? "") === 4 || plain === "localhost" : isIP(bracketed) === 6;
-  // One address: for a name with two, the framework would make a second server that has none of our bounds.
-  const host = plain === "localhost" ? "127.0.0.1" : (bracketed ?? plain ?? "");
-  if (isHost && port >= 1 && port <= 65_535) return { kind: "tcp", host, port };
+  if (isHost && port >= 1 && port <= 65_535) {
+    // One address: for a name with two, the framework would make a second server that has none of our bounds.
+    const host = plain === "localhost" ? "127.0.0.1" : bracketed ? canonicalV6(bracketed) : (plain ?? "");
+    return { kind: "tcp", host, port };
+  }
   context.addIssue(`"${text}" is neither address:port, such as 127.0.0.1:4000 or [::1]:4000, nor unix:/path`);
   return z.NEVER;
 });
+
+/** An IPv6 address as it is written in one way only. */
+const canonicalV6 = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);
 
 /** `http(s)://host[:port]` as browsers say it in `Origin`; its host may be written in any way that means the same. */
 export const origin = z.string().transform((text, context): string => {
@@ -71,7 +77,8 @@ export const ipv4Range = judged(z.cidrv4("must be an IPv4 range such as 10.1.2.0
 );
 
 /** This host's own, a cloud's metadata, or nobody's. */
-const NEVER_ALLOWED = ["0.0.0.0/8", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "224.0.0.0/3"];
+const LOOPBACK = "127.0.0.0/8";
+const NEVER_ALLOWED = ["0.0.0.0/8", LOOPBACK, "168.63.129.16/32", "169.254.0.0/16", "224.0.0.0/3"];
 
 /** A private range that guests may reach all the same. */
 export const allowedRange = judged(ipv4Range, (range) =>
@@ -89,7 +96,9 @@ export const bridgeCidr = judged(ipv4Range, (cidr) => {
   if (own === first || own === last) {
     return "must begin with the bridge's own address, such as 192.168.100.1/24: the first and the last of a range are nobody's";
   }
-  return /^(0|22[4-9]|2[3-5]\d)\./.test(cidr) ? "is no range that machines have addresses of" : undefined;
+  // Loopback is odd and harms nobody.
+  const isTaken = NEVER_ALLOWED.some((one) => one !== LOOPBACK && overlaps(parseRange(one), parseRange(cidr)));
+  return isTaken ? "holds addresses that no guest can have: a link's own, a cloud's metadata, or nobody's" : undefined;
 });
 
 /** Who may say in X-Forwarded-* for whom it asks: an address or a range of few, never everybody. */
@@ -97,7 +106,10 @@ export const proxy = judged(
   z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], "must be the address of a reverse proxy, or a range of them"),
   (text) => {
     const [address = "", prefix = "128"] = text.split("/");
-    const isAll = /^[0.:]+$/.test(address) || Number(prefix) < (isIP(address) === 4 ? 8 : 32);
+    const isV4 = isIP(address) === 4;
+    // What begins with `::` holds IPv4: `::ffff:a.b.c.d/104` is a.b.c.d/8.
+    const widest = isV4 ? 8 : canonicalV6(address).startsWith("::") ? 104 : 32;
+    const isAll = /^([0.]+|::(ffff:0:0)?)$/.test(isV4 ? address : canonicalV6(address)) || Number(prefix) < widest;
     return isAll ? "names everybody: give the address of the reverse proxy" : undefined;
   },
 );
@@ -112,7 +124,11 @@ export const bridgeName = judged(
 const FOREIGN_TABLES = /^(filter|nat|mangle|raw|security|firewalld|libvirt.*|docker.*|fail2ban|f2b.*|ufw.*)$/;
 
 export const tableName = judged(z.string().regex(/^[a-z][a-z0-9_]{0,30}$/, "must be 1-31 of a-z 0-9 _"), (name) =>
-  FOREIGN_TABLES.test(name) ? "is another program's table, and ours is emptied and removed" : undefined,
+  FOREIGN_TABLES.test(name)
+    ? "is another program's table, and ours is emptied and removed"
+    : /^sallyport|_/.test(name)
+      ? undefined
+      : 'must begin with "sallyport" or have a _ in it: other words may be of nft\'s own language, such as inet',
 );
 
 /** Base address of a collector; what is secret in it would be in the configuration. */
@@ -120,9 +136,12 @@ export const endpoint = judged(z.url({ protocol: /^https?$/, error: "must be an 
   /[?#@]/.test(text) ? "may hold neither user, password nor query" : undefined,
 );
 
-/** The first of 1 025 users (network/lease.ts) that are nobody else's. */
+/** The first of the VMMs' and the resolver's users (lib/user-range.ts), which are nobody else's. */
 export const uidBase = z
   .int()
   .min(1000)
   .max(2_000_000_000)
-  .refine((base) => base > 65_535 || base + 1024 < 65_534, "begins a range that holds 65534, which is nobody's user");
+  .refine(
+    (base) => base > 65_535 || resolverUid(vmmUids(base)) < 65_534,
+    "begins a range that holds 65534, which is nobody's user",
+  );

@@ -11,7 +11,7 @@ test("says what is set, and of files, endpoints and providers no more than that"
   const file = join(folder, "config.yaml");
   writeFileSync(
     file,
-    `listen: 0.0.0.0:4000
+    `listen: 192.0.2.1:4000
 tls: {certificate: /SECRET/cert.pem, key: /SECRET/key.pem}
 dataDir: /SECRET
 providers: {oidc: {issuer: "https://issuer.test", clientSecret: SECRET}}

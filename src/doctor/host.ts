@@ -12,7 +12,8 @@ import { readTable } from "../network/firewall.ts";
 import type { FirewallOptions } from "../network/firewall-rules.ts";
 import type { GuestNic } from "../network/guest-nic.ts";
 import { readForwarding, readLinks } from "../network/ip.ts";
-import { parseBridgeCidr, vmmUids } from "../network/lease.ts";
+import { vmmUids } from "../lib/user-range.ts";
+import { parseBridgeCidr } from "../network/lease.ts";
 import { standardBackends } from "../vmm/backends.ts";
 
 export type RunningGuest = { vmId: string } & Omit<GuestNic, "uid">;

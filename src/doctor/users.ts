@@ -1,7 +1,7 @@
 /** The users that VMMs and the resolver run as: whoever shares a number with one can end it, and read what is between it and the controller. */
 import { readFile } from "node:fs/promises";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { resolverUid } from "../network/lease.ts";
+import { resolverUid } from "../lib/user-range.ts";
 import { ok, problem, type Check } from "./check.ts";
 
 export const users: Check = {

@@ -2,7 +2,8 @@
 import { readdir, rm } from "node:fs/promises";
 import { messageOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { releaseAddress, vmmUids } from "../network/lease.ts";
+import { vmmUids } from "../lib/user-range.ts";
+import { releaseAddress } from "../network/lease.ts";
 import type { FoundThing } from "../network/network.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
 import { destroyMicrovm } from "./destroy.ts";

@@ -3,9 +3,7 @@ import { AppError } from "../lib/errors.ts";
 import { sql } from "kysely";
 import type { Db } from "../state/db.ts";
 import { formatAddress, parseAddress } from "../lib/ipv4.ts";
-
-/** Of a Linux bridge: BR_PORT_BITS in net/bridge/br_private.h is 10. */
-const BRIDGE_PORTS = 1024;
+import { BRIDGE_PORTS } from "../lib/user-range.ts";
 
 export interface Range {
   /** The bridge's own address: the guests' gateway and name server. */
@@ -33,12 +31,6 @@ export const guestAddresses = ({ gateway, prefixLength }: Range): string[] => {
 /** Position in the range: the last number of the address for a /24. Distinct per guest, stable, small. */
 export const hostNumber = (address: string, { prefixLength }: Range): number =>
   parseAddress(address) % 2 ** (32 - prefixLength);
-
-/** Users that VMMs run as, first and last: one for each port that a Linux bridge can have. */
-export const vmmUids = (uidBase: number): [number, number] => [uidBase, uidBase + BRIDGE_PORTS];
-
-/** The user that the guests' resolver runs as: the one after the VMMs'. */
-export const resolverUid = ([, last]: [number, number]): number => last + 1;
 
 /**
  * Leases the free address that follows the one leased last, so that an address rests as long as possible before somebody

@@ -10,7 +10,7 @@ import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
 import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
 import { overlaps, parseRange } from "../lib/ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { resolverUid } from "./lease.ts";
+import { resolverUid } from "../lib/user-range.ts";
 import type { FoundThing, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";
 import { setSysctl } from "./sysctl.ts";
