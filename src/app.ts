@@ -116,7 +116,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     network,
     sessions,
     reap: reapAll,
-    forgetHistory: () => forgetHistory(db, config.history),
+    forgetHistory: (steadyNow) => forgetHistory(db, config.history, Date.now(), steadyNow),
     logger,
   });
   const app = await createServer(

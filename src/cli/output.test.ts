@@ -5,7 +5,7 @@ import { AppError } from "../lib/errors.ts";
 import type { LoginEvent } from "../login/login.ts";
 import type { CliContext } from "./context.ts";
 import { printError } from "./failure.ts";
-import { createOutput, table } from "./output.ts";
+import { createOutput, duration, table } from "./output.ts";
 import { showLogin } from "./show-login.ts";
 
 /** Title, clipboard, colour, an 8-bit sequence, a return over the line, the direction of writing. */
@@ -57,6 +57,10 @@ test("every line of a sign-in's progress is filtered; only the person's own tool
   expect(shown.text()).not.toMatch(CONTROL);
   show({ ms: 1, event: "tool-output", stream: "stdout", text: "\u001b[1mtool" });
   expect(shown.text().endsWith("\u001b[1mtool")).toBe(true);
+});
+
+test("a time that passed is never negative, whatever was done to the clock", () => {
+  expect([-40 * 86_400_000, -1, 0, 90_000].map(duration)).toEqual(["0.0 s", "0.0 s", "0.0 s", "2 min"]);
 });
 
 const errorOf = (text: string): AppError =>

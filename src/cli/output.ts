@@ -51,8 +51,9 @@ export const table = (heading: string[], rows: string[][], whenEmpty?: string): 
   );
 };
 
-/** `1.2 s`, `3 min`, `2 h`: as exact as a person wants it. */
-export const duration = (ms: number): string => {
+/** `1.2 s`, `3 min`, `2 h`: as exact as a person wants it. Never negative: the clocks that gave its two ends may differ, or were set in between. */
+export const duration = (given: number): string => {
+  const ms = Math.max(given, 0);
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
   return ms < 3_600_000 ? `${Math.round(ms / 60_000)} min` : `${Math.round(ms / 3_600_000)} h`;
 };

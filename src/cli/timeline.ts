@@ -61,7 +61,7 @@ export const drawTimeline = (rows: TimelineRow[], { width, canDraw }: DrawOption
     const from = Math.min(column(startMs), barWidth - 1);
     const length = Math.max(column(endMs) - from, 1);
     const bar = " ".repeat(from) + marks[outcome].repeat(length);
-    const took = duration(Math.max(endMs - startMs, 0));
+    const took = duration(endMs - startMs);
     return `  ${stage.padEnd(10)}${took.padStart(8)}  ${bar.padEnd(barWidth)}  ${notes[index]}`.trimEnd();
   });
 };

@@ -1,3 +1,6 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import type { Config } from "../config/config.ts";
 import { silentLogger } from "../lib/logger.ts";
@@ -6,7 +9,7 @@ import { createChores, type ChoresDeps } from "./chores.ts";
 
 const deps = (changes: Partial<Record<keyof ChoresDeps, unknown>>): ChoresDeps =>
   ({
-    config: { evidence: { keepDays: 1, maxMib: 1 } } as Config,
+    config: { evidence: { keepDays: 1, maxMib: 1 }, history: { keepDays: 1 } } as Config,
     paths: dataPaths("/nowhere"),
     ledger: { held: async () => [] },
     network: {},
@@ -72,4 +75,22 @@ test("a chore that hangs is told of, and what was counted before it grows old", 
   } finally {
     vi.useRealTimers();
   }
+});
+
+test("a clock that goes 40 days ahead between two rounds makes neither sessions nor evidence old", async () => {
+  const paths = dataPaths(mkdtempSync(join(tmpdir(), "sallyport-chores-")));
+  mkdirSync(paths.evidence("ses_1"), { recursive: true });
+  const times: number[] = [];
+  const chores = createChores(deps({ paths, forgetHistory: async (now: number) => (times.push(now), 0) }));
+  await chores.tidy();
+  const rightNow = Date.now.bind(Date);
+  Date.now = () => rightNow() + 40 * 86_400_000;
+  try {
+    await chores.tidy();
+  } finally {
+    Date.now = rightNow;
+  }
+  expect(times[1]! - times[0]!).toBeLessThan(3_600_000);
+  expect(existsSync(paths.evidence("ses_1"))).toBe(true);
+  rmSync(paths.root, { recursive: true });
 });

@@ -4,6 +4,7 @@ import { pruneEvidence } from "../diagnosis/evidence-prune.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { DataPaths } from "../lib/paths.ts";
+import { createSteadyTime } from "../lib/steady-time.ts";
 import type { Ledger } from "../microvm/ledger.ts";
 import type { ReapResult } from "../microvm/reap.ts";
 import type { Network } from "../network/network.ts";
@@ -20,13 +21,15 @@ export interface ChoresDeps {
   network: Network;
   sessions: Pick<LocalSessions, "resume" | "vms" | "isDriven">;
   reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
-  /** Answers how many sessions were forgotten. */
-  forgetHistory: () => Promise<number>;
+  /** Answers how many sessions were forgotten; their age is counted by `steadyNow`. */
+  forgetHistory: (steadyNow: number) => Promise<number>;
   logger: Logger;
 }
 
 export const createChores = ({ config, paths, ledger, network, sessions, reap, forgetHistory, logger }: ChoresDeps) => {
   let leaks = { count: Number.NaN, seenAt: 0 };
+  const historyTime = createSteadyTime(config.history.keepDays);
+  const evidenceTime = createSteadyTime(config.evidence.keepDays);
   const chores: Record<string, () => Promise<void>> = {
     "taking up sessions that nobody looks after": async () => {
       const resumed = await sessions.resume();
@@ -45,11 +48,11 @@ export const createChores = ({ config, paths, ledger, network, sessions, reap, f
       leaks = { count: failed.length + ofEnded.length, seenAt: performance.now() };
     },
     "forgetting old sessions": async () => {
-      const forgotten = await forgetHistory();
+      const forgotten = await forgetHistory(historyTime());
       if (forgotten > 0) logger.info({ forgotten }, "old sessions forgotten");
     },
     "removing old evidence": async () => {
-      const pruned = await pruneEvidence(paths, config.evidence);
+      const pruned = await pruneEvidence(paths, config.evidence, evidenceTime());
       if (pruned.length > 0) logger.info({ pruned }, "old evidence removed");
     },
   };

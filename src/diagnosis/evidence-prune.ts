@@ -11,18 +11,19 @@ const MIB = 1024 * 1024;
 const OURS = /^ses_\w+(\.new)?$/;
 
 /**
- * `maxMib`: of all sessions together. Returns the names of what was removed, oldest first; what would not go is tried again the next
+ * `maxMib`: of all sessions together; `steadyNow`: what age is counted by. Returns the names of what was removed, oldest first; what would not go is tried again the next
  * time. One after the other: there may be thousands, and the controller has other things to do.
  */
 export const pruneEvidence = async (
   paths: DataPaths,
   { keepDays, maxMib }: { keepDays: number; maxMib: number },
+  steadyNow = Date.now(),
 ): Promise<string[]> => {
   const root = dirname(paths.evidence("any"));
   const kept: Awaited<ReturnType<typeof measure>>[] = [];
   for (const name of await list(root)) if (OURS.test(name)) kept.push(await measure(root, name));
   kept.sort((a, b) => a.writtenMs - b.writtenMs);
-  const oldestMs = Date.now() - keepDays * DAY_MS;
+  const oldestMs = steadyNow - keepDays * DAY_MS;
   let bytes = kept.reduce((sum, entry) => sum + entry.bytes, 0);
   const removed: string[] = [];
   for (const entry of kept) {

@@ -67,6 +67,14 @@ describe("history", () => {
     expect(await idsOf("sessions")).toEqual(["ses_0.01", "ses_0.05"]);
   });
 
+  test("a clock that went ahead makes nothing too old; of too many the oldest go all the same", async () => {
+    for (const days of [1, 2, 3]) await insert(days);
+    const ahead = NOW + 40 * DAY_MS;
+    expect(await forgetHistory(db, { keepDays: 30, max: 100 }, ahead, NOW)).toBe(0);
+    expect(await forgetHistory(db, { keepDays: 30, max: 2 }, ahead, NOW)).toBe(1);
+    expect(await idsOf("sessions")).toEqual(["ses_1", "ses_2"]);
+  });
+
   test("more than one transaction takes goes all the same", async () => {
     for (let i = 0; i < 450; i++) await insert(100, { id: `${i}` });
     expect(await forgetHistory(db, { keepDays: 30, max: 1000 }, NOW)).toBe(450);

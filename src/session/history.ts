@@ -11,15 +11,16 @@ const BATCH = 200;
 /**
  * Forgets sessions that are too old or too many, with their microVMs and what the ledger has of them; and microVMs of no session, as old.
  * Only what ended with nothing left goes, the oldest first: a session has its receipt then. Returns how many sessions were forgotten.
+ * `steadyNow`: what age is counted by.
  */
 export const forgetHistory = async (
   db: Db,
   { keepDays, max }: Config["history"],
   now = Date.now(),
+  steadyNow = now,
 ): Promise<number> => {
-  const before = (ms: number): string => new Date(now - ms).toISOString();
-  const young = before(YOUNG_MS);
-  const tooOld = earlier(before(keepDays * DAY_MS), young);
+  const young = new Date(now - YOUNG_MS).toISOString();
+  const tooOld = earlier(new Date(steadyNow - keepDays * DAY_MS).toISOString(), young);
   const tooMany = await db
     .selectFrom("sessions")
     .select("createdAt")
