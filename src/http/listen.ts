@@ -66,7 +66,10 @@ const listenOnTcp = async (app: App, { host, port }: { host: string; port: numbe
     await app.listen({ host, port });
   } catch (cause) {
     if (errnoOf(cause) !== "EADDRINUSE") throw cause;
-    throw taken(`${host}:${port}`, "Another program listens on", cause);
+    throw new AppError("conflict", "address-taken", `Another program listens on ${host}:${port} already.`, {
+      hint: `ss -ltnp "sport = :${port}" says which. End it, or give this controller another address: listen and publicUrl in the configuration. A port below 1024 can be taken by root alone.`,
+      cause,
+    });
   }
 };
 
@@ -82,8 +85,7 @@ const listenBeside = async (app: App, path: string, accepted: string): Promise<v
   });
 };
 
-const taken = (where: string, what: string, cause?: unknown): AppError =>
+const taken = (where: string, what: string): AppError =>
   new AppError("conflict", "address-taken", `${what} ${where} already.`, {
     hint: "Is it another controller? If not, give this one another address: listen and publicUrl in the configuration.",
-    cause,
   });

@@ -124,6 +124,15 @@ describe("a controller", () => {
     await closed;
   });
 
+  test("says of a port that is taken how to find out by whom, and how nobody else could", async () => {
+    const port = await freePort();
+    await stranger({ port });
+    await expect(startController({ config: { listen: `127.0.0.1:${port}` } })).rejects.toMatchObject({
+      code: "address-taken",
+      hint: expect.stringMatching(new RegExp(`^ss -ltnp "sport = :${port}" .* A port below 1024 .* root alone`)),
+    });
+  });
+
   test("stops though a chore and a step of the stop hang, and what comes after that step is done", async () => {
     const never = (): Promise<never> => new Promise(() => {});
     let isAsked = false;
