@@ -1,5 +1,6 @@
 /** Our firewall table, whom it lets pass, and the tables of others that drop all the same. */
 import { firewallScript, guestElement } from "../network/firewall-rules.ts";
+import { refuseTakenTable } from "../network/firewall.ts";
 import { guestDrops, type GuestDrop } from "../network/guest-drops.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { legacyTables } from "../network/legacy-tables.ts";
@@ -25,6 +26,7 @@ export const firewall: Check = {
             "restart the controller: it makes the table anew (and find out who flushes nftables)",
           );
     }
+    refuseTakenTable(ours, network);
     const refused = running.filter((guest) =>
       troublesOf({ firewall: firewallView(ours, guest) }, { ...network, mac: guest.mac }).includes(
         "firewall-drops-guest",

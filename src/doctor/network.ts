@@ -1,8 +1,7 @@
 /** What the guests' network is made on: forwarding, TAPs at all, the range, the bridge. */
 import { access, constants, open } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
-import { isOurs, refuseTakenRange } from "../network/bridge.ts";
-import { macOf } from "../lib/ipv4.ts";
+import { refuseTakenRange, whoseBridge } from "../network/bridge.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { troublesOf } from "../network/trouble.ts";
 import { bridgeView, isForwarding } from "../network/view.ts";
@@ -66,12 +65,8 @@ export const bridge: Check = {
         ? problem(`There is no bridge ${name}, and guests run: none can be reached.`, "restart the controller")
         : ok(`The name ${name} is free; the bridge is made with the first session.`);
     }
-    if (!isOurs(found, macOf(network.gateway))) {
-      return problem(
-        `The interface ${name} exists and was not made by Sallyport.`,
-        `set network.bridge to another name, or if nobody needs it: ip link delete ${name}`,
-      );
-    }
+    const { taken } = whoseBridge(network, host);
+    if (taken) throw taken;
     const wanted = config.network.cidr;
     const strange = seen.addresses.filter((address) => address !== wanted);
     const ports = host.links.filter(({ master }) => master === name).length;

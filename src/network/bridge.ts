@@ -1,9 +1,10 @@
 /** The bridge that all guests hang on, with the gateway's address on the host's side. */
 import { AppError } from "../lib/errors.ts";
-import { asWord, change, type HostLinks, type Link, type Route, takeAway } from "./ip.ts";
+import { asWord, change, type HostLinks, type Route, takeAway } from "./ip.ts";
 import { formatRange, macOf, overlaps, parseRange } from "../lib/ipv4.ts";
 import type { Range } from "./lease.ts";
 import { setSysctl, setSysctlIfThere } from "./sysctl.ts";
+import { ofAnother } from "./tool.ts";
 import { bridgeView } from "./view.ts";
 
 export interface BridgeOptions extends Range {
@@ -19,19 +20,15 @@ export interface BridgeOptions extends Range {
 export const ensureBridge = async (options: BridgeOptions, host: HostLinks): Promise<void> => {
   refuseTakenRange(options, host.routes);
   const { bridge, gateway, prefixLength, owner } = options;
-  const mac = macOf(gateway);
-  const found = host.links.find(({ ifname }) => ifname === bridge);
-  if (found && !isOurs(found, mac)) throw bridgeTaken(bridge, "exists already and was not made by Sallyport");
-  if (found?.ifalias && found.ifalias !== owner) {
-    throw bridgeTaken(bridge, `belongs to another controller (${found.ifalias})`);
-  }
+  const { isThere, isOurs, taken } = whoseBridge(options, host);
+  if (taken) throw taken;
   const { isUp = false, addresses = [] } = bridgeView(host, bridge) ?? {};
   const wanted = `${gateway}/${prefixLength}`;
   await change("ip", [
     // A bridge without a fixed MAC takes over the lowest of its ports, so that guests would lose their gateway whenever a TAP
     // comes or goes. And it is given at creation, in one step, so that our bridge can be told from another's even after a crash.
-    ...(found ? [] : [`link add name ${bridge} address ${mac} type bridge stp_state 0 mcast_snooping 0`]),
-    ...(found?.ifalias === owner ? [] : [`link set dev ${bridge} alias "${owner}"`]),
+    ...(isThere ? [] : [`link add name ${bridge} address ${macOf(gateway)} type bridge stp_state 0 mcast_snooping 0`]),
+    ...(isOurs ? [] : [`link set dev ${bridge} alias "${owner}"`]),
     // What somebody gave our bridge besides is theirs to take away (doctor says so), and keeps nothing from being mended.
     ...(addresses.includes(wanted) ? [] : [`address add ${wanted} dev ${bridge}`]),
   ]);
@@ -42,17 +39,40 @@ export const ensureBridge = async (options: BridgeOptions, host: HostLinks): Pro
   if (!isUp) await change("ip", [`link set dev ${bridge} up`]);
 };
 
-/** Two controllers may share a host, but not a bridge: its alias says whose it is. */
+/** Two controllers may share a host, but neither bridge nor table: the alias of the one, a mark in the other say whose they are. */
 export const ownerOf = (resolverDirectory: string): string => `sallyport ${asWord(resolverDirectory)}`;
 
-export const removeBridge = async (options: BridgeOptions, { links }: HostLinks): Promise<void> => {
-  const found = links.find(({ ifname }) => ifname === options.bridge);
-  if (found && isOurs(found, macOf(options.gateway))) await takeAway(`link delete dev ${options.bridge}`);
+/** Another's is left alone. */
+export const removeBridge = async (options: BridgeOptions, host: HostLinks): Promise<void> => {
+  const { isThere, taken } = whoseBridge(options, host);
+  if (isThere && !taken) await takeAway(`link delete dev ${options.bridge}`);
 };
 
-/** Whether a link is the bridge that `ensureBridge` made for this gateway. */
-export const isOurs = (link: Pick<Link, "address" | "linkinfo">, mac: string): boolean =>
-  link.linkinfo?.info_kind === "bridge" && link.address === mac;
+/** `isOurs`: it says so; one that a crash or an earlier version left without a name does not, and is not `taken` either. */
+export const whoseBridge = ({ bridge, gateway, owner }: BridgeOptions, { links }: HostLinks) => {
+  const found = links.find(({ ifname }) => ifname === bridge);
+  const isMade = found?.linkinfo?.info_kind === "bridge" && found.address === macOf(gateway);
+  const { ifalias } = found ?? {};
+  const isOurs = isMade && ifalias === owner;
+  return {
+    isThere: found !== undefined,
+    isOurs,
+    taken: isOurs ? undefined : found && takenBy(bridge, isMade, ifalias),
+  };
+};
+
+const takenBy = (bridge: string, isMade: boolean, alias: string | undefined): AppError | undefined => {
+  if (alias?.startsWith("sallyport ")) return ofAnother("bridge", `The bridge ${bridge}`, alias);
+  if (isMade && !alias) return undefined;
+  return new AppError(
+    "conflict",
+    "bridge-taken",
+    `The interface ${bridge} exists already and was not made by Sallyport.`,
+    {
+      hint: `Give Sallyport another bridge name in the configuration (network.bridge), or if nobody needs it: ip link delete ${bridge}`,
+    },
+  );
+};
 
 /** Throws AppError `range-taken`. */
 export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgeOptions, routes: Route[]): void => {
@@ -71,8 +91,3 @@ export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgeOption
     { hint: "Choose another range for the guests in the configuration (network.cidr)." },
   );
 };
-
-const bridgeTaken = (bridge: string, what: string): AppError =>
-  new AppError("conflict", "bridge-taken", `The interface ${bridge} ${what}.`, {
-    hint: `Give Sallyport another bridge name in the configuration (network.bridge), or remove this one: ip link delete ${bridge}`,
-  });

@@ -4,6 +4,7 @@ import { firewallScript } from "./firewall-rules.ts";
 const options = {
   table: "sallyport",
   bridge: "br0",
+  owner: "sallyport /var/lib/sallyport/resolver",
   gateway: "192.168.100.1",
   prefixLength: 24,
   vmmUids: [900_000, 901_024] as [number, number],

@@ -1,4 +1,5 @@
 /** Text of the firewall table: pure, so that it can be read and tested as a whole. */
+import { createHash } from "node:crypto";
 import { formatRange, parseRange } from "../lib/ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import type { Range } from "./lease.ts";
@@ -7,6 +8,8 @@ export interface FirewallOptions extends Range {
   bridge: string;
   /** Name of the nftables table; one per controller on this host, like the bridge. */
   table: string;
+  /** Kept in the table: whose it is. As the bridge's. */
+  owner: string;
   /** Ranges that guests may reach although they are private, `a.b.c.d/p`. */
   allow: string[];
   /** Users that VMMs run as, first and last: they have no business on any network of the host. */
@@ -53,26 +56,29 @@ export const BLOCKED_RANGES = [
 ];
 
 /**
- * Script for `nft -f`, one transaction. `keep` flushes the rules but not the set of guests nor the counters, so that
- * mending does not cut off a guest that this process does not know (yet); `replace` starts from nothing, for a table
- * whose chains or sets have another shape.
+ * Script for `nft -f`, one transaction, refused by the kernel where the table is not as the mode has it. `keep`: there, and
+ * marked as ours. It flushes the rules but not the set of guests nor the counters, so that mending does not cut off a guest that
+ * this process does not know (yet). `adopt`: the same, for a table without a mark. `make`: not there. `replace` starts from
+ * nothing, for one whose chains or sets have another shape.
  *
  * An `accept` here ends only this table's chain: a `drop` elsewhere (Docker's FORWARD policy, ufw's INPUT) still drops.
  * Then `forwarded` counts up and `returned` stays at 0.
  */
-export const firewallScript = (options: FirewallOptions, guests: GuestNic[], mode: "keep" | "replace"): string => {
+export const firewallScript = (options: FirewallOptions, guests: GuestNic[], mode: keyof typeof BEGINNINGS): string => {
   const { table, bridge, gateway } = options;
   const guestRange = formatRange(parseRange(`${gateway}/${options.prefixLength}`));
   const ranges = `type ipv4_addr; flags interval; auto-merge;`;
   return `
-add table inet ${table}
-${mode === "keep" ? "flush" : "delete"} table inet ${table}
-add table inet ${table}
+${BEGINNINGS[mode](options)}
 ${["blocked", "allowed"].map((set) => `add set inet ${table} ${set} { ${ranges} }\nflush set inet ${table} ${set}`).join("\n")}
 table inet ${table} {
 ${Object.keys(FIREWALL_COUNTERS)
   .map((name) => `  counter ${name} { }`)
   .join("\n")}
+  map owner {
+    type mark : mark
+    elements = { ${ownerElement(options)} }
+  }
   set guests {
     type ipv4_addr . ether_addr
     ${elements(guests.map(guestElement))}
@@ -126,6 +132,24 @@ ${Object.keys(FIREWALL_COUNTERS)
 }
 `;
 };
+
+/** Refused by the kernel where the table is marked as another's, or not at all. */
+export const proveOwner = (options: Pick<FirewallOptions, "table" | "owner">): string =>
+  `add element inet ${options.table} owner { ${ownerElement(options)} }`;
+
+const BEGINNINGS = {
+  keep: (options: FirewallOptions) => `${proveOwner(options)}\nflush table inet ${options.table}`,
+  adopt: ({ table }: FirewallOptions) => `flush table inet ${table}`,
+  make: ({ table }: FirewallOptions) => `create table inet ${table}`,
+  replace: ({ table }: FirewallOptions) =>
+    `add table inet ${table}\ndelete table inet ${table}\nadd table inet ${table}`,
+};
+
+/** A number, so that another one at the same key is a conflict; the comment, 128 bytes at most, is for people. */
+const ownerElement = ({ owner }: Pick<FirewallOptions, "owner">): string =>
+  `0 comment "${owner.slice(0, 120)}" : ${markOf(owner)}`;
+
+export const markOf = (owner: string): number => createHash("sha256").update(owner).digest().readUInt32BE();
 
 /** What the firewall lets a guest pass by. */
 export type Admission = Pick<GuestNic, "address" | "mac">;

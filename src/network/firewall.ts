@@ -1,11 +1,14 @@
 /** The program `nft`: one table of our own, changed in single transactions, never anybody else's rules. */
 import { z } from "zod";
-import { FIREWALL_COUNTERS, firewallScript, guestElement } from "./firewall-rules.ts";
+import { FIREWALL_COUNTERS, firewallScript, guestElement, markOf, proveOwner } from "./firewall-rules.ts";
 import type { Admission, FirewallCounter, FirewallOptions } from "./firewall-rules.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { runTool, TIMEOUT_MS, unlessSaid } from "./tool.ts";
+import { ofAnother, runTool, TIMEOUT_MS, unlessSaid } from "./tool.ts";
 
-/** The whole table as it should be, at once. Counters and guests already let through stay, and `guests` are added. */
+/**
+ * The whole table as it should be, at once. Counters and guests already let through stay, and `guests` are added. The bridge has
+ * to be known as ours. Throws AppError `table-taken` where the table is another controller's.
+ */
 export const applyFirewall = async (options: FirewallOptions, guests: GuestNic[]): Promise<void> => {
   if (await refreshFirewall(options, guests)) return;
   // An older version's table, or a meddler's. Guests not in `guests` are cut off until they are prepared again.
@@ -14,11 +17,37 @@ export const applyFirewall = async (options: FirewallOptions, guests: GuestNic[]
 
 /** As `applyFirewall`; false, and nothing done, where a table of another shape is in the way. */
 export const refreshFirewall = async (options: FirewallOptions, guests: GuestNic[]): Promise<boolean> => {
-  const done = nft(firewallScript(options, guests, "keep")).then(() => true);
-  return unlessSaid(SHAPE_CONFLICT, done, false);
+  const put = (mode: "keep" | "adopt" | "make"): Promise<true> =>
+    nft(firewallScript(options, guests, mode)).then(() => true);
+  if (await unlessSaid(ABSENCE, unlessSaid(SHAPE_CONFLICT, put("keep"), false), false)) return true;
+  const found = await readTable(options.table);
+  if (!found) return put("make");
+  refuseTakenTable(found, options);
+  return found.owner === undefined && unlessSaid(SHAPE_CONFLICT, put("adopt"), false);
 };
 
-export const admitGuest = (table: string, nic: GuestNic): Promise<void> => nft(element("add", table, nic));
+/** Throws AppError `table-taken`. */
+export const refuseTakenTable = (found: TableView, us: Pick<FirewallOptions, "table" | "bridge" | "owner">): void => {
+  if (isTableOurs(found, us)) return;
+  throw ofAnother(
+    "table",
+    `The nftables table ${us.table}`,
+    found.owner?.name ?? `its rules are for ${found.interfaces[0]}`,
+  );
+};
+
+/** By its mark; one of an earlier version has none, and is the controller's whose bridge it names. */
+export const isTableOurs = (
+  { owner, interfaces }: TableView,
+  us: Pick<FirewallOptions, "bridge" | "owner">,
+  isBridgeTaken = false,
+): boolean =>
+  owner
+    ? owner.mark === markOf(us.owner)
+    : !isBridgeTaken && (interfaces.length === 0 || interfaces.includes(us.bridge));
+
+export const admitGuest = (options: Pick<FirewallOptions, "table" | "owner">, nic: GuestNic): Promise<void> =>
+  nft(`${proveOwner(options)}\n${element("add", options.table, nic)}`);
 
 /** `add` first: what is not there can't be deleted, and this way it is one transaction and no question. */
 export const expelGuest = async (table: string, nic: Admission): Promise<void> => {
@@ -36,6 +65,14 @@ export const readTable = async (table: string, timeoutMs = TIMEOUT_MS) => {
   const packets = new Map(entries.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])));
   const names = Object.keys(FIREWALL_COUNTERS) as FirewallCounter[];
   return {
+    /** Undefined in a table of an earlier version, or a meddler's. */
+    owner: entries
+      .map(({ map }) => (map?.name === "owner" ? ownerMap.safeParse(map.elem).data : undefined))
+      .find(Boolean),
+    /** That its rules are for. */
+    interfaces: entries
+      .flatMap(({ rule }) => rule?.expr ?? [])
+      .flatMap((part) => ofInterface.safeParse(part).data?.match.right ?? []),
     /** The guests that the firewall lets pass. */
     guests: entries
       .flatMap(({ set }) => (set?.name === "guests" ? z.array(guest).parse(set.elem ?? []) : []))
@@ -53,10 +90,18 @@ export const removeFirewall = (table: string): Promise<void> =>
   nft(`add table inet ${table}\ndelete table inet ${table}\n`);
 
 const guest = z.object({ concat: z.tuple([z.string(), z.string()]) });
+const ownerMap = z
+  .tuple([z.tuple([z.object({ elem: z.object({ comment: z.string() }) }), z.number()])])
+  .transform(([[{ elem }, mark]]) => ({ name: elem.comment, mark }));
+const ofInterface = z.object({
+  match: z.object({ left: z.object({ meta: z.object({ key: z.enum(["iifname", "oifname"]) }) }), right: z.string() }),
+});
 const listing = z.object({
   nftables: z.array(
     z.object({
       set: z.object({ name: z.string(), elem: z.array(z.unknown()).optional() }).optional(),
+      map: z.object({ name: z.string(), elem: z.unknown() }).optional(),
+      rule: z.object({ expr: z.array(z.unknown()) }).optional(),
       counter: z.object({ name: z.string(), packets: z.number() }).optional(),
     }),
   ),

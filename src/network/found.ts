@@ -6,7 +6,7 @@ import type { HostLinks } from "./ip.ts";
 import type { FoundThing, NicPresence } from "./network.ts";
 import { ourTaps } from "./tap.ts";
 
-/** Firewall and neighbour entries say not whose they are: they are ours where the bridge is. */
+/** Neighbours say not whose they are: they are ours where the bridge is. `table`: ours. */
 export const foundThings = (
   { links, neighbours }: HostLinks,
   table: TableView | undefined,

@@ -2,8 +2,9 @@
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createKeyedMutex, createSharedMutex, createSharedRun } from "../lib/mutex.ts";
-import { ensureBridge, ownerOf, removeBridge } from "./bridge.ts";
-import { admitGuest, applyFirewall, expelGuest, readTable, refreshFirewall, removeFirewall } from "./firewall.ts";
+import { ensureBridge, ownerOf, removeBridge, whoseBridge } from "./bridge.ts";
+import { admitGuest, applyFirewall, expelGuest, isTableOurs, readTable, refreshFirewall } from "./firewall.ts";
+import { removeFirewall } from "./firewall.ts";
 import { BLOCKED_RANGES, type FirewallOptions } from "./firewall-rules.ts";
 import { foundThings, refOf } from "./found.ts";
 import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
@@ -19,7 +20,7 @@ import { isFixed, isPortRight } from "./trouble.ts";
 import { neighbourView, tapView, viewNic } from "./view.ts";
 
 /** The user that follows the VMMs' is the resolver's. */
-export interface LinuxNetworkOptions extends Omit<FirewallOptions, "controllerUid"> {
+export interface LinuxNetworkOptions extends Omit<FirewallOptions, "controllerUid" | "owner"> {
   resolver: { directory: string; upstream: string[] };
   logger: Logger;
 }
@@ -35,7 +36,7 @@ interface Served {
 export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const { bridge, gateway, prefixLength, table } = options;
   const owner = ownerOf(options.resolver.directory);
-  const rules = { ...options, controllerUid: process.getuid?.() ?? 0 };
+  const rules = { ...options, owner, controllerUid: process.getuid?.() ?? 0 };
   const served = new Map<string, Served>();
   // Guests don't wait for each other; what is about all of them is done alone.
   const { shared, alone } = createSharedMutex();
@@ -53,7 +54,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const ensure = (): Promise<void> =>
     alone(async () => {
       const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
-      await ensureBridge({ ...options, owner }, host);
+      await ensureBridge(rules, host);
       const guests = [...served.values()];
       const nics = guests.map(({ nic }) => nic);
       // Before forwarding is switched on: nothing is ever forwarded without the rules.
@@ -63,8 +64,18 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       await ensureResolver(resolver);
     });
 
-  const found = async (): Promise<FoundThing[]> =>
-    foundThings(await readLinks(), await readTable(table), bridge, owner);
+  /** What is there, and whose. `rows`: our table's. */
+  const look = async () => {
+    const [host, rows] = await Promise.all([readLinks(), readTable(table)]);
+    const { isThere, taken } = whoseBridge(rules, host);
+    const isOurs = rows !== undefined && isTableOurs(rows, rules, taken !== undefined);
+    return { host, hasBridge: isThere && !taken, rows: isOurs ? rows : undefined };
+  };
+
+  const found = async (): Promise<FoundThing[]> => {
+    const { host, rows } = await look();
+    return foundThings(host, rows, bridge, owner);
+  };
 
   return {
     bridge,
@@ -74,7 +85,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
     ensureHost: createSharedRun(async () => {
       const isDone = await shared(async () => {
-        await ensureBridge({ ...options, owner }, await readLinks());
+        await ensureBridge(rules, await readLinks());
         if (!(await refreshFirewall(rules, []))) return false;
         await setSysctl("net/ipv4/ip_forward", "1");
         await ensureResolver(resolver);
@@ -90,7 +101,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         // First: what fails below is tried again by the next `ensure`.
         served.set(nic.tap, guest);
         guest.isNew = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
-        await admitGuest(table, nic);
+        await admitGuest(rules, nic);
       }),
 
     join: (nic) =>
@@ -101,7 +112,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         if (before && before.nic.mac !== nic.mac) {
           await change("ip", [pinNeighbour(nic, bridge)]);
           await expelGuest(table, before.nic);
-          await admitGuest(table, nic);
+          await admitGuest(rules, nic);
         }
         if (before?.isNew) return apply([joining(nic, bridge)]);
         const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
@@ -112,23 +123,28 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     remove: (nic) =>
       ofGuest(nic, async () => {
         const { mac = nic.mac } = served.get(nic.tap)?.nic ?? {};
-        served.delete(nic.tap);
-        await takeAway(`link delete dev ${nic.tap}`, `neigh delete ${nic.address} dev ${bridge}`);
+        // A start that was refused for another controller's bridge or table is undone as well: theirs are left alone.
+        const { hasBridge, rows } = served.delete(nic.tap) ? { hasBridge: true, rows: true } : await look();
+        await takeAway(
+          `link delete dev ${nic.tap}`,
+          ...(hasBridge ? [`neigh delete ${nic.address} dev ${bridge}`] : []),
+        );
+        if (!rows) return;
         await expelGuest(table, nic);
         if (mac !== nic.mac) await expelGuest(table, { ...nic, mac });
       }),
 
     presence: async (nic) => {
-      const [host, rows] = await Promise.all([readLinks(), readTable(table)]);
+      const { host, hasBridge, rows } = await look();
       return {
         tap: host.links.some(({ ifname }) => ifname === nic.tap),
         firewall: rows?.guests.some(({ address }) => address === nic.address) ?? false,
-        neighbour: isFixed(neighbourView(host, nic, bridge)),
+        neighbour: hasBridge && isFixed(neighbourView(host, nic, bridge)),
       };
     },
 
     // Beside all changes: one that hangs is what diagnosis may be after.
-    view: (nic) => viewNic(nic, { bridge, gateway, table }),
+    view: (nic) => viewNic(nic, rules),
 
     found,
 
@@ -144,14 +160,14 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
           await takeAway(...entries.map(({ dst }) => `neigh delete ${dst} dev ${bridge}`));
         }
         if (thing.kind === "firewall") {
-          const guests = (await readTable(table))?.guests ?? [];
+          const guests = (await look()).rows?.guests ?? [];
           for (const guest of guests) if (guest.address === thing.ref) await expelGuest(table, guest);
         }
       }),
 
     teardown: () =>
       alone(async () => {
-        const host = await readLinks();
+        const { host, rows } = await look();
         const taps = ourTaps(host.links, { bridge, owner });
         if (taps.length > 0) {
           throw new AppError("conflict", "guests-left", `The network is in use: ${taps.join(", ")}.`, {
@@ -159,8 +175,8 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
           });
         }
         await stopResolver(resolver);
-        await removeBridge({ ...options, owner }, host);
-        await removeFirewall(table);
+        await removeBridge(rules, host);
+        if (rows) await removeFirewall(table);
       }),
   };
 };

@@ -28,6 +28,12 @@ export const unlessSaid = <T, U>(words: RegExp, work: Promise<T>, otherwise: U):
     throw error;
   });
 
+/** `bridge-taken`, `table-taken`. `owner`: as the thing says it. */
+export const ofAnother = (kind: "bridge" | "table", what: string, owner: string): AppError =>
+  new AppError("conflict", `${kind}-taken`, `${what} belongs to another controller (${owner}).`, {
+    hint: "Each controller on a host needs a bridge, a range, a table and users of its own. Set others for this one in its configuration: network.bridge, network.cidr, network.table and vm.uidBase.",
+  });
+
 export const missingTool = (tool: NetworkTool, cause?: unknown): AppError =>
   new AppError("unavailable", "command-missing", `The program ${tool} is not installed, and guests need it.`, {
     hint: `Install it: apt install ${PACKAGES[tool]}`,

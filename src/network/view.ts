@@ -1,8 +1,8 @@
 /** The host's side of one guest's network as it is, for diagnosis and doctor: looked at, never mended. */
 import { readFile } from "node:fs/promises";
 import type { HostFacts } from "../contract/diagnosis.ts";
-import { readTable, type TableView } from "./firewall.ts";
-import type { Admission } from "./firewall-rules.ts";
+import { isTableOurs, readTable, type TableView } from "./firewall.ts";
+import type { Admission, FirewallOptions } from "./firewall-rules.ts";
 import { guestDrops } from "./guest-drops.ts";
 import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from "./ip.ts";
 import { legacyTables } from "./legacy-tables.ts";
@@ -19,7 +19,8 @@ type FirewallView = NonNullable<HostFacts["firewall"]>;
 const TIMEOUT_MS = 2500;
 
 /** Each part is asked for by itself, so that one that hangs or fails does not hide the others. Null: it is not there. */
-export const viewNic = (nic: GuestNic, { bridge, gateway, table }: Record<"bridge" | "gateway" | "table", string>) => {
+export const viewNic = (nic: GuestNic, options: FirewallOptions) => {
+  const { bridge, gateway, table } = options;
   const links = readLinks(TIMEOUT_MS);
   // Whoever asks for a part is told.
   links.catch(() => {});
@@ -27,7 +28,10 @@ export const viewNic = (nic: GuestNic, { bridge, gateway, table }: Record<"bridg
     tap: async () => tapView(await links, await readForwarding(bridge, TIMEOUT_MS), nic, bridge),
     bridge: async () => bridgeView(await links, bridge),
     neighbour: async () => neighbourView(await links, nic, bridge),
-    firewall: async () => firewallView(await readTable(table, TIMEOUT_MS), nic),
+    firewall: async () => {
+      const found = await readTable(table, TIMEOUT_MS);
+      return firewallView(found && isTableOurs(found, options) ? found : undefined, nic);
+    },
     /** Rules that are certain to drop what the guest needs. */
     foreignDrops: async () => {
       // Our own table, too: somebody may have put a rule into it.

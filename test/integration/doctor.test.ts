@@ -345,6 +345,22 @@ describe("a host that never ran Sallyport", () => {
     expect(report.capacity?.running).toBe(0);
   });
 
+  test("a bridge and a table of those names that are another controller's", async () => {
+    const other = "sallyport /srv/other/resolver";
+    await fresh.ip("link add br0 type bridge");
+    await fresh.run("ip", ["link", "set", "dev", "br0", "alias", other]);
+    const script = `table inet sallyport { map owner { type mark : mark\n elements = { 0 comment "${other}" : 7 }\n }\n }`;
+    await fresh.run("nft", ["-f", "-"], { input: script });
+    const { notOk, line } = await visit();
+    expect(notOk).toEqual(expect.arrayContaining(["problem bridge", "problem firewall"]));
+    for (const name of ["bridge", "firewall"]) {
+      expect(line(name)?.text).toContain(`belongs to another controller (${other}).`);
+      expect(line(name)?.remedy).toContain("network.bridge, network.cidr, network.table and vm.uidBase");
+    }
+    await fresh.ip("link delete br0");
+    await fresh.run("nft", ["delete", "table", "inet", "sallyport"]);
+  });
+
   test("a bridge of that name that is somebody else's", async () => {
     await fresh.ip("link add br0 type bridge");
     expect((await visit()).notOk).toContain("problem bridge");

@@ -505,6 +505,45 @@ describe("refusals", () => {
     await other.kill();
   });
 
+  test("a firewall table of another controller, whose guests stay filtered", async () => {
+    const other = await startNetwork(host, {
+      ...options(),
+      resolver: { directory: join(directory, "second"), upstream: [] },
+      bridge: "br7",
+      gateway: "192.168.107.1",
+    });
+    const isAsItWas = async (): Promise<void> => {
+      expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
+      expect(await dial(a.namespace, "10.9.9.9", 80)).toBe("timeout");
+      expect(await network.presence(nicA)).toEqual({ tap: true, firewall: true, neighbour: true });
+    };
+    const owner = `sallyport ${directory}`;
+    for (const call of ["ensureHost", "ensure"] as const) {
+      await expect(other[call]()).rejects.toThrow(`table-taken: The nftables table ${TABLE} belongs to another`);
+      await expect(other[call]()).rejects.toThrow(owner);
+    }
+    await isAsItWas();
+    expect(await other.found()).toEqual([]);
+    // What a start undoes that was refused.
+    await other.remove({ ...nicA, tap: "sp-dddddddddddd" });
+    expect((await look(other, nicA)).firewall).toBeNull();
+    await network.ensure();
+    await other.teardown();
+    await isAsItWas();
+    // One of an earlier version says no owner, but names its bridge.
+    await host.run("nft", ["delete", "map", "inet", TABLE, "owner"]);
+    await expect(other.ensure()).rejects.toThrow("table-taken");
+    await other.teardown();
+    await isAsItWas();
+    expect((await network.found()).filter(({ kind }) => kind === "firewall")).toHaveLength(2);
+    await network.kill();
+    network = await startNetwork(host, options());
+    await network.ensureHost();
+    await isAsItWas();
+    expect((await host.run("nft", ["list", "map", "inet", TABLE, "owner"])).stdout).toContain(owner);
+    await other.kill();
+  });
+
   test("teardown while guests are left", async () => {
     await expect(network.teardown()).rejects.toThrow("guests-left");
     expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
@@ -556,6 +595,17 @@ test("a second controller on the same bridge is refused and takes nothing of the
   await attach(first, nicA);
   expect(await second.found()).toEqual([]);
   await expect(second.ensure()).rejects.toThrow("bridge-taken");
+  const wasThere = await first.presence(nicA);
+  expect(wasThere).toEqual({ tap: true, firewall: true, neighbour: true });
+  // Its own TAP has another name; the address is the same.
+  await second.remove({ ...nicA, tap: nicB.tap });
+  expect(await second.presence(nicA), "nothing of it is the second one's").toMatchObject({
+    firewall: false,
+    neighbour: false,
+  });
+  await second.teardown();
+  expect(await first.presence(nicA)).toEqual(wasThere);
+  expect((await look(first, nicA)).tap?.bridge).toBe(BRIDGE);
   expect(await tapsOf(first)).toEqual([nicA.tap]);
   await place.ip(`link delete ${BRIDGE}`);
   expect(await second.found(), "whose bridge is gone").toEqual([]);
