@@ -7,6 +7,7 @@ import { AppError, errnoOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { commandLine, isAlive, killProcess, processesOf, type ProcessIdentity } from "../lib/process.ts";
 import { findProgram, SYSTEM_PATH } from "../lib/programs.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
 import { missingTool } from "./tool.ts";
 
@@ -50,12 +51,21 @@ export const stopResolver = async (place: ResolverPlace): Promise<void> => {
   for (const { process } of await findResolvers(place)) await killProcess("The guests' name resolver", process);
 };
 
-/** Ours among this host's processes, program name left out. */
+/** Whom the resolver of an earlier version runs as: root, or nobody, as which daemons run but no account of a person does. */
+const FORMER_UIDS = [0, 65_534];
+
+/**
+ * Ours among this host's processes, program name left out. Of an earlier version's users it is the one process that our folder has the
+ * number of, as that version's dnsmasq wrote it.
+ */
 export const findResolvers = async ({ directory, uid }: ResolverPlace) => {
+  const formerFile = join(directory, "dnsmasq.pid");
+  const formerPid = Number(await unlessMissing(readFile(formerFile, "utf8"), "0"));
   const found: { process: ProcessIdentity; args: string[] }[] = [];
-  for (const { process } of await processesOf((user) => user === uid)) {
+  for (const { process, uid: user } of await processesOf((one) => one === uid || FORMER_UIDS.includes(one))) {
+    if (user !== uid && process.pid !== formerPid) continue;
     const args = (await commandLine(process.pid)).slice(1);
-    if (args.includes(markOf(directory))) found.push({ process, args });
+    if (args.includes(user === uid ? markOf(directory) : `--pid-file=${formerFile}`)) found.push({ process, args });
   }
   return found;
 };

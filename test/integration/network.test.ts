@@ -1,6 +1,6 @@
 /** The Linux network with real frames: what a guest can reach, what it can't, and what is mended when somebody meddles. */
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -579,6 +579,33 @@ test("a resolver that a crashed controller started and wrote down nowhere is fou
   expect(await resolverPid(elsewhere)).toBe(pid);
   await second.teardown();
   expect(await resolverPid(elsewhere)).toBeUndefined();
+});
+
+test("the resolver of an earlier version, as which nobody's process counts but the recorded one, is ended for one of ours", async () => {
+  const place = await placeOf("former");
+  const elsewhere = join(directory, "former");
+  await mkdir(elsewhere);
+  const file = join(elsewhere, "dnsmasq.pid");
+  const words = ["--keep-in-foreground", "--conf-file=/dev/null", `--pid-file=${file}`];
+  const former = place.spawn("dnsmasq", [...words, `--listen-address=${GATEWAY}`, "--bind-dynamic", "--no-resolv"]);
+  await expect.poll(() => readFile(file, "utf8").catch(() => "")).toBe(`${former.pid}\n`);
+  const user = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+  const decoy = place.spawn("setpriv", [
+    ...user,
+    NODE,
+    "-e",
+    `setInterval(() => console.log("here"), 50);`,
+    "--",
+    ...words,
+  ]);
+  await once(decoy.stdout, "data");
+  const network = await startNetwork(place, { ...options(), resolver: { directory: elsewhere, upstream: [SERVER] } });
+  await network.ensure();
+  expect(await resolverPid(elsewhere)).not.toBe(former.pid);
+  expect(await look(network, nicA)).toMatchObject({ isResolving: true });
+  expect([former.signalCode, decoy.exitCode, decoy.signalCode]).toEqual(["SIGKILL", null, null]);
+  decoy.kill("SIGKILL");
+  await network.teardown();
 });
 
 test("a second controller on the same bridge is refused and takes nothing of the first one's guests", async () => {
