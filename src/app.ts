@@ -1,5 +1,5 @@
 /** Composition root: the one file that builds the services and ties their lives together. */
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync } from "node:fs";
 import { setInterval as every } from "node:timers/promises";
 import { join } from "node:path";
 import type { Config } from "./config/config.ts";
@@ -14,6 +14,7 @@ import { reap } from "./microvm/reap.ts";
 import { loadReceiptKey } from "./handover/receipt.ts";
 import { Cleanup } from "./lib/cleanup.ts";
 import { AppError, messageOf } from "./lib/errors.ts";
+import { requireOurs } from "./lib/guarded-path.ts";
 import type { Logger } from "./lib/logger.ts";
 import { orAfter } from "./lib/wait.ts";
 import { createMetrics } from "./lib/metrics.ts";
@@ -209,7 +210,8 @@ const prepareDirectories = (paths: ReturnType<typeof dataPaths>): void => {
   // Everything here is the controller's own; a microVM's user only passes through to its own folder.
   process.umask(0o077);
   for (const folder of [paths.root, paths.vms]) {
-    mkdirSync(folder, { recursive: true });
+    if (!lstatSync(folder, { throwIfNoEntry: false })) mkdirSync(folder, { recursive: true });
+    requireOurs(folder, lstatSync(folder), "folder");
     chmodSync(folder, 0o711);
   }
 };

@@ -33,6 +33,25 @@ export const requireGuardedFolder = (path: string, users = trustedUsers()): void
   }
 };
 
+/**
+ * Refuses what others may have chosen or can exchange the content of: `status`, as lstat has it, is not of this program's own user's
+ * folder or file, or others may write there. Folders above it are not looked at. Throws AppError `path-not-ours`.
+ */
+export const requireOurs = (path: string, status: Stats, kind: "folder" | "file"): void => {
+  const own = process.geteuid?.() ?? 0;
+  const isKind = kind === "folder" ? status.isDirectory() : status.isFile();
+  const faults = [
+    ...(status.isSymbolicLink() ? ["is a symbolic link"] : isKind ? [] : [`is no ${kind}`]),
+    ...(status.uid === own ? [] : [`belongs to user ${status.uid}`]),
+    ...(isKind && (status.mode & 0o022) !== 0 ? ["may be written by others"] : []),
+  ];
+  if (faults.length === 0) return;
+  const sentence = `${path} ${faults.join(" and ")}: somebody else may have chosen the keys that the controller believes.`;
+  throw new AppError("forbidden", "path-not-ours", sentence, {
+    hint: `Is all in it yours? Then chown ${own} it, chmod go-w it, and name it itself, not a link. If not, give the controller a dataDir that only it can change.`,
+  });
+};
+
 const requireOwner = (path: string, part: string, { uid }: Stats, users: number[]): void => {
   if (!users.includes(uid)) throw unguarded(path, part, `belongs to user ${uid}`);
 };

@@ -51,7 +51,7 @@ export const createBootHost = async (
   await rm(dataDir, { recursive: true, force: true });
   await mkdir(dataDir, { recursive: true });
   if (options.diskMib !== undefined) {
-    await run("mount", ["-t", "tmpfs", "-o", `size=${options.diskMib}m`, "sallyport-test", dataDir]);
+    await run("mount", ["-t", "tmpfs", "-o", `size=${options.diskMib}m,mode=711`, "sallyport-test", dataDir]);
   }
   const paths = dataPaths(dataDir);
   await symlink(dataPaths(cacheDir).images, paths.images);

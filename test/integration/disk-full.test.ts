@@ -14,7 +14,7 @@ let controller: TestController;
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "sallyport-full-"));
-  await run("mount", ["-t", "tmpfs", "-o", "size=8m", "sallyport-test", dataDir]);
+  await run("mount", ["-t", "tmpfs", "-o", "size=8m,mode=711", "sallyport-test", dataDir]);
   controller = await startController({ dataDir });
 });
 afterEach(async () => {
