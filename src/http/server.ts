@@ -1,5 +1,4 @@
 /** The HTTP API, the viewer page and its WebSocket on one listener. */
-import { readFileSync } from "node:fs";
 import cookie from "@fastify/cookie";
 import swagger from "@fastify/swagger";
 import websocket from "@fastify/websocket";
@@ -23,6 +22,7 @@ import { registerOperator } from "./routes/operator.ts";
 import { registerSession } from "./routes/session.ts";
 import { registerStart } from "./routes/start.ts";
 import { registerViewer } from "./routes/viewer.ts";
+import { readTls } from "./tls.ts";
 
 export const createServer = async (options: HttpOptions, logger: Logger): Promise<App> => {
   const { config } = options;
@@ -49,8 +49,7 @@ export const createServer = async (options: HttpOptions, logger: Logger): Promis
           https: {
             ...http,
             handshakeTimeout: limits.handshakeMs,
-            cert: readFileSync(config.tls.certificate),
-            key: readFileSync(config.tls.key),
+            ...readTls(config.tls),
           },
         }
       : { http }),
