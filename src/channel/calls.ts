@@ -100,13 +100,12 @@ const parseResponse = (line: Buffer) => {
   }
 };
 
-const noAnswer = (method: GuestMethod, timeoutMs: number): AppError =>
-  new AppError(
-    "timeout",
-    "channel-timeout",
-    `The guest agent did not answer "${method}" within ${timeoutMs / 1000} s.`,
-    { hint: "Look at the machine's console: the guest may still be booting, be overloaded, or have stopped." },
-  );
+const noAnswer = (method: GuestMethod, timeoutMs: number): AppError => {
+  const sentence = `The guest agent did not answer "${method}" within ${timeoutMs / 1000} s.`;
+  return new AppError("timeout", "channel-timeout", sentence, {
+    hint: "Look at the machine's console: the guest may still be booting, be overloaded, or have stopped.",
+  });
+};
 
 const refusal = (method: GuestMethod, error: { code: number; message: string }): AppError =>
   new AppError("conflict", "guest-refused", `The guest agent refused "${method}": ${oneLine(error.message)}`, {
@@ -114,15 +113,11 @@ const refusal = (method: GuestMethod, error: { code: number; message: string }):
   });
 
 /** Names places of our own schema only; keys and values of the answer are the guest's words. */
-const wrongShape = (method: GuestMethod, issues: { code?: string | undefined; path: PropertyKey[] }[]): AppError =>
-  new AppError(
-    "internal",
-    "channel-garbage",
-    `The guest agent's answer to "${method}" does not have the agreed shape.`,
-    {
-      hint: "The image may hold an agent of another version, or the guest has been taken over: destroy the session.",
-      context: {
-        issues: issues.slice(0, ISSUES_TOLD).map((issue) => `${issue.path.map(String).join(".")}: ${issue.code}`),
-      },
-    },
-  );
+const wrongShape = (method: GuestMethod, issues: { code?: string | undefined; path: PropertyKey[] }[]): AppError => {
+  const told = issues.slice(0, ISSUES_TOLD).map((issue) => `${issue.path.map(String).join(".")}: ${issue.code}`);
+  const sentence = `The guest agent's answer to "${method}" does not have the agreed shape.`;
+  return new AppError("internal", "channel-garbage", sentence, {
+    hint: "The image may hold an agent of another version, or the guest has been taken over: destroy the session.",
+    context: { issues: told },
+  });
+};

@@ -27,11 +27,8 @@ const READ_BYTES = 64 * 1024;
  * Opens the channel at once; calls made before the guest is there wait for it, up to their own deadline. A guest that costs more than
  * its budget is not read for a while, so that its writes block; where that does not help the channel is closed for good.
  */
-export const connectChannel = ({
-  open,
-  logger = silentLogger(),
-  budget = createCostBudget(),
-}: ChannelOptions): GuestChannel => {
+export const connectChannel = (options: ChannelOptions): GuestChannel => {
+  const { open, logger = silentLogger(), budget = createCostBudget() } = options;
   const calls = createCalls();
   let unsent: { id: number; line: string }[] = [];
   let socket: Socket | undefined;
@@ -109,9 +106,9 @@ export const connectChannel = ({
 
   connect();
   return {
-    call: async (method, params, options) => {
+    call: async (method, params, how) => {
       if (ending) throw ending;
-      const { id, line, answer } = calls.start(method, params, options);
+      const { id, line, answer } = calls.start(method, params, how);
       unsent.push({ id, line });
       sendNext();
       return answer;

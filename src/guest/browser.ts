@@ -55,9 +55,8 @@ export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptio
     try {
       await runProgram("setpriv", args, { env: BROWSER_ENV, cwd: "/", timeoutMs: COMMAND_TIMEOUT_MS });
     } catch (cause) {
-      throw new AppError("unavailable", "open-failed", `Firefox did not take the address: ${messageOf(cause)}`, {
-        cause,
-      });
+      const sentence = `Firefox did not take the address: ${messageOf(cause)}`;
+      throw new AppError("unavailable", "open-failed", sentence, { cause });
     }
     return {};
   };

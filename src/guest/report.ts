@@ -1,5 +1,5 @@
 /** The end of the guest's journal, for whoever looks for what facts do not show. */
-import { MAX_LINE_BYTES, type GuestParams, type GuestResult } from "../contract/guest.ts";
+import { MAX_LINE_BYTES, type GuestParams } from "../contract/guest.ts";
 import type { run } from "../lib/exec.ts";
 
 const PROGRAM_TIMEOUT_MS = 20_000;
@@ -8,10 +8,7 @@ const JOURNAL_CHARS = 200_000;
 const JOURNAL_JSON_BYTES = MAX_LINE_BYTES - 1024;
 
 /** Of all units when none is named. */
-export const journal = async (
-  { units, lines }: GuestParams<"journal">,
-  runProgram: typeof run,
-): Promise<GuestResult<"journal">> => {
+export const journal = async ({ units, lines }: GuestParams<"journal">, runProgram: typeof run) => {
   const ofUnits = units.map((unit) => `--unit=${unit}`);
   const args = ["--no-pager", "--output=short-monotonic", `--lines=${lines}`, ...ofUnits];
   const { stdout } = await runProgram("journalctl", args, { timeoutMs: PROGRAM_TIMEOUT_MS });

@@ -24,13 +24,8 @@ const PROPERTIES =
   "Id,FragmentPath,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,NRestarts,StandardOutput";
 const MAX_UNITS = 64;
 
-export const unitFacts = async ({
-  root,
-  runProgram,
-}: {
-  root: string;
-  runProgram: typeof run;
-}): Promise<GuestUnits> => {
+export const unitFacts = async (options: { root: string; runProgram: typeof run }): Promise<GuestUnits> => {
+  const { root, runProgram } = options;
   const missing: string[] = [];
   const part = partsInto(missing);
   const deadline = performance.now() + TIMEOUT_MS;

@@ -21,24 +21,8 @@ import {
 import type { Sealed, SealingContext } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 
-export interface OpenedBox {
-  plaintext: Uint8Array;
-  /** Seals the tool's answer to the guest that made this box; base64. */
-  sealAnswer(answer: Uint8Array): Promise<string>;
-}
-
-export interface Recipient {
-  /** Raw X25519 public key, base64. The private key is not extractable and never leaves this process. */
-  publicKey: string;
-  /** Throws AppError `key-mismatch` (bound to another key) or `box-refused` (other context, or changed on the way). */
-  open(box: Sealed, context: SealingContext): Promise<OpenedBox>;
-}
-
-export interface SealedBox {
-  sealed: Sealed;
-  /** Throws AppError `answer-refused` when the answer was made for another box, or changed on the way. */
-  openAnswer(sealedAnswer: string): Promise<Uint8Array>;
-}
+export type Recipient = Awaited<ReturnType<typeof createRecipient>>;
+export type SealedBox = Awaited<ReturnType<typeof sealTo>>;
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -51,18 +35,20 @@ const TAG_BYTES = 16;
 const suite = new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
 
 /** Makes a fresh key pair in memory: one per session, never stored. */
-export const createRecipient = async (): Promise<Recipient> => {
+export const createRecipient = async () => {
   const keyPair = await suite.GenerateKeyPair();
   const publicKey = toBase64(await suite.SerializePublicKey(keyPair.publicKey));
   return {
+    /** Raw X25519 public key, base64. The private key is not extractable and never leaves this process. */
     publicKey,
-    open: async (box, context) => {
+    /** Throws AppError `key-mismatch` (bound to another key) or `box-refused` (other context, or changed on the way). */
+    open: async (box: Sealed, context: SealingContext) => {
       assertKeyOf(context, publicKey);
       const enc = Buffer.from(box.enc, "base64");
       try {
         const hpke = await suite.SetupRecipient(keyPair, enc, { info: INFO });
         const plaintext = await hpke.Open(Buffer.from(box.ciphertext, "base64"), sealingAad(context));
-        return { plaintext, sealAnswer: async (answer) => sealAnswer(hpke, enc, context, answer) };
+        return { plaintext, sealAnswer: async (answer: Uint8Array) => sealAnswer(hpke, enc, context, answer) };
       } catch (cause) {
         throw new AppError(
           "unprocessable",
@@ -76,17 +62,13 @@ export const createRecipient = async (): Promise<Recipient> => {
 };
 
 /** Seals to a recipient's raw public key. Throws AppError `recipient-key-invalid` or `key-mismatch`. */
-export const sealTo = async (
-  recipientKeyBase64: string,
-  context: SealingContext,
-  plaintext: Uint8Array,
-): Promise<SealedBox> => {
+export const sealTo = async (recipientKeyBase64: string, context: SealingContext, plaintext: Uint8Array) => {
   assertKeyOf(context, recipientKeyBase64);
   const { encapsulatedSecret: enc, ctx: hpke } = await setupSender(recipientKeyBase64);
   const ciphertext = await hpke.Seal(plaintext, sealingAad(context));
   return {
     sealed: { enc: toBase64(enc), ciphertext: toBase64(ciphertext) },
-    openAnswer: async (sealedAnswer) => openAnswer(hpke, enc, context, sealedAnswer),
+    openAnswer: async (sealedAnswer: string) => openAnswer(hpke, enc, context, sealedAnswer),
   };
 };
 
@@ -129,24 +111,16 @@ const answerKeys = async (hpke: SenderContext | RecipientContext, enc: Uint8Arra
   return { key: derive("key", KEY_BYTES), nonce: derive("nonce", NONCE_BYTES) };
 };
 
-const sealAnswer = async (
-  hpke: RecipientContext,
-  enc: Uint8Array,
-  context: SealingContext,
-  answer: Uint8Array,
-): Promise<string> => {
+/** Seals the tool's answer to the guest that made the box; base64. */
+const sealAnswer = async (hpke: RecipientContext, enc: Uint8Array, context: SealingContext, answer: Uint8Array) => {
   const responseNonce = randomBytes(KEY_BYTES);
   const { key, nonce } = await answerKeys(hpke, enc, responseNonce);
   const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(sealingAad(context));
   return toBase64(Buffer.concat([responseNonce, cipher.update(answer), cipher.final(), cipher.getAuthTag()]));
 };
 
-const openAnswer = async (
-  hpke: SenderContext,
-  enc: Uint8Array,
-  context: SealingContext,
-  sealedAnswer: string,
-): Promise<Uint8Array> => {
+/** Throws AppError `answer-refused` when the answer was made for another box, or changed on the way. */
+const openAnswer = async (hpke: SenderContext, enc: Uint8Array, context: SealingContext, sealedAnswer: string) => {
   const bytes = Buffer.from(sealedAnswer, "base64");
   try {
     const { key, nonce } = await answerKeys(hpke, enc, bytes.subarray(0, KEY_BYTES));
@@ -154,12 +128,9 @@ const openAnswer = async (
     decipher.setAAD(sealingAad(context)).setAuthTag(bytes.subarray(-TAG_BYTES));
     return Buffer.concat([decipher.update(bytes.subarray(KEY_BYTES, -TAG_BYTES)), decipher.final()]);
   } catch (cause) {
-    throw new AppError(
-      "unprocessable",
-      "answer-refused",
-      "The sealed answer does not fit the request that was caught: it was made for another one, or changed on its way.",
-      { cause },
-    );
+    const sentence =
+      "The sealed answer does not fit the request that was caught: it was made for another one, or changed on its way.";
+    throw new AppError("unprocessable", "answer-refused", sentence, { cause });
   }
 };
 

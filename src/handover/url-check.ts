@@ -159,8 +159,5 @@ const mismatch = (sentence: string): AppError =>
     "The tool must send the browser back to http://localhost:PORT/… with a port of its own.",
   );
 
-const refuse = (
-  code: string,
-  sentence: string,
-  hint = "Nothing was opened. Check which tool asked for it.",
-): AppError => new AppError("unprocessable", code, sentence, { hint });
+const refuse = (code: string, sentence: string, hint = "Nothing was opened. Check which tool asked for it.") =>
+  new AppError("unprocessable", code, sentence, { hint });

@@ -7,11 +7,7 @@ import { findProgram, SYSTEM_PATH } from "../lib/programs.ts";
 const GIB = 1024 ** 3;
 
 /** Throws AppError `not-root`, `architecture-unsupported`, `program-missing` (what to install) or `disk-full`. */
-export const checkHost = async (needs: {
-  distribution: "debian" | "ubuntu";
-  folder: string;
-  freeGib: number;
-}): Promise<void> => {
+export const checkHost = async (needs: { distribution: "debian" | "ubuntu"; folder: string; freeGib: number }) => {
   if (process.getuid?.() !== 0) {
     throw new AppError("forbidden", "not-root", "Building an image needs root: the image's files belong to root.", {
       hint: "Run the same command with sudo.",

@@ -63,9 +63,7 @@ const LOOKS_PER_TURN = 200;
  * Processes whose real, effective and saved user is one of those that `isTheirs` accepts. Nobody can put a process there
  * but root and that user, which no command line, name or folder can say.
  */
-export const processesOf = async (
-  isTheirs: (uid: number) => boolean,
-): Promise<{ process: ProcessIdentity; uid: number }[]> => {
+export const processesOf = async (isTheirs: (uid: number) => boolean) => {
   const found: { process: ProcessIdentity; uid: number }[] = [];
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
   for (const [index, pid] of pids.entries()) {
@@ -109,11 +107,7 @@ const readCommandLine = async (pid: number): Promise<string[]> => {
  * Kills what `find` finds until it finds nothing more: what was started meanwhile, too. `what`: whose processes they are, as
  * the subject of a sentence. Throws AppError `process-stays` after `timeoutMs`.
  */
-export const killAll = async (
-  what: string,
-  find: () => Promise<ProcessIdentity[]>,
-  timeoutMs = 5_000,
-): Promise<void> => {
+export const killAll = async (what: string, find: () => Promise<ProcessIdentity[]>, timeoutMs = 5_000) => {
   let left: ProcessIdentity[] = [];
   const kill = async (): Promise<true | undefined> => {
     left = await find();

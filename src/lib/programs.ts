@@ -6,12 +6,8 @@ export const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /** Full path of a program as the shell would find it, or undefined. A name with a slash is looked at where it says. */
 export const findProgram = (name: string, path: string): string | undefined => {
-  const candidates = name.includes("/")
-    ? [name]
-    : path
-        .split(delimiter)
-        .filter(isAbsolute)
-        .map((dir) => join(dir, name));
+  const folders = path.split(delimiter).filter(isAbsolute);
+  const candidates = name.includes("/") ? [name] : folders.map((folder) => join(folder, name));
   return candidates.find(isExecutable);
 };
 

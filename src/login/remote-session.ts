@@ -7,13 +7,8 @@ import { jsonOf } from "../lib/json.ts";
 import { poll } from "../lib/wait.ts";
 import { keyThumbprint, type Recipient } from "../handover/sealing.ts";
 
-export interface CaughtCallback {
-  request: CaughtRequest;
-  /** What the waiting browser in the guest shall show. */
-  answer: (answer: CallbackAnswer) => Promise<void>;
-}
-
 export type RemoteSession = ReturnType<typeof createRemoteSession>;
+export type CaughtCallback = Awaited<ReturnType<RemoteSession["caught"]>>;
 
 export interface RemoteSessionOptions {
   client: Client;
@@ -41,7 +36,7 @@ export const createRemoteSession = (options: RemoteSessionOptions) => {
   const { until, close } = watch(options);
 
   /** Waits for the callback that the guest caught, and opens its seal. */
-  const caught = async (): Promise<CaughtCallback> => {
+  const caught = async () => {
     await until(({ credential }) => credential === "waiting" || credential === "taken");
     const sealed = await poll(() => client.credentials(sessionId).catch(untilBack), {
       what: "the sealed callback that the controller announced",
@@ -58,7 +53,9 @@ export const createRemoteSession = (options: RemoteSessionOptions) => {
     });
     return {
       request: parseCaught(box.plaintext),
-      answer: async (answer) => client.answer(sessionId, await box.sealAnswer(Buffer.from(JSON.stringify(answer)))),
+      /** What the waiting browser in the guest shall show. */
+      answer: async (answer: CallbackAnswer) =>
+        client.answer(sessionId, await box.sealAnswer(Buffer.from(JSON.stringify(answer)))),
     };
   };
 

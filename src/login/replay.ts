@@ -23,10 +23,7 @@ const HOP_BY_HOP = ["connection", "keep-alive", "transfer-encoding", "content-le
  * codex ends its login at the second (`/success`), and it puts the ID token in that address, which must not enter the VM.
  * Throws AppError `tool-not-listening`, `tool-silent`.
  */
-export const replay = async (
-  caught: CaughtRequest,
-  { port, signal }: { port: number; signal: AbortSignal },
-): Promise<CallbackAnswer> => {
+export const replay = async (caught: CaughtRequest, { port, signal }: { port: number; signal: AbortSignal }) => {
   let answer = await send(caught, port, signal);
   for (let hops = 0; hops < MAX_REDIRECTS; hops += 1) {
     const target = ownRedirect(answer, caught.target, port);
@@ -42,14 +39,11 @@ const send = async (caught: CaughtRequest, port: number, signal: AbortSignal): P
   for (const host of LOOPBACK) {
     try {
       return await sendTo(host, caught, port, signal);
-    } catch (error) {
+    } catch (cause) {
       signal.throwIfAborted();
-      if (errnoOf(error) === "ECONNREFUSED" || errnoOf(error) === "EADDRNOTAVAIL") continue;
-      const sentence = `The tool took the callback and gave no answer: ${messageOf(error)}.`;
-      throw new AppError("unavailable", "tool-silent", sentence, {
-        hint: "See what the tool printed above.",
-        cause: error,
-      });
+      if (errnoOf(cause) === "ECONNREFUSED" || errnoOf(cause) === "EADDRNOTAVAIL") continue;
+      const sentence = `The tool took the callback and gave no answer: ${messageOf(cause)}.`;
+      throw new AppError("unavailable", "tool-silent", sentence, { hint: "See what the tool printed above.", cause });
     }
   }
   throw new AppError("unavailable", "tool-not-listening", `Nobody listens on port ${port} of this machine any more.`, {
