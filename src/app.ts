@@ -90,10 +90,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     ),
   );
   const vms = createMicrovmStore(db);
-  const metrics = createMetrics({
-    sessions: () => store.census(),
-    leaks: () => chores.leaks(),
-  });
+  const metrics = createMetrics({ sessions: () => store.census(), leaks: () => chores.leaks() });
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
   const hostId = loadHostId(paths.hostId);
   const microvmDeps = { config, paths, db, vms, ledger, network, vmms };

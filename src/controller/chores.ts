@@ -1,12 +1,12 @@
 /** What the controller does by itself, once after it listens and then each minute; and the leak gauge, which is one result of it. */
 import type { Config } from "../config/config.ts";
+import type { ReapResponse } from "../contract/api.ts";
 import { pruneEvidence } from "../diagnosis/evidence-prune.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { createSteadyTime } from "../lib/steady-time.ts";
 import type { Ledger } from "../microvm/ledger.ts";
-import type { ReapResult } from "../microvm/reap.ts";
 import type { Network } from "../network/network.ts";
 import type { LocalSessions } from "../session/local-sessions.ts";
 
@@ -20,7 +20,7 @@ export interface ChoresDeps {
   ledger: Ledger;
   network: Network;
   sessions: Pick<LocalSessions, "resume" | "vms" | "isDriven">;
-  reap: (options: { dryRun: boolean }) => Promise<ReapResult>;
+  reap: (options: { dryRun: boolean }) => Promise<ReapResponse>;
   /** Answers how many sessions were forgotten; their age is counted by `steadyNow`. */
   forgetHistory: (steadyNow: number) => Promise<number>;
   logger: Logger;
@@ -62,11 +62,8 @@ export const createChores = ({ config, paths, ledger, network, sessions, reap, f
     /** All of them, in order; one that fails keeps no other from being done. Never rejects. */
     tidy: async (): Promise<void> => {
       for (const [chore, run] of Object.entries(chores)) {
-        const slow = setTimeout(
-          () =>
-            logger.error(`${chore} takes very long: does a program of the host hang? What comes after it has to wait`),
-          SLOW_MS,
-        ).unref();
+        const slowly = `${chore} takes very long: does a program of the host hang? What comes after it has to wait`;
+        const slow = setTimeout(() => logger.error(slowly), SLOW_MS).unref();
         await run()
           .catch((error: unknown) => {
             const hint = error instanceof AppError ? error.hint : undefined;

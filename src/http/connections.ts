@@ -23,10 +23,8 @@ export const boundConnections = (app: App, limits: Limits, trustedProxy: string 
   const say = (whose: string): void => {
     if (performance.now() - saidAt < SAY_INTERVAL_MS) return;
     saidAt = performance.now();
-    app.log.warn(
-      { whose, open: held.get(whose)?.size },
-      "too many connections: those without a key are closed or refused",
-    );
+    const open = held.get(whose)?.size;
+    app.log.warn({ whose, open }, "too many connections: those without a key are closed or refused");
   };
 
   /** Whoever fills the host with connections loses theirs; a request that showed a key, and a viewer, keep theirs. */
@@ -74,10 +72,8 @@ export const boundConnections = (app: App, limits: Limits, trustedProxy: string 
   // Node lets go of a socket with an upgrade, and what refuses it does not always close it: broken paths run no hooks.
   const upgrading = new Map<Socket, NodeJS.Timeout>();
   app.server.on("upgrade", (_request, socket: Socket) => {
-    upgrading.set(
-      socket,
-      setTimeout(() => socket.destroy(), limits.headMs),
-    );
+    const tooLate = setTimeout(() => socket.destroy(), limits.headMs);
+    upgrading.set(socket, tooLate);
     socket.once("close", () => settle(socket));
   });
   const settle = (socket: Socket): void => {

@@ -12,14 +12,11 @@ export const installErrorHandler = (app: FastifyInstance): void => {
     if (isBodyAwaited(request)) reply.header("connection", "close");
     return sendProblem(reply, known);
   });
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      reply,
-      new AppError("not-found", "no-such-call", `There is no ${request.method} ${pathOf(request.url)}.`, {
-        hint: "GET /openapi.json lists every call.",
-      }),
-    ),
-  );
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const sentence = `There is no ${method} ${pathOf(url)}.`;
+    const hint = "GET /openapi.json lists every call.";
+    return sendProblem(reply, new AppError("not-found", "no-such-call", sentence, { hint }));
+  });
 };
 
 /** What is wrong with a request before there is a route for it. */

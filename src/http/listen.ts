@@ -46,7 +46,10 @@ const removeStale = async (path: string): Promise<void> => {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (!found) return;
   if (!found.isSocket() || (await isAnswered(path))) {
-    throw taken(path, found.isSocket() ? "Another program listens on" : "Something that is no socket is at");
+    const what = found.isSocket() ? "Another program listens on" : "Something that is no socket is at";
+    throw new AppError("conflict", "address-taken", `${what} ${path} already.`, {
+      hint: "Is it another controller? If not, give this one another address: listen and publicUrl in the configuration.",
+    });
   }
   rmSync(path, { force: true });
 };
@@ -84,8 +87,3 @@ const listenBeside = async (app: App, path: string, accepted: string): Promise<v
     beside.once("error", reject).listen(path, resolve);
   });
 };
-
-const taken = (where: string, what: string): AppError =>
-  new AppError("conflict", "address-taken", `${what} ${where} already.`, {
-    hint: "Is it another controller? If not, give this one another address: listen and publicUrl in the configuration.",
-  });

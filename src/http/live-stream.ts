@@ -61,9 +61,10 @@ const liveBody = ({ pieces, heartbeat, isAllowed }: LiveStream, limits: Limits):
     if (!body.destroyed) body.push(next.done === true ? null : next.value || heartbeat);
   };
 
+  const breakOff = (error: unknown): void => void body.destroy(error as Error);
   const body = new Readable({
     highWaterMark: limits.unreadStreamBytes,
-    read: () => void ask().catch((error: unknown) => body.destroy(error as Error)),
+    read: () => void ask().catch(breakOff),
     destroy: (error, done) => {
       clearInterval(pulse);
       ended.abort();
@@ -78,9 +79,6 @@ const liveBody = ({ pieces, heartbeat, isAllowed }: LiveStream, limits: Limits):
     // Where something waits unread, one more word would only wait with it.
     if (isAsking && body.readableLength === 0) body.push(heartbeat);
   };
-  const pulse = setInterval(
-    () => void beat().catch((error: unknown) => body.destroy(error as Error)),
-    limits.heartbeatMs,
-  );
+  const pulse = setInterval(() => void beat().catch(breakOff), limits.heartbeatMs);
   return body;
 };

@@ -24,6 +24,8 @@ import { registerStart } from "./routes/start.ts";
 import { registerViewer } from "./routes/viewer.ts";
 import { readTls } from "./tls.ts";
 
+const ROUTES = [registerStart, registerSession, registerEvidence, registerViewer, registerOperator, registerMeta];
+
 export const createServer = async (options: HttpOptions, logger: Logger): Promise<App> => {
   const { config } = options;
   const limits = { ...LIMITS, ...options.limits };
@@ -85,15 +87,7 @@ export const createServer = async (options: HttpOptions, logger: Logger): Promis
 
   await app.register(async (scoped) => {
     const routes = scoped.withTypeProvider<ZodTypeProvider>();
-    for (const register of [
-      registerStart,
-      registerSession,
-      registerEvidence,
-      registerViewer,
-      registerOperator,
-      registerMeta,
-    ])
-      register(routes, context);
+    for (const register of ROUTES) register(routes, context);
   });
   return app;
 };

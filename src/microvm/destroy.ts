@@ -29,10 +29,7 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
   if (isLeft) steps.push("the network", () => network.remove(vm));
   // Before its start, what runs as its user is somebody else's: it may have been refused for that.
   if (wasStarted) steps.push("the VMM", () => vmm.kill());
-  const failure = await steps.run().then(
-    () => undefined,
-    (error: unknown) => error,
-  );
+  const failure = await steps.run().catch((error: unknown) => error);
   await recordGone(deps, vm, { vmm, isLeft, wasStarted, failure });
   return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
     seenGoneAt === null ? [] : [{ kind, ref, acquiredAt, seenGoneAt }],

@@ -49,10 +49,7 @@ export const examineMicrovm = (
     consoleFile,
     vmmLog,
     dataDir: config.dataDir,
-    probes: {
-      health: () => probeHealth(vm.address, PROBE_MS),
-      rfb: () => probeRfb(vm.address, PROBE_MS),
-    },
+    probes: { health: () => probeHealth(vm.address, PROBE_MS), rfb: () => probeRfb(vm.address, PROBE_MS) },
     vmId: vm.id,
     holderOf: async (address) =>
       (await db.selectFrom("leases").select("vmId").where("address", "=", address).executeTakeFirst())?.vmId,

@@ -39,7 +39,8 @@ export const unexpected = (error: unknown): Verdict =>
     hint: (error instanceof AppError && error.hint) || "Read the controller's log for this session.",
   });
 
-const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({
+/** As it is noticed, now; diagnosis adds what it finds. */
+export const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({
   evidence: [],
   ...words,
   stage,

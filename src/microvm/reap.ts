@@ -1,5 +1,6 @@
 /** Finds what is on this host and carries our names, but belongs to no session that lives; removes it when told to. */
 import { readdir, rm } from "node:fs/promises";
+import type { ReapResponse } from "../contract/api.ts";
 import { messageOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { vmmUids } from "../lib/user-range.ts";
@@ -14,13 +15,6 @@ export interface ReapDeps extends MicrovmDeps {
   isBeingMade: (vmId: string) => boolean;
 }
 
-export interface ReapResult {
-  found: string[];
-  removed: string[];
-  /** What would not go, and why. */
-  failed: string[];
-}
-
 /** Something on this host that carries a microVM's id, or stands in the ledger where a microVM owns it. */
 interface Thing {
   vmId?: string;
@@ -31,12 +25,12 @@ interface Thing {
 }
 
 /**
- * Orphans found, and those removed (none with `dryRun`). What the ledger still holds for some VM is left to that
- * session's driver. The ledger is read last: a thing whose row was written before the thing was made is then never taken
- * for an orphan, however the look-ups fall beside a start. Removed in order, processes first, so that nothing holds what
- * comes after.
+ * Orphans found, those removed (none with `dryRun`), and those that would not go, with why. What the ledger still holds
+ * for some VM is left to that session's driver. The ledger is read last: a thing whose row was written before the thing
+ * was made is then never taken for an orphan, however the look-ups fall beside a start. Removed in order, processes
+ * first, so that nothing holds what comes after.
  */
-export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promise<ReapResult> => {
+export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promise<ReapResponse> => {
   const things = [
     ...(await processes(deps)),
     ...(await ofNetwork(deps)),
@@ -47,7 +41,7 @@ export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promis
   const isOwned = ({ vmId, entry }: Thing): boolean =>
     held.some((row) => row.vmId === vmId || (row.kind === entry?.kind && row.ref === entry.ref));
   const orphans = [...things.filter((thing) => !isOwned(thing)), ...(await ownerless(deps))];
-  const result: ReapResult = { found: orphans.map((orphan) => orphan.name), removed: [], failed: [] };
+  const result: ReapResponse = { found: orphans.map((orphan) => orphan.name), removed: [], failed: [] };
   if (options.dryRun) return result;
   for (const orphan of orphans) {
     try {

@@ -20,15 +20,9 @@ export const createEvidenceTurns = () => {
     const same = awaited.get(sessionId);
     if (same) return same;
     if (awaited.size >= MAX_WAITING) {
-      throw new AppError(
-        "too-many",
-        "too-many-evidence",
-        "The evidence of many sessions is being put together already.",
-        {
-          hint: "Ask again in a while.",
-          retryAfterSec: 10,
-        },
-      );
+      const sentence = "The evidence of many sessions is being put together already.";
+      const hint = "Ask again in a while.";
+      throw new AppError("too-many", "too-many-evidence", sentence, { hint, retryAfterSec: 10 });
     }
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
     awaited.set(sessionId, promise);

@@ -39,10 +39,8 @@ export const requireImage = (image: Image | undefined, name: string): Image => {
 
 export const requireRecipient = (session: Session, checked: CheckedUrl): void => {
   if (!checked.callback || session.recipientKey !== null) return;
-  const sentence = "This session was started without a recipientKey: a callback could be caught, but not handed over.";
-  throw new AppError("conflict", "no-recipient-key", sentence, {
-    hint: "Start a session with recipientKey, or send the URL without callback.",
-  });
+  const hint = "Start a session with recipientKey, or send the URL without callback.";
+  throw noRecipientKey("a callback could be caught, but not handed over", hint);
 };
 
 export const notReady = ({ state }: Session): AppError =>
@@ -55,13 +53,13 @@ export const alreadyOpened = (): AppError =>
     hint: "Start a new session for another sign-in.",
   });
 
-export const noRecipient = (): AppError =>
-  new AppError(
-    "conflict",
-    "no-recipient-key",
-    "This session was started without a recipientKey: nothing can be handed over.",
-    { hint: "Start a session with recipientKey (sallyport login does) to receive the result." },
-  );
+export const noRecipient = (): AppError => {
+  const hint = "Start a session with recipientKey (sallyport login does) to receive the result.";
+  return noRecipientKey("nothing can be handed over", hint);
+};
+
+const noRecipientKey = (means: string, hint: string): AppError =>
+  new AppError("conflict", "no-recipient-key", `This session was started without a recipientKey: ${means}.`, { hint });
 
 export const alreadyAnswered = (): AppError =>
   new AppError("gone", "credential-taken", "The result was fetched and answered already.");
@@ -77,10 +75,7 @@ export const stopping = (): AppError =>
     retryAfterSec: 10,
   });
 
-export const over = (session: Session): AppError =>
-  new AppError(
-    "gone",
-    "session-over",
-    `The session is over (${session.state}${session.outcome ? `, ${session.outcome}` : ""}).`,
-    { hint: session.verdict?.sentence ?? "Start a new sign-in." },
-  );
+export const over = ({ state, outcome, verdict }: Session): AppError =>
+  new AppError("gone", "session-over", `The session is over (${state}${outcome ? `, ${outcome}` : ""}).`, {
+    hint: verdict?.sentence ?? "Start a new sign-in.",
+  });

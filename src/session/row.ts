@@ -2,6 +2,7 @@
 import type { Selectable } from "kysely";
 import { z } from "zod";
 import { receipt, sessionState, stageRecord, verdict } from "../contract/session.ts";
+import { verdictOf } from "../microvm/failure.ts";
 import type { Database } from "../state/schema.ts";
 import { OUTCOMES, type Session } from "./session.ts";
 
@@ -38,17 +39,11 @@ const unreadable = (row: Record<keyof typeof readable.shape, unknown>, columns: 
     createdAt: createdAt.safeParse(row.createdAt).data ?? LONG_AGO,
     expiresAt: expiresAt.safeParse(row.expiresAt).data ?? LONG_AGO,
     receipt: given.safeParse(row.receipt).data ?? null,
-    verdict: {
+    verdict: verdictOf(null, {
       code: "record-unreadable",
       sentence: `What the database has of this session cannot be read (${columns}): its microVM is destroyed.`,
       hint: "Start a new sign-in. If there are more of these, look at the disk, and put back a copy of the database.",
-      evidence: [],
-      stage: null,
-      at: new Date().toISOString(),
-      consequences: [],
-      ruledOut: [],
-      anchor: null,
-    },
+    }),
   } satisfies Partial<Session>;
 };
 

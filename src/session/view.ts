@@ -1,14 +1,13 @@
 import type { SessionView } from "../contract/api.ts";
 import type { Session } from "./session.ts";
 
+type Live = Pick<SessionView, "hostId" | "hasViewer" | "wrongPairingCodes" | "warning"> & { isCaught: boolean };
+
 /** A session as the API shows it: nothing of its keys, code or sealed box. */
 export const viewOf = (
   session: Session,
   vm: { id: string; address: string } | undefined,
-  {
-    isCaught,
-    ...live
-  }: Pick<SessionView, "hostId" | "hasViewer" | "wrongPairingCodes" | "warning"> & { isCaught: boolean },
+  { isCaught, ...live }: Live,
 ): SessionView => ({
   sessionId: session.id,
   provider: session.provider,

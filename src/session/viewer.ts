@@ -78,22 +78,18 @@ export const createViewerSeats = (
     /** Returns the cookie's value; writes nothing for a right code. Throws `wrong-pairing-code` 403, `pairing-locked` 429, `viewer-present` 409. */
     pair: async (sessionId: string, code: string): Promise<string> => {
       await oneTry(sessionId, async () => {
-        const { pairingHash, pairingFailures } = (await store.pairing(sessionId)) ?? {
-          pairingHash: "",
-          pairingFailures: PAIRING_TRIES,
-        };
+        const stored = await store.pairing(sessionId);
+        const { pairingHash, pairingFailures } = stored ?? { pairingHash: "", pairingFailures: PAIRING_TRIES };
         if (pairingFailures >= PAIRING_TRIES) throw locked();
         if (equal(pairingHash, hashPairingCode(sessionId, code))) return;
         await store.countPairingFailure(sessionId);
         onWrongCode(sessionId);
         const left = PAIRING_TRIES - pairingFailures - 1;
         if (left <= 0) throw locked();
-        throw new AppError(
-          "forbidden",
-          "wrong-pairing-code",
-          `That is not the pairing code. ${left === 1 ? "One try is" : `${left} tries are`} left.`,
-          { hint: "The code is in the terminal where the sign-in was started." },
-        );
+        const tries = left === 1 ? "One try is" : `${left} tries are`;
+        throw new AppError("forbidden", "wrong-pairing-code", `That is not the pairing code. ${tries} left.`, {
+          hint: "The code is in the terminal where the sign-in was started.",
+        });
       });
       if (hasViewer(sessionId)) {
         throw new AppError("conflict", "viewer-present", "Somebody is at this screen already; one viewer is allowed.", {
@@ -106,9 +102,7 @@ export const createViewerSeats = (
     },
 
     /** Throws `not-paired` 401. */
-    requirePaired: (sessionId: string, cookie: string | undefined): void => {
-      paired(sessionId, cookie);
-    },
+    requirePaired: (sessionId: string, cookie: string | undefined): void => void paired(sessionId, cookie),
 
     /** A right to open the WebSocket once, within 30 s. Throws `not-paired` 401, `session-ending` 410. */
     newTicket: (sessionId: string, cookie: string | undefined): string => {
@@ -160,13 +154,11 @@ export const createViewerSeats = (
 
 const taken = (): AppError => new AppError("gone", "screen-taken", "Another page took over, or the session is over.");
 
-const locked = (): AppError =>
-  new AppError(
-    "too-many",
-    "pairing-locked",
-    `The pairing code was wrong ${PAIRING_TRIES} times; the session is locked.`,
-    { hint: "End it in the terminal (Ctrl-C) and start a new sign-in." },
-  );
+const locked = (): AppError => {
+  const sentence = `The pairing code was wrong ${PAIRING_TRIES} times; the session is locked.`;
+  const hint = "End it in the terminal (Ctrl-C) and start a new sign-in.";
+  return new AppError("too-many", "pairing-locked", sentence, { hint });
+};
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("base64url");
 
