@@ -1,7 +1,7 @@
 /** Composition root: the one file that builds the services and ties their lives together. */
-import { chmodSync, lstatSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { setInterval as every } from "node:timers/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Config } from "./config/config.ts";
 import { createChores } from "./controller/chores.ts";
 import { createKeyStore } from "./access/keys.ts";
@@ -207,9 +207,23 @@ const prepareDirectories = (paths: ReturnType<typeof dataPaths>): void => {
   // Everything here is the controller's own; a microVM's user only passes through to its own folder.
   process.umask(0o077);
   for (const folder of [paths.root, paths.vms]) {
-    if (!lstatSync(folder, { throwIfNoEntry: false })) mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     requireOurs(folder, lstatSync(folder), "folder");
     chmodSync(folder, 0o711);
+  }
+};
+
+/** Not by mkdir's own recursion, which never ends below /proc. Throws AppError `data-dir-unusable`. */
+const makeFolder = (folder: string): void => {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder);
+  } catch (cause) {
+    throw new AppError("invalid", "data-dir-unusable", `The folder ${folder} cannot be made: ${messageOf(cause)}.`, {
+      hint: "Choose a data directory on a disk that can be written to (dataDir, SALLYPORT_DATA_DIR).",
+      cause,
+    });
   }
 };
 

@@ -54,3 +54,14 @@ describe.each(["adminKey", "receiptKey"] as const)("%s", (name) => {
     await expect(startController({ dataDir })).rejects.toMatchObject({ code: "path-not-ours", message });
   });
 });
+
+test.each(["/proc/sallyport", "/etc/hostname/sallyport"])(
+  "a data directory that cannot be made is a sentence and no bug: %s",
+  async (path) => {
+    await expect(startController({ dataDir, config: { dataDir: path } })).rejects.toMatchObject({
+      code: "data-dir-unusable",
+      exitCode: 2,
+      message: expect.stringContaining(path),
+    });
+  },
+);
