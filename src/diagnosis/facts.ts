@@ -133,8 +133,7 @@ const hostFacts = async (
   ]);
   return {
     vmm: {
-      ...(vmm ? { isAlive: vmm.isAlive } : {}),
-      isStopped: vmm?.isStopped ?? false,
+      ...(vmm ?? { isStopped: false }),
       pid: process?.pid ?? null,
       ...(machine === undefined ? {} : { machine }),
       exit: exitIn(log),

@@ -16,8 +16,9 @@ export const diagnose = (facts: Facts, rules: readonly Rule[] = RULES): Diagnosi
   const isFailing = facts.isOverdue || (facts.stage === null && !isHealthy(facts));
   const cause = fitting.find((rule) => !rule.isMinor) ?? (isFailing ? undefined : fitting[0]);
   const others = fitting.filter((rule) => rule !== cause);
+  const finding = cause ? findingOf(cause, facts) : withoutRule(facts, isFailing, inOrder);
   return {
-    cause: cause ? findingOf(cause, facts) : withoutRule(facts, isFailing, inOrder),
+    cause: { ...finding, anchor: `docs/verdicts.md#${finding.code}` },
     isProblem: cause !== undefined || isFailing,
     consequences: others.map((rule) => ({ code: rule.code, sentence: rule.sentence(facts) })),
     ruledOut: inOrder,
@@ -25,43 +26,38 @@ export const diagnose = (facts: Facts, rules: readonly Rule[] = RULES): Diagnosi
   };
 };
 
-const anchored = (finding: Omit<Finding, "anchor">): Finding => ({
-  ...finding,
-  anchor: `docs/verdicts.md#${finding.code}`,
+type Said = Omit<Finding, "anchor">;
+
+const findingOf = ({ code, sentence, hint, evidence }: Rule, facts: Facts): Said => ({
+  code,
+  sentence: sentence(facts),
+  hint,
+  evidence: [...evidence(facts), ...notLearned(facts)],
 });
 
-const findingOf = (rule: Rule, facts: Facts): Finding =>
-  anchored({
-    code: rule.code,
-    sentence: rule.sentence(facts),
-    hint: rule.hint,
-    evidence: [...rule.evidence(facts), ...notLearned(facts)],
-  });
-
-const withoutRule = (facts: Facts, isFailing: boolean, inOrder: string[]): Finding => {
+const withoutRule = (facts: Facts, isFailing: boolean, inOrder: string[]): Said => {
   if (isFailing) return unknown(facts);
   const evidence = [...inOrder, ...notLearned(facts)];
   if (isHealthy(facts)) {
     const sentence = "Nothing wrong found: the browser is there and can be reached.";
-    return anchored({ code: NOTHING_WRONG, sentence, hint: "Nothing has to be done.", evidence });
+    return { code: NOTHING_WRONG, sentence, hint: "Nothing has to be done.", evidence };
   }
   const sentence = `The guest is still booting (awaited: ${facts.stage}), and nothing is wrong so far.`;
-  return anchored({ code: STILL_BOOTING, sentence, hint: "Wait, or ask again.", evidence });
+  return { code: STILL_BOOTING, sentence, hint: "Wait, or ask again.", evidence };
 };
 
-const unknown = (facts: Facts): Finding =>
-  anchored({
-    code: UNKNOWN,
-    sentence: "Something is wrong, and no rule knows it. What was found in order is listed.",
-    hint: "Read the evidence (sallyport evidence SESSION), and report the case: a new rule is one row (docs/adding-a-rule.md).",
-    evidence: [
-      `host: /health: ${facts.host.reach?.health ?? "not known"}; screen: ${facts.host.reach?.rfb ?? "not known"}`,
-      ...(facts.guest ? [`guest: Firefox is ${facts.guest.browser}`] : []),
-      ...notLearned(facts),
-      bootMarkLine(facts),
-      ...consoleTail(facts),
-    ],
-  });
+const unknown = (facts: Facts): Said => ({
+  code: UNKNOWN,
+  sentence: "Something is wrong, and no rule knows it. What was found in order is listed.",
+  hint: "Read the evidence (sallyport evidence SESSION), and report the case: a new rule is one row (docs/adding-a-rule.md).",
+  evidence: [
+    `host: /health: ${facts.host.reach?.health ?? "not known"}; screen: ${facts.host.reach?.rfb ?? "not known"}`,
+    ...(facts.guest ? [`guest: Firefox is ${facts.guest.browser}`] : []),
+    ...notLearned(facts),
+    bootMarkLine(facts),
+    ...consoleTail(facts),
+  ],
+});
 
 const notLearned = (facts: Facts): string[] => [
   ...(facts.guest === null ? ["the guest's agent is silent: host and console alone speak"] : []),

@@ -27,11 +27,10 @@ export const firewall: Check = {
           );
     }
     refuseTakenTable(ours, network);
-    const refused = running.filter((guest) =>
-      troublesOf({ firewall: firewallView(ours, guest) }, { ...network, mac: guest.mac }).includes(
-        "firewall-drops-guest",
-      ),
-    );
+    const refused = running.filter((guest) => {
+      const troubles = troublesOf({ firewall: firewallView(ours, guest) }, { ...network, mac: guest.mac });
+      return troubles.includes("firewall-drops-guest");
+    });
     if (refused.length === 0) return ok(`The table ${table} lets every running guest pass (${running.length}).`);
     return refused.map((guest) =>
       problem(

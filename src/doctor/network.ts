@@ -1,6 +1,7 @@
 /** What the guests' network is made on: forwarding, TAPs at all, the range, the bridge. */
 import { access, constants, open } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { refuseTakenRange, whoseBridge } from "../network/bridge.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { troublesOf } from "../network/trouble.ts";
@@ -88,12 +89,7 @@ export const bridge: Check = {
   },
 };
 
-const isWritable = async (file: string): Promise<boolean> => {
-  try {
-    await access(file, constants.W_OK);
-    return true;
-  } catch (error) {
-    if (["EACCES", "EPERM", "EROFS"].includes(errnoOf(error) ?? "")) return false;
-    throw error;
-  }
+const isWritable = (file: string): Promise<boolean> => {
+  const granted = access(file, constants.W_OK).then(() => true);
+  return unlessMissing(granted, false, ["EACCES", "EPERM", "EROFS"]);
 };

@@ -17,14 +17,12 @@ const LOW_DISK_MIB = 1024;
 /** MicroVMs that fit at once, those that run included. */
 export const capacityOf = async (host: Host) => {
   const running = (await host.vmms()).length;
-  const rooms = [
-    { limit: "memory", room: running + (await roomInMemory(host)).microvms },
-    { limit: "addresses", room: guestAddresses(host.network).length },
-    { limit: "disk", room: running + (await roomOnDisk(host)).microvms },
-  ] as const;
-  const least = rooms.reduce((a, b) => (b.room < a.room ? b : a));
-  const [byMemory, byAddresses, byDisk] = rooms.map(({ room }) => room) as [number, number, number];
-  return { microvms: least.room, running, limitedBy: least.limit, byMemory, byAddresses, byDisk };
+  const byMemory = running + (await roomInMemory(host)).microvms;
+  const byAddresses = guestAddresses(host.network).length;
+  const byDisk = running + (await roomOnDisk(host)).microvms;
+  const microvms = Math.min(byMemory, byAddresses, byDisk);
+  const limitedBy = microvms === byMemory ? "memory" : microvms === byAddresses ? "addresses" : "disk";
+  return { microvms, running, limitedBy, byMemory, byAddresses, byDisk } as const;
 };
 
 export const memory: Check = {

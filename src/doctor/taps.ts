@@ -41,16 +41,10 @@ const SAID: Partial<Record<HostTrouble, Say>> = {
       "sallyport ls --vms, then sallyport destroy SESSION",
     ),
   "tap-not-on-bridge": (guest, bridge, at) =>
-    problem(
-      `The TAP ${guest.tap} of microVM ${guest.vmId} is ${at ? `on ${at}` : "on no bridge"} and not on ${bridge}.`,
-      rejoin(guest, bridge),
-    ),
-  "tap-down": ({ vmId, tap }) => problem(`The TAP ${tap} of microVM ${vmId} is down.`, `ip link set dev ${tap} up`),
+    problem(`${tapOf(guest)} is ${at ? `on ${at}` : "on no bridge"} and not on ${bridge}.`, rejoin(guest, bridge)),
+  "tap-down": (guest) => problem(`${tapOf(guest)} is down.`, `ip link set dev ${guest.tap} up`),
   "tap-not-isolated": (guest, bridge) =>
-    problem(
-      `The TAP ${guest.tap} of microVM ${guest.vmId} is not kept apart from other guests.`,
-      rejoin(guest, bridge),
-    ),
+    problem(`${tapOf(guest)} is not kept apart from other guests.`, rejoin(guest, bridge)),
   "forwarding-entry-missing": (guest, bridge) =>
     problem(
       `${bridge} does not know that microVM ${guest.vmId} is behind the TAP ${guest.tap}: nothing reaches it.`,
@@ -64,6 +58,8 @@ const SAID: Partial<Record<HostTrouble, Say>> = {
       `ip ${pinNeighbour(guest, bridge)}`,
     ),
 };
+
+const tapOf = ({ vmId, tap }: RunningGuest): string => `The TAP ${tap} of microVM ${vmId}`;
 
 const rejoin = (guest: RunningGuest, bridge: string): string =>
   [...joinLines(guest.tap, bridge).map((line) => `ip ${line}`), `bridge ${pinLine(guest)}`].join(" && ");

@@ -47,9 +47,12 @@ export const startVmm = async (command: DaemonCommand) => {
     throw notStarted(command.argv[0], cause);
   });
   const died = ended.then(async (how): Promise<never> => {
-    const error = await vmmDied(how, logFile);
+    const tail = oneLine(redactText((await readEnd(logFile, 2_000)) ?? "")).trim();
     await writeExit(logFile, how);
-    throw error;
+    throw new AppError("internal", "vmm-died", `The VMM ${how}: ${tail || "it left no message"}`, {
+      hint: "Its log is in the session's evidence (vmm.log); on the host look with: sallyport doctor.",
+      context: { logFile },
+    });
   });
   // Of interest only while somebody waits for it.
   died.catch(() => {});
@@ -114,11 +117,3 @@ export const exitIn = (log: string): string | null =>
     .split("\n")
     .findLast((line) => line.startsWith(EXIT_MARK))
     ?.slice(EXIT_MARK.length) ?? null;
-
-const vmmDied = async (how: string, logFile: string): Promise<AppError> => {
-  const tail = oneLine(redactText((await readEnd(logFile, 2_000)) ?? "")).trim();
-  return new AppError("internal", "vmm-died", `The VMM ${how}: ${tail || "it left no message"}`, {
-    hint: "Its log is in the session's evidence (vmm.log); on the host look with: sallyport doctor.",
-    context: { logFile },
-  });
-};

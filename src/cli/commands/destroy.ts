@@ -18,9 +18,8 @@ export const addDestroy = (program: Command, context: CliContext): void => {
     .option("--all", "destroy all sessions, and remove bridge, firewall table and resolver")
     .action(async (sessionId: string | undefined, options: { all?: boolean }) => {
       if ((sessionId === undefined) === !options.all) {
-        throw new AppError("invalid", "usage", "Say which session to destroy, or --all, and not both.", {
-          hint: "sallyport ls lists them.",
-        });
+        const sentence = "Say which session to destroy, or --all, and not both.";
+        throw new AppError("invalid", "usage", sentence, { hint: "sallyport ls lists them." });
       }
       const client = context.client();
       if (sessionId !== undefined) {

@@ -16,7 +16,7 @@ export const addDiagnose = (program: Command, context: CliContext): void => {
       const client = context.client();
       const answer = await client.diagnosis(await sessionIdOf(client, name));
       context.out.result(answer, () => textOf(answer));
-      if (isProblem(answer)) context.exitCode = EXIT_PROBLEM;
+      if (answer.diagnosis?.isProblem ?? answer.verdict !== null) context.exitCode = EXIT_PROBLEM;
     });
 };
 
@@ -26,8 +26,6 @@ const sessionIdOf = async (client: Client, name: string): Promise<string> => {
   const vm = (await client.vms()).find(({ vmId }) => vmId === name);
   return vm?.sessionId ?? name;
 };
-
-const isProblem = ({ diagnosis, verdict }: DiagnosisResponse): boolean => diagnosis?.isProblem ?? verdict !== null;
 
 const textOf = ({ diagnosis, verdict }: DiagnosisResponse): string[] => {
   if (diagnosis) {

@@ -20,7 +20,11 @@ export const addEvidence = (program: Command, context: CliContext): void => {
         .client()
         .evidence(sessionId)
         .catch(async (error: unknown) => (await fromDisk(sessionId, error, context)) ?? Promise.reject(error));
-      await write(file, archive);
+      await writeFile(file, archive, { mode: 0o600 }).catch((cause: unknown) => {
+        const sentence = `${file} cannot be written: ${messageOf(cause)}.`;
+        const hint = "Give another place with -o FILE.";
+        throw new AppError("invalid", "output-unwritable", sentence, { hint, cause });
+      });
       context.out.result({ sessionId, file, bytes: archive.length }, () => [
         `${file}: ${Math.ceil(archive.length / 1024)} KiB. Unpack it: tar --zstd -xf ${file}`,
       ]);
@@ -33,15 +37,4 @@ const fromDisk = async (sessionId: string, error: unknown, context: CliContext):
   const config = isUnreachable && SESSION_ID.test(sessionId) ? context.operatorConfig() : undefined;
   const files = config && (await readEvidence(dataPaths(config.dataDir), sessionId));
   return files && packEvidence(sessionId, files);
-};
-
-const write = async (file: string, archive: Uint8Array): Promise<void> => {
-  try {
-    await writeFile(file, archive, { mode: 0o600 });
-  } catch (cause) {
-    throw new AppError("invalid", "output-unwritable", `${file} cannot be written: ${messageOf(cause)}.`, {
-      hint: "Give another place with -o FILE.",
-      cause,
-    });
-  }
 };

@@ -62,21 +62,18 @@ const renewAdmin = async (context: CliContext): Promise<void> => {
       errnoOf(cause) === "ENOENT"
         ? `No controller has run with this configuration: ${dataDir} is not there. sudo sallyport up makes it, and the key.`
         : "Run this as root (sudo) on the controller's machine, and with its configuration (--config) if it has one.";
-    throw new AppError("forbidden", "admin-key-unwritable", `The key cannot be written: ${messageOf(cause)}.`, {
-      hint,
-      cause,
-    });
+    const sentence = `The key cannot be written: ${messageOf(cause)}.`;
+    throw new AppError("forbidden", "admin-key-unwritable", sentence, { hint, cause });
   }
+  const tell = (isInUse: boolean, when: string): void =>
+    out.result({ file, isInUse }, () => `${file} holds a new key, which counts ${when}`);
   const client = createClient({ url: `unix:${socket}`, key, signal });
   try {
     await client.keys();
-    out.result(
-      { file, isInUse: true },
-      () => `${file} holds a new key, which counts from now on; the old one is revoked.`,
-    );
+    tell(true, "from now on; the old one is revoked.");
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "controller-unreachable") throw error;
-    out.result({ file, isInUse: false }, () => `${file} holds a new key, which counts when the controller runs again.`);
+    tell(false, "when the controller runs again.");
   } finally {
     await client.close();
   }

@@ -26,9 +26,8 @@ const verify = (file: string, keyFile: string | undefined, context: CliContext):
   const signed = readReceipt(file);
   if (!isSignedBy(signed, keyFile)) {
     const sentence = `The receipt ${file} was changed, or signed by another host.`;
-    throw new AppError("unprocessable", "receipt-forged", sentence, {
-      hint: "Do not rely on it. Ask the controller again: sallyport receipt show SESSION.",
-    });
+    const hint = "Do not rely on it. Ask the controller again: sallyport receipt show SESSION.";
+    throw new AppError("unprocessable", "receipt-forged", sentence, { hint });
   }
   const { body } = signed;
   const keyFingerprint = fingerprintOf(signed.publicKey);
@@ -45,10 +44,8 @@ const readReceipt = (file: string): Receipt => {
   try {
     return receiptShape.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (cause) {
-    throw new AppError("invalid", "receipt-unreadable", `${file} is not a receipt.`, {
-      hint: "Give a file that sallyport receipt show SESSION has printed.",
-      cause,
-    });
+    const hint = "Give a file that sallyport receipt show SESSION has printed.";
+    throw new AppError("invalid", "receipt-unreadable", `${file} is not a receipt.`, { hint, cause });
   }
 };
 
@@ -56,10 +53,9 @@ const isSignedBy = (signed: Receipt, keyFile: string | undefined): boolean => {
   try {
     return verifyReceipt(signed, ...(keyFile === undefined ? [] : [readFileSync(keyFile, "utf8")]));
   } catch (cause) {
-    throw new AppError("invalid", "key-unreadable", `The public key cannot be used: ${messageOf(cause)}.`, {
-      hint: "Give the host's Ed25519 public key as PEM.",
-      cause,
-    });
+    const sentence = `The public key cannot be used: ${messageOf(cause)}.`;
+    const hint = "Give the host's Ed25519 public key as PEM.";
+    throw new AppError("invalid", "key-unreadable", sentence, { hint, cause });
   }
 };
 

@@ -114,7 +114,7 @@ export const GUEST_NETWORK_RULES = rules([
     evidence: (facts) => [
       ...notExecutable(facts).map(unitLine),
       ...journalLines(facts, [
-        ...notExecutable(facts).map((unit) => unit.name),
+        ...notExecutable(facts).map(({ name }) => name),
         "Failed to execute",
         "Permission denied",
       ]),

@@ -9,14 +9,14 @@ const PROBE_TIMEOUT_MS = 7_000;
 
 type Answer = Awaited<ReturnType<VmmCheck["look"]>>;
 
-export const qemuChecks = (
-  options: AcceleratorOptions & { vmlinux: () => Promise<string | undefined> },
-): readonly VmmCheck[] => [
+type Options = AcceleratorOptions & { vmlinux: () => Promise<string | undefined> };
+
+export const qemuChecks = (options: Options): readonly VmmCheck[] => [
   { name: "qemu", deadlineMs: 6_000, look: async () => ({ result: "ok", text: `QEMU ${await qemuVersion()}` }) },
   { name: "kvm", needsRoot: true, deadlineMs: 9_000, look: () => lookAtKvm(options) },
 ];
 
-const lookAtKvm = async ({ accel, probeCache, vmlinux }: Parameters<typeof qemuChecks>[0]): Promise<Answer> => {
+const lookAtKvm = async ({ accel, probeCache, vmlinux }: Options): Promise<Answer> => {
   if (accel === "emulation") return { result: "ok", text: "Left out by the configuration (vm.accel: emulation)." };
   const kernel = await vmlinux();
   const device = await openKvm();
@@ -36,11 +36,9 @@ const lookAtKvm = async ({ accel, probeCache, vmlinux }: Parameters<typeof qemuC
 
 const unusable = (accel: "auto" | "kvm", reason: string): Answer => {
   const remedy = "use a machine with hardware virtualisation: bare metal, or nested virtualisation switched on";
-  return accel === "kvm"
-    ? {
-        result: "problem",
-        text: `${reason} The configuration insists on KVM.`,
-        remedy: `set vm.accel: auto, or ${remedy}`,
-      }
-    : { result: "warning", text: `${reason} Guests are emulated: a boot takes most of a minute.`, remedy };
+  if (accel === "auto") {
+    return { result: "warning", text: `${reason} Guests are emulated: a boot takes most of a minute.`, remedy };
+  }
+  const text = `${reason} The configuration insists on KVM.`;
+  return { result: "problem", text, remedy: `set vm.accel: auto, or ${remedy}` };
 };

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { AppError, errnoOf } from "../../lib/errors.ts";
+import { AppError } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
+import { unlessMissing } from "../../lib/unless-missing.ts";
 import { msUntil, poll } from "../../lib/wait.ts";
 import type { MachineStatus } from "../vmm.ts";
 import { connectQmp, type Qmp } from "./qmp.ts";
@@ -27,22 +28,15 @@ export const untilQemuAnswers = async (paths: VmPaths, timeoutMs: number, signal
 
 const connected = async (path: string, timeoutMs: number, signal?: AbortSignal): Promise<Qmp> => {
   const deadline = performance.now() + timeoutMs;
-  const attempt = async (): Promise<Qmp | undefined> => {
-    try {
-      return await connectQmp(path, msUntil(deadline));
-    } catch (error) {
-      // The socket is not there yet, or not listened on yet; or a client before us has just gone.
-      if (["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(errnoOf(error) ?? "")) return undefined;
-      throw error;
-    }
-  };
+  // The socket is not there yet, or not listened on yet; or a client before us has just gone.
+  const notYet = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"];
+  const attempt = () => unlessMissing(connectQmp(path, msUntil(deadline)), undefined, notYet);
   try {
     const what = "QEMU's control socket";
     return await poll(attempt, { what, timeoutMs, intervalMs: 50, ...(signal ? { signal } : {}) });
   } catch (cause) {
     if (!(cause instanceof AppError)) throw cause;
-    throw new AppError("timeout", "vmm-silent", `QEMU did not answer on its control socket: ${cause.message}`, {
-      cause,
-    });
+    const sentence = `QEMU did not answer on its control socket: ${cause.message}`;
+    throw new AppError("timeout", "vmm-silent", sentence, { cause });
   }
 };

@@ -12,12 +12,10 @@ const INSTALL_HINT =
 export const qemuVersion = async (): Promise<string> => {
   try {
     return checkedVersion((await run(QEMU, ["--version"], { timeoutMs: 5_000 })).stdout);
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== "command-missing") throw error;
-    throw new AppError("unavailable", "vmm-missing", `QEMU (${QEMU}) is not installed on this host.`, {
-      hint: INSTALL_HINT,
-      cause: error,
-    });
+  } catch (cause) {
+    if (!(cause instanceof AppError) || cause.code !== "command-missing") throw cause;
+    const sentence = `QEMU (${QEMU}) is not installed on this host.`;
+    throw new AppError("unavailable", "vmm-missing", sentence, { hint: INSTALL_HINT, cause });
   }
 };
 
@@ -26,9 +24,8 @@ export const checkedVersion = (output: string): string => {
   const match = /version (\d+)\.(\d+)(?:\.(\d+))?/.exec(output);
   const [major, minor, patch] = [match?.[1], match?.[2], match?.[3] ?? "0"].map(Number);
   if (!match || major === undefined || minor === undefined) {
-    throw new AppError("unavailable", "vmm-missing", `${QEMU} does not say which version it is.`, {
-      hint: INSTALL_HINT,
-    });
+    const sentence = `${QEMU} does not say which version it is.`;
+    throw new AppError("unavailable", "vmm-missing", sentence, { hint: INSTALL_HINT });
   }
   const version = `${major}.${minor}.${patch}`;
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return version;
