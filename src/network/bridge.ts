@@ -1,6 +1,6 @@
 /** The bridge that all guests hang on, with the gateway's address on the host's side. */
 import { AppError } from "../lib/errors.ts";
-import { asWord, change, type HostLinks, type Route, takeAway } from "./ip.ts";
+import { asWord, change, type HostLinks, takeAway } from "./ip.ts";
 import { formatRange, macOf, overlaps, parseRange } from "../lib/ipv4.ts";
 import type { Range } from "./lease.ts";
 import { setSysctl, setSysctlIfThere } from "./sysctl.ts";
@@ -54,28 +54,24 @@ export const whoseBridge = ({ bridge, gateway, owner }: BridgeOptions, { links }
   const isMade = found?.linkinfo?.info_kind === "bridge" && found.address === macOf(gateway);
   const { ifalias } = found ?? {};
   const isOurs = isMade && ifalias === owner;
-  return {
-    isThere: found !== undefined,
-    isOurs,
-    taken: isOurs ? undefined : found && takenBy(bridge, isMade, ifalias),
-  };
+  const taken = isOurs ? undefined : found && takenBy(bridge, isMade, ifalias);
+  return { isThere: found !== undefined, isOurs, taken };
 };
 
 const takenBy = (bridge: string, isMade: boolean, alias: string | undefined): AppError | undefined => {
   if (alias?.startsWith("sallyport ")) return ofAnother("bridge", `The bridge ${bridge}`, alias);
   if (isMade && !alias) return undefined;
-  return new AppError(
-    "conflict",
-    "bridge-taken",
-    `The interface ${bridge} exists already and was not made by Sallyport.`,
-    {
-      hint: `Give Sallyport another bridge name in the configuration (network.bridge), or if nobody needs it: ip link delete ${bridge}`,
-    },
-  );
+  const sentence = `The interface ${bridge} exists already and was not made by Sallyport.`;
+  return new AppError("conflict", "bridge-taken", sentence, {
+    hint: `Give Sallyport another bridge name in the configuration (network.bridge), or if nobody needs it: ip link delete ${bridge}`,
+  });
 };
 
 /** Throws AppError `range-taken`. */
-export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgeOptions, routes: Route[]): void => {
+export const refuseTakenRange = (
+  { bridge, gateway, prefixLength }: BridgeOptions,
+  routes: HostLinks["routes"],
+): void => {
   const range = parseRange(`${gateway}/${prefixLength}`);
   const clash = routes.find(({ dst, dev }) => {
     if (dev === undefined || dev === bridge || dst === "default") return false;
@@ -84,10 +80,7 @@ export const refuseTakenRange = ({ bridge, gateway, prefixLength }: BridgeOption
     return other.prefixLength >= 8 && overlaps(other, range);
   });
   if (!clash) return;
-  throw new AppError(
-    "conflict",
-    "range-taken",
-    `The guests' range ${formatRange(range)} overlaps ${clash.dst}, which this host reaches through ${clash.dev}.`,
-    { hint: "Choose another range for the guests in the configuration (network.cidr)." },
-  );
+  const sentence = `The guests' range ${formatRange(range)} overlaps ${clash.dst}, which this host reaches through ${clash.dev}.`;
+  const hint = "Choose another range for the guests in the configuration (network.cidr).";
+  throw new AppError("conflict", "range-taken", sentence, { hint });
 };

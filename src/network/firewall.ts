@@ -29,11 +29,8 @@ export const refreshFirewall = async (options: FirewallOptions, guests: GuestNic
 /** Throws AppError `table-taken`. */
 export const refuseTakenTable = (found: TableView, us: Pick<FirewallOptions, "table" | "bridge" | "owner">): void => {
   if (isTableOurs(found, us)) return;
-  throw ofAnother(
-    "table",
-    `The nftables table ${us.table}`,
-    found.owner?.name ?? `its rules are for ${found.interfaces[0]}`,
-  );
+  const whose = found.owner?.name ?? `its rules are for ${found.interfaces[0]}`;
+  throw ofAnother("table", `The nftables table ${us.table}`, whose);
 };
 
 /** By its mark; one of an earlier version has none, and is the controller's whose bridge it names. */
@@ -50,9 +47,8 @@ export const admitGuest = (options: Pick<FirewallOptions, "table" | "owner">, ni
   nft(`${proveOwner(options)}\n${element("add", options.table, nic)}`);
 
 /** `add` first: what is not there can't be deleted, and this way it is one transaction and no question. */
-export const expelGuest = async (table: string, nic: Admission): Promise<void> => {
-  await unlessSaid(ABSENCE, nft(element("add", table, nic) + element("delete", table, nic)), undefined);
-};
+export const expelGuest = (table: string, nic: Admission): Promise<void> =>
+  unlessSaid(ABSENCE, nft(element("add", table, nic) + element("delete", table, nic)), undefined);
 
 export type TableView = NonNullable<Awaited<ReturnType<typeof readTable>>>;
 
@@ -78,10 +74,7 @@ export const readTable = async (table: string, timeoutMs = TIMEOUT_MS) => {
       .flatMap(({ set }) => (set?.name === "guests" ? z.array(guest).parse(set.elem ?? []) : []))
       .map(({ concat: [address, mac] }) => ({ address, mac })),
     /** Packets since the table was made. */
-    counters: Object.fromEntries(names.map((name) => [name, packets.get(name) ?? 0])) as Record<
-      FirewallCounter,
-      number
-    >,
+    counters: Object.fromEntries(names.map((name) => [name, packets.get(name) ?? 0])) as CounterValues,
   };
 };
 
@@ -89,6 +82,7 @@ export const readTable = async (table: string, timeoutMs = TIMEOUT_MS) => {
 export const removeFirewall = (table: string): Promise<void> =>
   nft(`add table inet ${table}\ndelete table inet ${table}\n`);
 
+type CounterValues = Record<FirewallCounter, number>;
 const guest = z.object({ concat: z.tuple([z.string(), z.string()]) });
 const ownerMap = z
   .tuple([z.tuple([z.object({ elem: z.object({ comment: z.string() }) }), z.number()])])

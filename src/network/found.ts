@@ -15,12 +15,9 @@ export const foundThings = (
 ): FoundThing[] => {
   const isBridgeOurs = links.find(({ ifname }) => ifname === bridge)?.ifalias === owner;
   const pinned = neighbours.filter(({ dev, state }) => dev === bridge && state.includes("PERMANENT"));
+  const taps = ourTaps(links, { bridge, owner });
   return [
-    ...ourTaps(links, { bridge, owner }).map((ref) => ({
-      kind: "tap" as const,
-      ref,
-      vmId: ref.slice(TAP_PREFIX.length),
-    })),
+    ...taps.map((ref) => ({ kind: "tap" as const, ref, vmId: ref.slice(TAP_PREFIX.length) })),
     ...(isBridgeOurs ? (table?.guests ?? []) : []).map(({ address }) => ({ kind: "firewall" as const, ref: address })),
     ...(isBridgeOurs ? pinned : []).map(({ lladdr = "" }) => ({ kind: "neighbour" as const, ref: lladdr })),
   ];

@@ -3,10 +3,8 @@
  * Docker's FORWARD policy, ufw's INPUT and the like still have their say.
  */
 import { withDevices } from "./chain-devices.ts";
-import { journeysAt } from "./guest-journeys.ts";
-import type { GuestPaths } from "./guest-journeys.ts";
-import { dropIn, parseRuleset } from "./ruleset.ts";
-import type { Ruleset } from "./ruleset.ts";
+import { journeysAt, type GuestPaths } from "./guest-journeys.ts";
+import { dropIn, parseRuleset, type Ruleset } from "./ruleset.ts";
 import { runTool } from "./tool.ts";
 
 export type GuestDrop = ReturnType<typeof dropsIn>[number];

@@ -1,8 +1,7 @@
 /** The few packets without which a guest is of no use, and the hooks of the host where a packet filter meets them. Pure. */
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { TAP_PREFIX } from "../lib/id.ts";
-import { contains } from "./rule-match.ts";
-import type { Packet } from "./rule-match.ts";
+import { contains, type Packet } from "./rule-match.ts";
 import type { Chain } from "./ruleset.ts";
 
 export interface GuestPaths {
@@ -18,18 +17,8 @@ export interface GuestPaths {
   uplink: string | undefined;
 }
 
-export interface Journey {
-  /** What is under way, as the subject of a sentence. */
-  what: string;
-  /** The host cannot reach the guest without it. */
-  keepsHostOut: boolean;
-  /** Interface that it comes from the guest by, or goes to it: the bridge or the TAP, which may end in `*`. */
-  side: string;
-  packet: Packet;
-}
-
 /** What passes a base chain, what matters most first. */
-export const journeysAt = (chain: Chain, paths: GuestPaths): Journey[] => {
+export const journeysAt = (chain: Chain, paths: GuestPaths) => {
   const { family, hook = "" } = chain;
   const layer = ["ingress", "egress"].includes(hook) ? "device" : family;
   const all = journeysOf(paths);
@@ -49,7 +38,15 @@ export const journeysAt = (chain: Chain, paths: GuestPaths): Journey[] => {
           ...(["bridge", "device"].includes(layer) ? { "ether type": packet.protocol } : {}),
           ...(layer === "bridge" ? { [isFromGuest ? "ibrname" : "obrname"]: paths.bridge } : {}),
         };
-        return { what, keepsHostOut: BETWEEN_BOTH.includes(name), side, packet: { ...packet, ...more } };
+        return {
+          /** What is under way, as the subject of a sentence. */
+          what,
+          /** The host cannot reach the guest without it. */
+          keepsHostOut: BETWEEN_BOTH.includes(name),
+          /** Interface that it comes from the guest by, or goes to it: the bridge or the TAP, which may end in `*`. */
+          side,
+          packet: { ...packet, ...more } satisfies Packet,
+        };
       }),
   );
 };
@@ -95,10 +92,7 @@ const journeysOf = ({ gateway, guest }: GuestPaths) => {
   return {
     outgoing: { what: "Guests' connections to the internet", packet: { ...from, ...tcp, dport: 443 } },
     returning: { what: "The internet's answers to guests", packet: { ...to, ...tcp, sport: 443 } },
-    answers: {
-      what: "Guests' answers to this host",
-      packet: { ...from, ...tcp, "ip daddr": gateway, sport: health },
-    },
+    answers: { what: "Guests' answers to this host", packet: { ...from, ...tcp, "ip daddr": gateway, sport: health } },
     connections: {
       what: "This host's connections to guests",
       packet: { ...to, ...tcp, "ip saddr": gateway, dport: health },

@@ -6,19 +6,13 @@ import { isPortRight, troublesOf } from "./trouble.ts";
 import { neighbourView, tapView } from "./view.ts";
 
 /** The lines of `bridge` come after those of `ip`. */
-export interface Change {
-  ip: string[];
-  bridge: string[];
-}
+export type Change = ReturnType<typeof joining>;
 
 /** A fixed entry in the host's neighbour table: the host never asks by ARP who a guest is, so no guest can lie about it. */
 export const pinNeighbour = ({ address, mac }: Pick<GuestNic, "address" | "mac">, bridge: string): string =>
   `neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`;
 
-export const joining = (nic: GuestNic, bridge: string): Change => ({
-  ip: joinLines(nic.tap, bridge),
-  bridge: [pinLine(nic)],
-});
+export const joining = (nic: GuestNic, bridge: string) => ({ ip: joinLines(nic.tap, bridge), bridge: [pinLine(nic)] });
 
 /** Pure. What is as it should be is left alone: a running guest would lose packets. */
 export const mending = (

@@ -41,20 +41,12 @@ const forwardingEntry = z.object({
 });
 
 export type Link = z.infer<typeof link>;
-export type Route = z.infer<typeof route>;
 export type ForwardingEntry = z.infer<typeof forwardingEntry>;
 
-export interface HostLinks {
-  links: Link[];
-  /** IPv4 addresses of bridges, `address/prefixLength`. */
-  bridgeAddresses: { ifname: string; address: string }[];
-  /** IPv4, of the main table. */
-  routes: Route[];
-  neighbours: z.infer<typeof neighbour>[];
-}
+export type HostLinks = Awaited<ReturnType<typeof readLinks>>;
 
 /** Everything but the bridge's forwarding table; one program, however many links there are. */
-export const readLinks = async (timeoutMs = TIMEOUT_MS): Promise<HostLinks> => {
+export const readLinks = async (timeoutMs = TIMEOUT_MS) => {
   const input = "link show\naddress show type bridge\nroute show\nneigh show\n";
   const { stdout } = await runTool("ip", ["-j", "-d", "-s", "-batch", "-"], { input, timeoutMs });
   // One array a line and question; some versions have no line for an empty answer. So told apart by what is in them.
@@ -63,11 +55,13 @@ export const readLinks = async (timeoutMs = TIMEOUT_MS): Promise<HostLinks> => {
   const addresses = z.array(addressed).parse(having("addr_info"));
   return {
     links: z.array(link).parse(having("ifname").filter((entry) => !("addr_info" in entry))),
+    /** IPv4 addresses of bridges, `address/prefixLength`. */
     bridgeAddresses: addresses.flatMap(({ ifname, addr_info: all }) =>
       all
         .filter(({ family, local }) => family === "inet" && local !== undefined)
         .map(({ local, prefixlen }) => ({ ifname, address: `${local}/${prefixlen}` })),
     ),
+    /** IPv4, of the main table. */
     routes: z.array(route).parse(having("dst").filter((entry) => !("state" in entry))),
     neighbours: z.array(neighbour).parse(having("dst", "state")),
   };
@@ -108,12 +102,7 @@ export const takeAway = async (...lines: string[]): Promise<void> => {
 export const asWord = (text: string): string =>
   text.replaceAll(/[^\w./:@+=,-]/g, (character) => `%${character.codePointAt(0)?.toString(16)}`);
 
-const list = async <T>(
-  shape: z.ZodType<T>,
-  tool: "ip" | "bridge",
-  args: string[],
-  timeoutMs = TIMEOUT_MS,
-): Promise<T[]> => {
+const list = async <T>(shape: z.ZodType<T>, tool: "ip" | "bridge", args: string[], timeoutMs = TIMEOUT_MS) => {
   const { stdout } = await unlessSaid(ABSENCE, runTool(tool, args, { timeoutMs }), { stdout: "" });
   return z.array(shape).parse(parseArray(stdout));
 };

@@ -23,9 +23,8 @@ export const guestAddresses = ({ gateway, prefixLength }: Range): string[] => {
   const network = parseAddress(gateway) - (parseAddress(gateway) % size);
   // A larger range is no use: the bridge has no more ports.
   const last = Math.min(size - 2, BRIDGE_PORTS - 2);
-  return Array.from({ length: Math.max(last - 1, 0) }, (_, i) => formatAddress(network + 2 + i)).filter(
-    (a) => a !== gateway,
-  );
+  const all = Array.from({ length: Math.max(last - 1, 0) }, (_, i) => formatAddress(network + 2 + i));
+  return all.filter((address) => address !== gateway);
 };
 
 /** Position in the range: the last number of the address for a /24. Distinct per guest, stable, small. */

@@ -72,10 +72,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     return { host, hasBridge: isThere && !taken, rows: isOurs ? rows : undefined };
   };
 
-  const found = async (): Promise<FoundThing[]> => {
-    const { host, rows } = await look();
-    return foundThings(host, rows, bridge, owner);
-  };
+  const found = () => look().then(({ host, rows }) => foundThings(host, rows, bridge, owner));
 
   return {
     bridge,

@@ -35,11 +35,7 @@ export interface Network {
 }
 
 /** What is left of a guest on the host, by ledger kind; an entry is its guest's by the address, whatever MAC it has. */
-export interface NicPresence {
-  tap: boolean;
-  firewall: boolean;
-  neighbour: boolean;
-}
+export type NicPresence = Record<"tap" | "firewall" | "neighbour", boolean>;
 
 export interface FoundThing {
   kind: keyof NicPresence;

@@ -36,10 +36,7 @@ export const condition = (part: Expression, packet: Packet): Truth => {
 };
 
 const matchShape = z.object({ op: z.string(), left: z.unknown(), right: z.unknown() });
-const vmapShape = z.object({
-  key: z.unknown(),
-  data: z.object({ set: z.array(z.tuple([z.unknown(), expression])) }),
-});
+const vmapShape = z.object({ key: z.unknown(), data: z.object({ set: z.array(z.tuple([z.unknown(), expression])) }) });
 
 /** The verdicts that a statement may give: of a map the one for this packet or, where that is not known, each of them. */
 export const verdictsOf = (part: Expression, packet: Packet): { statement: Expression; isKnown: boolean }[] => {

@@ -1,7 +1,6 @@
 /** Firewall rules as `nft -j` lists them, and what becomes of one packet in them. Pure. */
 import { z } from "zod";
-import { all, condition, expression, verdictsOf } from "./rule-match.ts";
-import type { Expression, Packet } from "./rule-match.ts";
+import { all, condition, expression, verdictsOf, type Expression, type Packet } from "./rule-match.ts";
 
 const chain = z.object({
   family: z.string(),
@@ -27,24 +26,22 @@ const listing = z.object({ nftables: z.array(z.object({ chain: chain.optional(),
 
 export type Ruleset = ReturnType<typeof parseRuleset>;
 
-export interface Drop {
-  /** `its policy`, or `the rule with handle 7 of chain X`. */
-  by: string;
-  /** False: rules that could not be judged may let the packet pass. */
-  isSure: boolean;
-}
-
 export const parseRuleset = (json: string) => {
   const entries = listing.parse(JSON.parse(json || '{"nftables":[]}')).nftables;
   return { chains: entries.flatMap((e) => e.chain ?? []), rules: entries.flatMap((e) => e.rule ?? []) };
 };
 
 /** How a base chain drops a packet, if it does. A drop that depends on what is not known here counts as no drop. */
-export const dropIn = (ruleset: Ruleset, base: Chain, packet: Packet): Drop | undefined => {
+export const dropIn = (ruleset: Ruleset, base: Chain, packet: Packet) => {
   const { verdict, by, mayAccept, mayReturn } = walk(ruleset, base, packet, 0);
   const isPolicyDrop = base.policy === "drop";
   if (verdict === "accept" || (verdict === "none" && !isPolicyDrop)) return undefined;
-  return { by: verdict === "drop" ? by : "its policy", isSure: !mayAccept && (isPolicyDrop || !mayReturn) };
+  return {
+    /** `its policy`, or `the rule with handle 7 of chain X`. */
+    by: verdict === "drop" ? by : "its policy",
+    /** False: rules that could not be judged may let the packet pass. */
+    isSure: !mayAccept && (isPolicyDrop || !mayReturn),
+  };
 };
 
 interface End {

@@ -11,11 +11,7 @@ const TUN_DEVICE = "/dev/net/tun";
  * is a leftover and is made anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip`
  * that are run along with it.
  */
-export const ensureTap = async (
-  { tap, uid }: Pick<GuestNic, "tap" | "uid">,
-  owner: string,
-  more: string[] = [],
-): Promise<boolean> => {
+export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, owner: string, more: string[] = []) => {
   const link = await findLink(tap);
   const isLeftover = link !== undefined && (await tapOwner(tap)) !== uid;
   const isNew = link === undefined || isLeftover;

@@ -5,11 +5,7 @@ import type { NeighbourView, TapView } from "./view.ts";
 /** What was not looked at, or could not be, is left out. */
 type SeenOnHost = Pick<HostFacts, "bridge" | "tap" | "neighbour" | "firewall" | "isForwarding" | "isResolving">;
 
-interface Expected {
-  bridge: string;
-  gateway: string;
-  mac: string;
-}
+type Expected = Record<"bridge" | "gateway" | "mac", string>;
 
 /** By the code of its verdict. */
 const SIGNS = {
