@@ -38,14 +38,14 @@ export const createKeyStore = (db: Db, adminKeyFile: string) => {
     return row && { keyId: row.id, userId: row.userId, scopes: parseScopes(row.scopes) };
   };
 
+  const revocation = () => db.updateTable("apiKeys").set({ revokedAt: new Date().toISOString() });
+
   const enterAdmin = async (): Promise<void> => {
     const key = readKeyFile(adminKeyFile);
     if (key === undefined) return;
     const known = await db.selectFrom("apiKeys").select("id").where("hash", "=", hashKey(key)).executeTakeFirst();
     if (known) return;
-    await db
-      .updateTable("apiKeys")
-      .set({ revokedAt: new Date().toISOString() })
+    await revocation()
       .where("userId", "=", LOCAL_OPERATOR.userId)
       .where("label", "=", LOCAL_OPERATOR.label)
       .where("revokedAt", "is", null)
@@ -74,11 +74,7 @@ export const createKeyStore = (db: Db, adminKeyFile: string) => {
 
     /** Throws `unknown-key` (404). */
     revoke: async (id: string): Promise<void> => {
-      const { numUpdatedRows } = await db
-        .updateTable("apiKeys")
-        .set({ revokedAt: new Date().toISOString() })
-        .where("id", "=", id)
-        .executeTakeFirst();
+      const { numUpdatedRows } = await revocation().where("id", "=", id).executeTakeFirst();
       if (numUpdatedRows === 0n) throw new AppError("not-found", "unknown-key", `There is no key ${id}.`);
     },
 

@@ -83,15 +83,6 @@ export const createClient = (options: TransportOptions) => {
     }
   };
 
-  const credentials = async (sessionId: string): Promise<Sealed | undefined> => {
-    const response = await transport.request(`${sessionPath(sessionId)}/credentials`);
-    if (response.status === 202) {
-      await response.text();
-      return undefined;
-    }
-    return parse(credentialsResponse, await readJson(response)).sealed;
-  };
-
   return {
     /** Answers at once, not after the boot. */
     start: (request: StartRequest) => call(startResponse, "/api/auth/start", post(request)),
@@ -101,7 +92,12 @@ export const createClient = (options: TransportOptions) => {
     events,
     open: (id: string, request: OpenRequest) => tell(`${sessionPath(id)}/open`, post(request)),
     /** The sealed box, until it is answered; undefined while none is there (202). */
-    credentials,
+    credentials: async (id: string): Promise<Sealed | undefined> => {
+      const response = await transport.request(`${sessionPath(id)}/credentials`);
+      if (response.status !== 202) return parse(credentialsResponse, await readJson(response)).sealed;
+      await response.text();
+      return undefined;
+    },
     answer: (id: string, sealedAnswer: string) => tell(`${sessionPath(id)}/answer`, post({ sealedAnswer })),
     /** Destroys now; the receipt says what was seen gone. */
     destroy: (id: string) => call(receipt, sessionPath(id), { method: "DELETE", timeoutMs: DESTROY_TIMEOUT_MS }),

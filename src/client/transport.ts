@@ -40,14 +40,10 @@ export const createTransport = ({ url, key, signal }: TransportOptions) => {
   const { origin, socketPath } = parseUrl(url);
   if (key !== undefined && !apiKeyText.test(key)) {
     // Not quoted: it may be a good one with a line's end too many.
-    throw new AppError(
-      "invalid",
-      "key-malformed",
-      "What is given as the API key is none: keys are 1-200 visible ASCII characters.",
-      {
-        hint: "Copy the key again, without spaces or line ends: SALLYPORT_KEY, --key, or admin.key in the data directory.",
-      },
-    );
+    const sentence = "What is given as the API key is none: keys are 1-200 visible ASCII characters.";
+    throw new AppError("invalid", "key-malformed", sentence, {
+      hint: "Copy the key again, without spaces or line ends: SALLYPORT_KEY, --key, or admin.key in the data directory.",
+    });
   }
   const dispatcher = new Agent({
     bodyTimeout: IDLE_MS,

@@ -15,6 +15,9 @@ const DEFAULT_CONFIG_FILE = "/etc/sallyport/config.yaml";
 
 const logLevel = z.enum(["trace", "debug", "info", "warn", "error"]);
 
+/** Fields that may be left out together: each has a default or needs none, which the types cannot tell for every shape. */
+const section = <Shape extends z.ZodRawShape>(shape: Shape) => z.strictObject(shape).prefault({} as never);
+
 const fileSchema = z.strictObject({
   /** For viewers and other machines: `host:port`. Or `unix:/path`: the API's socket and nothing else, e.g. behind a reverse proxy. */
   listen: field.listen.prefault("127.0.0.1:4000"),
@@ -27,73 +30,55 @@ const fileSchema = z.strictObject({
   logLevel: logLevel.default("info"),
   /** Name of the image that sessions start from. */
   image: imageName.default("default"),
-  network: z
-    .strictObject({
-      bridge: field.bridgeName.default("br0"),
-      /** The bridge's own address and the range that guests are leased from. */
-      cidr: field.bridgeCidr.default("192.168.100.1/24"),
-      /** Name of our nftables table. */
-      table: field.tableName.default("sallyport"),
-      /** Ranges that a guest may reach although they are private. */
-      allow: z.array(field.allowedRange).max(100).default([]),
-      dns: z
-        .strictObject({
-          /** Resolvers asked for guests; empty: those of the host's /etc/resolv.conf. */
-          upstream: z.array(z.ipv4()).max(10).default([]),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
-  vm: z
-    .strictObject({
-      vcpuCount: z.int().min(1).max(32).default(2),
-      memoryMib: z.int().min(1024).max(65_536).default(2048),
-      /** Each microVM's VMM runs as the user `uidBase + last number of its address`. */
-      uidBase: field.uidBase.default(900_000),
-      accel: z.enum(["auto", "kvm", "emulation"]).default("auto"),
-    })
-    .prefault({}),
-  session: z
-    .strictObject({
-      ttlSec: z.int().min(60).max(3600).default(900),
-      /** Seconds without an answer from http://<guest>:8080/health after which a session is given up. */
-      unreachableSec: z.int().min(5).max(600).default(120),
-      /** Boot stage → seconds after the stage before; what is not named keeps its own (microvm/stages.ts). */
-      deadlinesSec: z.partialRecord(bootStage.exclude(["leased", "vmm-up"]), z.int().min(1).max(3600)).default({}),
-      maxPerUser: z.int().min(1).max(250).default(2),
-      /** On this host, of all users together, until nothing is left of each; how many fit is doctor's to say. */
-      max: z.int().min(1).max(1000).default(50),
-    })
-    .prefault({}),
+  network: section({
+    bridge: field.bridgeName.default("br0"),
+    /** The bridge's own address and the range that guests are leased from. */
+    cidr: field.bridgeCidr.default("192.168.100.1/24"),
+    /** Name of our nftables table. */
+    table: field.tableName.default("sallyport"),
+    /** Ranges that a guest may reach although they are private. */
+    allow: z.array(field.allowedRange).max(100).default([]),
+    /** Resolvers asked for guests; empty: those of the host's /etc/resolv.conf. */
+    dns: section({ upstream: z.array(z.ipv4()).max(10).default([]) }),
+  }),
+  vm: section({
+    vcpuCount: z.int().min(1).max(32).default(2),
+    memoryMib: z.int().min(1024).max(65_536).default(2048),
+    /** Each microVM's VMM runs as the user `uidBase + last number of its address`. */
+    uidBase: field.uidBase.default(900_000),
+    accel: z.enum(["auto", "kvm", "emulation"]).default("auto"),
+  }),
+  session: section({
+    ttlSec: z.int().min(60).max(3600).default(900),
+    /** Seconds without an answer from http://<guest>:8080/health after which a session is given up. */
+    unreachableSec: z.int().min(5).max(600).default(120),
+    /** Boot stage → seconds after the stage before; what is not named keeps its own (microvm/stages.ts). */
+    deadlinesSec: z.partialRecord(bootStage.exclude(["leased", "vmm-up"]), z.int().min(1).max(3600)).default({}),
+    maxPerUser: z.int().min(1).max(250).default(2),
+    /** On this host, of all users together, until nothing is left of each; how many fit is doctor's to say. */
+    max: z.int().min(1).max(1000).default(50),
+  }),
   /** Provider name → fields laid over its recipe, e.g. `oidc: {issuer, clientId}`. */
   providers: z.record(providerName, z.record(z.string(), z.unknown())).default({}),
   /** Sessions that ended; the oldest are forgotten first. */
-  history: z
-    .strictObject({
-      keepDays: z.int().min(0).max(3650).default(30),
-      max: z.int().min(1).max(1_000_000).default(10_000),
-    })
-    .prefault({}),
-  evidence: z
-    .strictObject({
-      keepDays: z.int().min(0).max(365).default(7),
-      /** Of all sessions together; the oldest goes first. */
-      maxMib: z.int().min(1).max(1_048_576).default(1024),
-    })
-    .prefault({}),
-  telemetry: z
-    .strictObject({
-      /** Base address of an OpenTelemetry collector, OTLP over HTTP with JSON, e.g. http://127.0.0.1:4318. */
-      otlpEndpoint: field.endpoint.optional(),
-    })
-    .prefault({}),
+  history: section({
+    keepDays: z.int().min(0).max(3650).default(30),
+    max: z.int().min(1).max(1_000_000).default(10_000),
+  }),
+  evidence: section({
+    keepDays: z.int().min(0).max(365).default(7),
+    /** Of all sessions together; the oldest goes first. */
+    maxMib: z.int().min(1).max(1_048_576).default(1024),
+  }),
+  /** Base address of an OpenTelemetry collector, OTLP over HTTP with JSON, e.g. http://127.0.0.1:4318. */
+  telemetry: section({ otlpEndpoint: field.endpoint.optional() }),
 });
 
 export type ConfigFile = z.input<typeof fileSchema>;
 
 /** Frozen, and all that is in it. */
 export type Config = Readonly<
-  Omit<z.output<typeof fileSchema>, "publicUrl"> & {
+  z.output<typeof fileSchema> & {
     /** Path of the API's Unix socket, which is always there; the local command line uses no other way. */
     socket: string;
     publicUrl: string;

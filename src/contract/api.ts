@@ -161,11 +161,7 @@ export interface KeyHolder {
   scopes: Scope[];
 }
 
-export const keyRequest = z.strictObject({
-  userId,
-  scopes: z.array(scope).min(1),
-  label: note.optional(),
-});
+export const keyRequest = z.strictObject({ userId, scopes: z.array(scope).min(1), label: note.optional() });
 export const keyView = z.object({
   id: z.string(),
   userId: z.string(),
@@ -179,9 +175,6 @@ export type KeyView = z.infer<typeof keyView>;
 export const keyCreated = keyView.extend({ key: z.string() });
 
 export const reapRequest = z.strictObject({ dryRun: z.boolean().default(false) });
-export const reapResponse = z.object({
-  found: z.array(z.string()),
-  removed: z.array(z.string()),
-  failed: z.array(z.string()),
-});
+const names = z.array(z.string());
+export const reapResponse = z.object({ found: names, removed: names, failed: names });
 export type ReapResponse = z.infer<typeof reapResponse>;

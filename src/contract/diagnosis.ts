@@ -12,6 +12,24 @@ const path = z.string().regex(/^(?:\/[\w.@+-]{1,100}){0,16}$/);
 const unit = z.string().regex(/^[\w:.@\\-]{1,256}$/);
 const lines = z.array(z.string().max(1024)).max(200);
 
+const unitFacts = z.object({
+  name: unit,
+  /** Where the unit is defined: an image's own are below /etc/systemd/system. */
+  file: text,
+  load: text,
+  active: text,
+  sub: text,
+  /** `enabled`, `disabled`, `masked`, `static`, … */
+  fileState: text,
+  /** `success`, `exit-code`, `signal`, `oom-kill`, … */
+  result: text,
+  /** Exit status of the main process; 203 is systemd's EXEC. */
+  exitStatus: z.int(),
+  restarts: z.int(),
+  /** `journal`, `journal+console`, … */
+  standardOutput: text,
+});
+
 /** Said by the guest through the channel, so it needs no network; hostile, therefore bounded. */
 export const guestFacts = z.object({
   uptimeSec: z.number(),
@@ -26,27 +44,7 @@ export const guestFacts = z.object({
   /** networkd's own view of eth0; null when networkd does not answer. */
   networkd: z.object({ operational: text, setup: text, networkFile: path }).nullable(),
   /** The units that this guest is made of, and every unit file of the image below /etc/systemd/system. */
-  units: z
-    .array(
-      z.object({
-        name: unit,
-        /** Where the unit is defined: an image's own are below /etc/systemd/system. */
-        file: text,
-        load: text,
-        active: text,
-        sub: text,
-        /** `enabled`, `disabled`, `masked`, `static`, … */
-        fileState: text,
-        /** `success`, `exit-code`, `signal`, `oom-kill`, … */
-        result: text,
-        /** Exit status of the main process; 203 is systemd's EXEC. */
-        exitStatus: z.int(),
-        restarts: z.int(),
-        /** `journal`, `journal+console`, … */
-        standardOutput: text,
-      }),
-    )
-    .max(128),
+  units: z.array(unitFacts).max(128),
   failedUnits: z.array(unit).max(64),
   listening: z.array(z.object({ address: text, port: z.int() })).max(128),
   memory: z.object({ totalMib: z.number(), availableMib: z.number(), oomKills: z.int() }),
@@ -106,23 +104,13 @@ export const hostFacts = z.object({
       framesFromGuest: z.number(),
       framesToGuest: z.number(),
     })
-    .nullable()
-    .optional(),
-  bridge: z
-    .object({
-      isUp: z.boolean(),
-      /** `address/prefixLength`. */
-      addresses: z.array(z.string()),
-    })
-    .nullable()
-    .optional(),
+    .nullish(),
+  /** `addresses`: `address/prefixLength`. */
+  bridge: z.object({ isUp: z.boolean(), addresses: z.array(z.string()) }).nullish(),
   /** `state`: words of `ip neigh`; PERMANENT is one of the controller's. */
-  neighbour: z.object({ mac: z.string(), state: z.string() }).nullable().optional(),
+  neighbour: z.object({ mac: z.string(), state: z.string() }).nullish(),
   /** Null: our table is not there. */
-  firewall: z
-    .object({ isAdmitted: z.boolean(), counters: z.record(z.string(), z.number()) })
-    .nullable()
-    .optional(),
+  firewall: z.object({ isAdmitted: z.boolean(), counters: z.record(z.string(), z.number()) }).nullish(),
   /** Rules that are certain to drop what this guest needs: what is dropped and where; the host cannot reach it for some. */
   foreignDrops: z.array(z.object({ text: z.string(), keepsHostOut: z.boolean() })).optional(),
   isForwarding: z.boolean().optional(),
@@ -131,7 +119,7 @@ export const hostFacts = z.object({
   /** Whether the leases name this microVM as the holder of its address. */
   isLeased: z.boolean().optional(),
   /** Address of another microVM that the guest says it has; null when it has none. Whose it is, is nobody's business. */
-  takenAddress: z.string().nullable().optional(),
+  takenAddress: z.string().nullish(),
   /** Absent: it was never opened. */
   channel: channelTraffic.optional(),
   memAvailableMib: z.number().optional(),
@@ -188,7 +176,7 @@ export const facts = z.object({
   host: hostFacts,
   console: consoleFacts,
   /** Null when the channel is silent; absent when the guest was not asked: no channel yet, or a VMM that is gone or stopped. */
-  guest: guestFacts.nullable().optional(),
+  guest: guestFacts.nullish(),
   /** What could not be learned, and why. */
   missing: z.array(z.string()),
 });

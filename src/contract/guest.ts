@@ -62,11 +62,7 @@ export const guestSession = z.strictObject({
 });
 export type GuestSession = z.infer<typeof guestSession>;
 
-export const guestNetwork = z.strictObject({
-  address: ipv4,
-  prefixLength: z.int().min(1).max(31),
-  gateway: ipv4,
-});
+export const guestNetwork = z.strictObject({ address: ipv4, prefixLength: z.int().min(1).max(31), gateway: ipv4 });
 
 const empty = z.strictObject({});
 

@@ -44,12 +44,9 @@ export const imageRecipe = z.strictObject({
     .default([]),
   /** PEM text, or the path of a PEM file relative to the recipe. Trusted by the system and by Firefox. */
   caCertificates: z.array(z.string().min(1)).default([]),
+  /** In pixels. */
   screen: z
-    .strictObject({
-      /** Pixels. */
-      width: z.int().min(640).max(3840),
-      height: z.int().min(480).max(2160),
-    })
+    .strictObject({ width: z.int().min(640).max(3840), height: z.int().min(480).max(2160) })
     .default({ width: 1280, height: 800 }),
   /** Firefox enterprise policies, merged over the built-in ones. */
   firefoxPolicies: z.record(z.string(), z.json()).default({}),

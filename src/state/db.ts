@@ -56,24 +56,21 @@ const upgrade = (sqlite: DatabaseSync, file: string, migrations: typeof MIGRATIO
   }
 };
 
-const [SQLITE_BUSY, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB] = [
-  5, 8, 10, 11, 14, 26,
-];
-
+const SQLITE = { BUSY: 5, READONLY: 8, IOERR: 10, CORRUPT: 11, CANTOPEN: 14, NOTADB: 26 } as const;
 const [IS_NO_FILE, IS_DAMAGED] = ["cannot be opened", "is damaged, or is no database"];
 /** What is wrong with the file, by SQLite's primary result code. */
-const TROUBLES = new Map([
-  [SQLITE_CORRUPT, IS_DAMAGED],
-  [SQLITE_NOTADB, IS_DAMAGED],
-  [SQLITE_CANTOPEN, IS_NO_FILE],
-  [SQLITE_READONLY, IS_NO_FILE],
-  [SQLITE_IOERR, "cannot be read or written"],
+const TROUBLES = new Map<number, string>([
+  [SQLITE.CORRUPT, IS_DAMAGED],
+  [SQLITE.NOTADB, IS_DAMAGED],
+  [SQLITE.CANTOPEN, IS_NO_FILE],
+  [SQLITE.READONLY, IS_NO_FILE],
+  [SQLITE.IOERR, "cannot be read or written"],
 ]);
 
 /** The ledger of what still runs is in it: nobody is told to do without it while something may. */
 const refusalOf = (file: string, cause: unknown): AppError => {
   const { errcode = 0 } = cause as { errcode?: number };
-  if ((errcode & 0xff) === SQLITE_BUSY) {
+  if ((errcode & 0xff) === SQLITE.BUSY) {
     return new AppError("conflict", "already-running", `Another controller is using ${file}.`, {
       cause,
       hint: "Use that one, or give this one its own dataDir.",

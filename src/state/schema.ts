@@ -54,11 +54,7 @@ export interface Database {
   };
 
   /** Addresses in use; the primary key is what makes a lease exclusive. */
-  leases: {
-    address: string;
-    vmId: string;
-    leasedAt: string;
-  };
+  leases: { address: string; vmId: string; leasedAt: string };
 
   /** One row per thing on the host that a microVM owns, written before the thing is made. */
   ledger: {
