@@ -42,10 +42,11 @@ export const run = async (file: string, args: string[], options: RunOptions = {}
   child.stdin.end(input);
 
   let isTimedOut = false;
-  const givenUp = Promise.withResolvers<[]>();
+  let giveUp = (): void => {};
+  const givenUp = new Promise<[]>((resolve) => (giveUp = () => resolve([])));
   let grace: NodeJS.Timeout | undefined;
   const killGroup = (): void => {
-    grace ??= setTimeout(() => givenUp.resolve([]), GRACE_MS);
+    grace ??= setTimeout(giveUp, GRACE_MS);
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     } catch {
@@ -59,7 +60,7 @@ export const run = async (file: string, args: string[], options: RunOptions = {}
   signal?.addEventListener("abort", killGroup, { once: true });
 
   try {
-    const [code] = await Promise.race([once(child, "close"), givenUp.promise]);
+    const [code] = await Promise.race([once(child, "close"), givenUp]);
     const exitCode = Number(code ?? -1);
     signal?.throwIfAborted();
     const command = [file, ...args].join(" ");
