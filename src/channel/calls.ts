@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { ANSWER_HEAD, guestMethods, MAX_LINE_BYTES, rpcResponse } from "../contract/guest.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
+import { jsonOf } from "../lib/json.ts";
 import { oneLine } from "../lib/terminal.ts";
 import type { CallOptions } from "./channel.ts";
 import { decodeLine } from "./lines.ts";
@@ -91,14 +92,8 @@ export const createCalls = () => {
   };
 };
 
-const parseResponse = (line: Buffer) => {
-  if (!isModest(line)) return undefined;
-  try {
-    return rpcResponse.safeParse(JSON.parse(decodeLine(line) ?? "")).data;
-  } catch {
-    return undefined;
-  }
-};
+const parseResponse = (line: Buffer) =>
+  isModest(line) ? rpcResponse.safeParse(jsonOf(decodeLine(line) ?? "")).data : undefined;
 
 const noAnswer = (method: GuestMethod, timeoutMs: number): AppError => {
   const sentence = `The guest agent did not answer "${method}" within ${timeoutMs / 1000} s.`;

@@ -2,6 +2,7 @@
 import { access, constants, open } from "node:fs/promises";
 import { errnoOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
+import { BRIDGE_PORTS } from "../lib/user-range.ts";
 import { refuseTakenRange, whoseBridge } from "../network/bridge.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { troublesOf } from "../network/trouble.ts";
@@ -9,9 +10,6 @@ import { bridgeView, isForwarding } from "../network/view.ts";
 import { ok, problem, warning, type Check } from "./check.ts";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
-
-/** BR_PORT_BITS is 10. */
-const MAX_PORTS = 1024;
 
 export const forwarding: Check = {
   name: "forwarding",
@@ -82,10 +80,10 @@ export const bridge: Check = {
         problem(`${name} has the address ${address} besides its own.`, `ip address delete ${address} dev ${name}`),
       ),
       troubles.includes("bridge-down") && problem(`${name} is down.`, `ip link set dev ${name} up`),
-      ports >= MAX_PORTS - 24 &&
-        warning(`${name} has ${ports} of the ${MAX_PORTS} ports that Linux allows.`, "sallyport reap"),
+      ports >= BRIDGE_PORTS - 24 &&
+        warning(`${name} has ${ports} of the ${BRIDGE_PORTS} ports that Linux allows.`, "sallyport reap"),
     ].filter((answer) => answer !== false);
-    return answers.length > 0 ? answers : ok(`${name} is up with ${wanted}; ${ports} of ${MAX_PORTS} ports in use.`);
+    return answers.length > 0 ? answers : ok(`${name} is up with ${wanted}; ${ports} of ${BRIDGE_PORTS} ports in use.`);
   },
 };
 

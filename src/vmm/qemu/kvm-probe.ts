@@ -6,6 +6,7 @@ import { mkdir, open, readFile, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { writeFileAtomically } from "../../lib/atomic-file.ts";
+import { jsonOf } from "../../lib/json.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import { machineArguments, QEMU } from "./arguments.ts";
 import { bootKernel } from "./boot-kernel.ts";
@@ -75,11 +76,5 @@ const cacheKey = async (vmlinux: string): Promise<string> => {
 };
 
 /** A cache that can't be understood is no cache: the probe is run again. */
-const readCache = async (file: string): Promise<z.infer<typeof cached> | undefined> => {
-  try {
-    return cached.safeParse(JSON.parse(await unlessMissing(readFile(file, "utf8"), "null"))).data;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-};
+const readCache = async (file: string): Promise<z.infer<typeof cached> | undefined> =>
+  cached.safeParse(jsonOf(await unlessMissing(readFile(file, "utf8"), ""))).data;
