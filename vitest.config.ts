@@ -31,6 +31,7 @@ export default defineConfig({
           include: [
             "{src,rig,scripts,web}/**/*.test.ts",
             "test/*.test.ts",
+            "test/host/*.test.ts",
             "test/faults/{report,sabotage,slots}.test.ts",
           ],
           sequence: { groupOrder: 0 },

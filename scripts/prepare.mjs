@@ -147,7 +147,9 @@ const throughSudo = (command) => {
  * @param {unknown} error
  */
 export const reportAndExit = (error) => {
-  if (error instanceof Refusal) say(`\n${error.message}\n${error.hint}`);
+  const isForeseen = error instanceof Refusal || (error instanceof Error && error.name === "AppError");
+  if (isForeseen)
+    say(["", error.message, "hint" in error ? error.hint : undefined].filter((line) => line !== undefined).join("\n"));
   else console.error(error);
   process.exitCode = 1;
 };
