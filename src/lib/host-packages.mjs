@@ -44,7 +44,13 @@ export const REQUIREMENTS = [
     package: "util-linux",
     why: "takes rights and memory away from the VMM",
     purpose: "microvm",
-    programs: ["setpriv", "prlimit"],
+    programs: ["setpriv", "prlimit", "unshare", "nsenter"],
+  },
+  {
+    package: "bubblewrap",
+    why: "shuts the VMM up in a file system and processes of its own",
+    purpose: "microvm",
+    programs: ["bwrap"],
   },
   {
     package: "mmdebstrap",
