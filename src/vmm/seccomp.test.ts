@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { REFUSALS, seccompFilter } from "./seccomp.ts";
+
+const X86_64 = 0xc000003e;
+const I386 = 0x40000003;
+const ALLOW = 0x7fff0000;
+const [EPERM, ENOSYS, EAFNOSUPPORT] = [0x50001, 0x50026, 0x50061];
+
+/** What the kernel does with the filter, for one call; a jump past the end throws, as the kernel refuses such a program. */
+const answer = (number: number, args: number[] = [], architecture = X86_64): number => {
+  const filter = seccompFilter();
+  const words: Record<number, number> = { 0: number, 4: architecture };
+  for (let index = 0; index < 6; index++) words[16 + 8 * index] = args[index] ?? 0;
+  let accumulator = 0;
+  for (let at = 0; at < filter.length; at += 8) {
+    const k = filter.readUInt32LE(at + 4);
+    const code = filter.readUInt16LE(at);
+    if (code === 0x06) return k;
+    if (code === 0x20) {
+      accumulator = words[k]!;
+      continue;
+    }
+    const isTrue = { 0x15: accumulator === k, 0x25: accumulator > k, 0x45: (accumulator & k) !== 0 }[code];
+    if (isTrue === undefined) throw new Error(`unknown instruction ${code}`);
+    at += 8 * filter.readUInt8(at + (isTrue ? 2 : 3));
+  }
+  throw new Error("the program runs past its end");
+};
+
+test("every call of the list is refused, and none stands there twice", () => {
+  const whole = REFUSALS.filter(({ only }) => !only);
+  expect(whole.filter(({ number, errno }) => answer(number) !== (0x50000 | errno))).toEqual([]);
+  expect(new Set(REFUSALS.map(({ number }) => number)).size).toBe(REFUSALS.length);
+  expect(REFUSALS.filter(({ number }) => !(number < 467))).toEqual([]);
+});
+
+test("what setpriv and a VMM do is let through", () => {
+  // read write open close mmap ioctl(TUNSETIFF, KVM_RUN) execve exit prctl capset setresuid setgroups seccomp memfd_create
+  for (const number of [0, 1, 2, 3, 9, 59, 60, 157, 126, 117, 116, 317, 319]) expect(answer(number)).toBe(ALLOW);
+  for (const command of [0x400454ca, 0xae80]) expect(answer(16, [9, command])).toBe(ALLOW);
+  // The clone of pthread_create and of fork.
+  for (const flags of [0x3d0f00, 0x1200011]) expect(answer(56, [flags])).toBe(ALLOW);
+});
+
+test("a new namespace is refused, of any kind and among other flags", () => {
+  for (const flag of [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000])
+    expect(answer(56, [0x3d0f00 | flag])).toBe(EPERM);
+  expect(answer(435)).toBe(ENOSYS);
+});
+
+test("no socket but a Unix one", () => {
+  for (const number of [41, 53]) {
+    expect(answer(number, [1])).toBe(ALLOW);
+    // unspecified, IPv4, IPv6, netlink, packet, vsock, crypto, xdp; and what only looks like 1 in 16 bits.
+    for (const family of [0, 2, 10, 16, 17, 40, 38, 44, 0x10001]) expect(answer(number, [family])).toBe(EAFNOSUPPORT);
+  }
+});
+
+test("the terminal's input is not to be written", () => {
+  for (const command of [0x5412, 0x541c]) expect(answer(16, [0, command])).toBe(EPERM);
+  expect(answer(16, [0x5412, 0x5401])).toBe(ALLOW);
+});
+
+test("another architecture's calls, and calls nobody has looked at, are not there", () => {
+  expect(answer(1, [], I386)).toBe(ENOSYS);
+  for (const number of [0x40000001, 0xffffffff, 467, 1_000]) expect(answer(number)).toBe(ENOSYS);
+});

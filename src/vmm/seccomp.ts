@@ -1,0 +1,135 @@
+/**
+ * The system calls that no VMM of ours needs, as a filter for `bwrap --seccomp`: a program for the kernel's classic BPF.
+ * It is the outer wall and lists what is refused: it has to let through the jail's own last steps (setpriv) and what a VMM
+ * does in any of its versions. QEMU puts a second one of its own (`-sandbox`) inside.
+ */
+
+/** A call, or any with these bits set in its first argument, or any whose first or second argument (32 bits) is one of these. */
+export interface Refusal {
+  name: string;
+  /** On x86-64. */
+  number: number;
+  errno: number;
+  only?: { argument: 0 | 1; anyBits: number } | { argument: 0 | 1; oneOf: number[] } | { argument: 0 | 1; not: number };
+}
+
+/** What the caller is told. ENOSYS where programs are prepared for a kernel without the call, and then do it another way. */
+const EPERM = 1;
+const ENOSYS = 38;
+const EAFNOSUPPORT = 97;
+
+const AF_UNIX = 1;
+/** Types into, or pastes into, the terminal that started us. */
+const TIOCSTI = 0x5412;
+const TIOCLINUX = 0x541c;
+/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: the flags of clone(2) that make a namespace. */
+const NEW_NAMESPACES = 0x7e020000;
+
+/** The newest call that was looked at (`removexattrat`); what a newer kernel adds is answered as if it were not there. */
+const NEWEST_NUMBER = 466;
+
+/** Numbers: `arch/x86/entry/syscalls/syscall_64.tbl` of the kernel. */
+const table = (errno: number, calls: string): Refusal[] =>
+  calls
+    .trim()
+    .split(/\s+/)
+    .map((entry) => {
+      const [name = "", number] = entry.split(":");
+      return { name, number: Number(number), errno };
+    });
+
+export const REFUSALS: Refusal[] = [
+  // Other processes: their memory, their files, how they are made up.
+  ...table(
+    EPERM,
+    `ptrace:101 process_vm_readv:310 process_vm_writev:311 process_madvise:440 process_mrelease:448
+    kcmp:312 pidfd_getfd:438`,
+  ),
+  // Other namespaces and mounts, files past the mount view.
+  ...table(
+    EPERM,
+    `unshare:272 setns:308 mount:165 umount2:166 pivot_root:155 chroot:161 move_mount:429 open_tree:428
+    fsopen:430 fsconfig:431 fsmount:432 fspick:433 mount_setattr:442 statmount:457 listmount:458
+    open_by_handle_at:304 name_to_handle_at:303`,
+  ),
+  { name: "clone", number: 56, errno: EPERM, only: { argument: 0, anyBits: NEW_NAMESPACES } },
+  // Its flags are behind a pointer, which a filter cannot follow; libc then takes clone.
+  ...table(ENOSYS, "clone3:435"),
+  // Parts of the kernel that no VMM asks for and that most holes were found in.
+  ...table(ENOSYS, "io_uring_setup:425 io_uring_enter:426 io_uring_register:427"),
+  ...table(
+    EPERM,
+    `bpf:321 perf_event_open:298 userfaultfd:323 keyctl:250 add_key:248 request_key:249 memfd_secret:447
+    fanotify_init:300 lookup_dcookie:212 modify_ldt:154 personality:135 uselib:134 _sysctl:156 nfsservctl:180
+    shmget:29 semget:64 msgget:68 mq_open:240`,
+  ),
+  // The host itself: no VMM may, being nobody; said once more here.
+  ...table(
+    EPERM,
+    `init_module:175 finit_module:313 delete_module:176 create_module:174 get_kernel_syms:177
+    query_module:178 kexec_load:246 kexec_file_load:320 reboot:169 swapon:167 swapoff:168 acct:163 quotactl:179
+    quotactl_fd:443 settimeofday:164 clock_settime:227 adjtimex:159 clock_adjtime:305 syslog:103 iopl:172 ioperm:173
+    sethostname:170 setdomainname:171 vhangup:153`,
+  ),
+  { name: "ioctl", number: 16, errno: EPERM, only: { argument: 1, oneOf: [TIOCSTI, TIOCLINUX] } },
+  // A TAP is a file and vsock of a VMM is in the kernel: it needs no socket but its own Unix ones.
+  { name: "socket", number: 41, errno: EAFNOSUPPORT, only: { argument: 0, not: AF_UNIX } },
+  { name: "socketpair", number: 53, errno: EAFNOSUPPORT, only: { argument: 0, not: AF_UNIX } },
+];
+
+/** `struct sock_filter`: load a word of `struct seccomp_data`; jump by a comparison with `k`; answer. */
+const LOAD = 0x20;
+const JUMP_EQUAL = 0x15;
+const JUMP_GREATER = 0x25;
+const JUMP_ANY_BITS = 0x45;
+const ANSWER = 0x06;
+
+const ALLOW = 0x7fff0000;
+const ERRNO = 0x00050000;
+const X86_64 = 0xc000003e;
+const NUMBER_AT = 0;
+const ARCHITECTURE_AT = 4;
+const ARGUMENTS_AT = 16;
+
+/**
+ * The filter, for file number N of `bwrap --seccomp N`. Calls of another architecture (32 bits, x32) are answered ENOSYS:
+ * they have other numbers. Pure.
+ */
+export const seccompFilter = (refusals = REFUSALS): Buffer =>
+  Buffer.concat([
+    instruction(LOAD, ARCHITECTURE_AT),
+    instruction(JUMP_EQUAL, X86_64, 1, 0),
+    instruction(ANSWER, ERRNO | ENOSYS),
+    instruction(LOAD, NUMBER_AT),
+    // x32 has bit 30 set in each number.
+    instruction(JUMP_GREATER, NEWEST_NUMBER, 0, 1),
+    instruction(ANSWER, ERRNO | ENOSYS),
+    ...refusals.flatMap(refuse),
+    instruction(ANSWER, ALLOW),
+  ]);
+
+const refuse = ({ number, errno, only }: Refusal): Buffer[] => {
+  const body = only
+    ? [instruction(LOAD, ARGUMENTS_AT + 8 * only.argument), ...unless(only), instruction(ANSWER, ERRNO | errno)]
+    : [instruction(ANSWER, ERRNO | errno)];
+  return [instruction(JUMP_EQUAL, number, 0, body.length), ...body];
+};
+
+/** Allows, or goes on to the refusal. */
+const unless = (only: NonNullable<Refusal["only"]>): Buffer[] => {
+  const allow = instruction(ANSWER, ALLOW);
+  if ("anyBits" in only) return [instruction(JUMP_ANY_BITS, only.anyBits, 1, 0), allow];
+  if ("not" in only) return [instruction(JUMP_EQUAL, only.not, 0, 1), allow];
+  // Each match jumps over the others, and over what allows.
+  const { oneOf } = only;
+  return [...oneOf.map((value, index) => instruction(JUMP_EQUAL, value, oneOf.length - index, 0)), allow];
+};
+
+const instruction = (code: number, k: number, ifTrue = 0, ifFalse = 0): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt16LE(code, 0);
+  bytes.writeUInt8(ifTrue, 2);
+  bytes.writeUInt8(ifFalse, 3);
+  bytes.writeUInt32LE(k, 4);
+  return bytes;
+};
