@@ -6,7 +6,7 @@ import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { isLeased, releaseAddress } from "../network/lease.ts";
-import type { MicrovmHandle } from "../vmm/vmm.ts";
+import type { Left, MicrovmHandle } from "../vmm/vmm.ts";
 import { endingOf, type MicrovmDeps } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
@@ -21,7 +21,7 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
   const vm = (await vms.get(given.id)) ?? given;
   // Its address went back when all the rest was gone: since then address, MAC and user may be another microVM's.
   const isLeft = await isLeased(deps.db, vm.id);
-  const wasStarted = isLeft && (await ledger.of(vm.id)).some(({ kind }) => kind === "process");
+  const wasStarted = isLeft && (await ledger.of(vm.id)).some(({ kind }) => kind === "user" || kind === "process");
   // Before anything goes: what cannot be ended is not taken apart either.
   const vmm = await endingOf(deps, vm);
   const steps = new Cleanup();
@@ -54,18 +54,19 @@ const recordGone = async (
   { failure, ...was }: Was & { failure: unknown },
 ): Promise<void> => {
   const { db, ledger } = deps;
-  const left = await kindsLeft(deps, vm, was);
+  const left = await thingsLeft(deps, vm, was);
   try {
-    if (left.size === 0) await releaseAddress(db, vm.id);
-    if (await isLeased(db, vm.id)) left.add("lease");
-    for (const { kind } of await ledger.of(vm.id)) if (!left.has(kind)) await ledger.seenGone(vm.id, kind);
+    if (left.length === 0) await releaseAddress(db, vm.id);
+    if (await isLeased(db, vm.id)) left.push({ kind: "lease" });
+    const rows = await ledger.of(vm.id);
+    for (const { kind, ref } of rowsGone(rows, left)) await ledger.seenGone(vm.id, kind, ref);
   } catch (error) {
     // What is still there is worse than that the rest cannot be written down; it is tried again with it.
-    if (left.size === 0) throw goneUnwritten(error);
+    if (left.length === 0) throw goneUnwritten(error);
   }
-  if (left.size === 0 && failure === undefined) return;
-  const what =
-    left.size > 0 ? `Still there after its removal: ${[...left].join(", ")}.` : "All is gone, but not all went well.";
+  if (left.length === 0 && failure === undefined) return;
+  const kinds = [...new Set(left.map(({ kind }) => kind))].join(", ");
+  const what = kinds ? `Still there after its removal: ${kinds}.` : "All is gone, but not all went well.";
   throw new AppError("internal", "not-gone", failure === undefined ? what : `${what} ${messageOf(failure)}`, {
     hint: "It is tried again each minute; what keeps it is in the sentence, or see: sallyport doctor.",
     cause: failure,
@@ -76,11 +77,21 @@ const recordGone = async (
 export const goneUnwritten = (error: unknown): unknown =>
   diskFullOf(error, "the microVM is gone, and its receipt follows by itself once there is some") ?? error;
 
-const kindsLeft = async (deps: MicrovmDeps, vm: Microvm, { vmm, isLeft, wasStarted }: Was): Promise<Set<string>> => {
+/** `ref` is missing where there is one of a kind. */
+type StillThere = Pick<Left, "kind"> & Partial<Left>;
+
+/** Rows of which nothing is there. A thing that has no row of its own keeps all of its kind: which of them it is nobody knows. Pure. */
+export const rowsGone = <Row extends Left>(rows: Row[], left: StillThere[]): Row[] => {
+  const isOf = (row: Left, thing: StillThere) => row.kind === thing.kind && row.ref === thing.ref;
+  const unnamed = left.filter((thing) => !rows.some((row) => isOf(row, thing))).map(({ kind }) => kind);
+  return rows.filter((row) => !unnamed.includes(row.kind) && !left.some((thing) => isOf(row, thing)));
+};
+
+const thingsLeft = async (deps: MicrovmDeps, vm: Microvm, { vmm, isLeft, wasStarted }: Was): Promise<StillThere[]> => {
   const ofVmm = wasStarted ? await vmm.left() : [];
   const ofNetwork = Object.entries(isLeft ? await deps.network.presence(vm) : {}).flatMap(([kind, isThere]) =>
-    isThere ? [kind] : [],
+    isThere ? [{ kind }] : [],
   );
   const folder = await unlessMissing(stat(deps.paths.vm(vm.id).root), undefined);
-  return new Set([...ofVmm.map(({ kind }) => kind), ...ofNetwork, ...(folder ? ["directory"] : [])]);
+  return [...ofVmm, ...ofNetwork, ...(folder ? [{ kind: "directory" }] : [])];
 };

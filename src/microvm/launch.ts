@@ -81,7 +81,7 @@ const startVmm = async (
     uid: vm.uid,
   };
   // From here on what runs as that user is this microVM's.
-  await ledger.acquire(vm.id, "process", `user ${vm.uid}`);
+  await ledger.acquire(vm.id, "user", String(vm.uid));
   const { process } = await deps.vmms.of(vm.backend).start(spec, plan, {
     acquire: (kind, ref) => ledger.acquire(vm.id, kind, ref),
     onProcess: async (identity) => {

@@ -35,6 +35,8 @@ const oldDatabase = async (file: string): Promise<void> => {
     `INSERT INTO sessions (id, user_id, started_by, provider, state, created_at, expires_at, pairing_hash, sealed)
      VALUES ('ses_1', 'ali\u202ece', 'key_1', 'oidc', 'active', '2026-01-01', '2026-01-01', '', '${SEALED}')`,
     `INSERT INTO vms VALUES ('vm_1', 'ses_1', 'qemu', 'sha256:0', 'sp-1', '06', '192.168.100.2', 900002, 7, '8', '2026-01-01')`,
+    `INSERT INTO ledger VALUES ('vm_1', 'process', '7', '2026-01-01', NULL)`,
+    `INSERT INTO ledger VALUES ('vm_2', 'process', 'user 900003', '2026-01-01', '2026-01-02')`,
   ]) {
     await sql.raw(statement).execute(old);
   }
@@ -68,6 +70,10 @@ test("a database of the first version keeps its rows, and no byte of what is not
     { id: "ses_1", userId: "ali\u202ece", answeredAt: null },
   ]);
   expect(await now.selectFrom("vms").select(["sessionId", "pid"]).execute()).toEqual([{ sessionId: "ses_1", pid: 7 }]);
+  expect(await now.selectFrom("ledger").select(["kind", "ref", "seenGoneAt"]).orderBy("vmId").execute()).toEqual([
+    { kind: "process", ref: "7", seenGoneAt: null },
+    { kind: "user", ref: "900003", seenGoneAt: "2026-01-02" },
+  ]);
   await now.destroy();
   for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name), "latin1")).not.toContain(SEALED);
 });

@@ -51,4 +51,16 @@ export const MIGRATIONS: Record<string, string> = {
     CREATE INDEX sessions_starter ON sessions (started_by, created_at, id);
     CREATE INDEX ledger_held ON ledger (vm_id) WHERE seen_gone_at IS NULL;
   `,
+
+  // A microVM may own several things of one kind. What stood for its user until it had a process is a kind of its own.
+  "005-ledger-by-name": `
+    CREATE TABLE ledger_new (
+      vm_id text NOT NULL, kind text NOT NULL, ref text NOT NULL, acquired_at text NOT NULL, seen_gone_at text,
+      CONSTRAINT ledger_pk PRIMARY KEY (vm_id, kind, ref));
+    INSERT INTO ledger_new SELECT vm_id, kind, ref, acquired_at, seen_gone_at FROM ledger;
+    UPDATE ledger_new SET kind = 'user', ref = substr(ref, 6) WHERE kind = 'process' AND ref LIKE 'user %';
+    DROP TABLE ledger;
+    ALTER TABLE ledger_new RENAME TO ledger;
+    CREATE INDEX ledger_held ON ledger (vm_id) WHERE seen_gone_at IS NULL;
+  `,
 };

@@ -56,7 +56,7 @@ export interface Database {
   /** Addresses in use; the primary key is what makes a lease exclusive. */
   leases: { address: string; vmId: string; leasedAt: string };
 
-  /** One row per thing on the host that a microVM owns, written before the thing is made. */
+  /** One row per thing on the host that a microVM owns, by kind and name, written before the thing is made. */
   ledger: {
     vmId: string;
     kind: string;

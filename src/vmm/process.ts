@@ -77,10 +77,11 @@ export const handleOf = (vm: VmmRecord) => ({
   process: vm.process,
   processes: () => processesOfVmm(vm),
   kill: () => killVmm(vm),
-  left: async (): Promise<Left[]> => [
-    ...(await processesOfVmm(vm)).map(({ pid }) => ({ kind: "process", ref: String(pid) })),
-    ...(await leftInFolder(vm)),
-  ],
+  left: async (): Promise<Left[]> => {
+    const processes = (await processesOfVmm(vm)).map(({ pid }) => ({ kind: "process", ref: String(pid) }));
+    const user = processes.length > 0 ? [{ kind: "user", ref: String(vm.uid) }] : [];
+    return [...user, ...processes, ...(await leftInFolder(vm))];
+  },
 });
 
 /** VMMs among the processes of our users whose command line has our marker and, for the same microVM, a path below `vmsDir`. */

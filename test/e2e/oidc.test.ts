@@ -48,7 +48,7 @@ describe("mode oidc", () => {
     expect(verifyReceipt({ ...receipt, body: { ...receipt.body, outcome: "failed" } })).toBe(false);
     expect(receipt.body).toMatchObject({ sessionId: result.started.sessionId, outcome: "signed-in" });
     const kinds = receipt.body.gone.map(({ kind }) => kind).toSorted();
-    expect(kinds).toEqual(["directory", "firewall", "lease", "neighbour", "process", "sockets", "tap"]);
+    expect(kinds).toEqual(["directory", "firewall", "lease", "neighbour", "process", "sockets", "tap", "user"]);
   });
 
   test("what was handed over once is not handed over again", async () => {

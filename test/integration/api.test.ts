@@ -93,7 +93,7 @@ describe("the documents' call", () => {
     });
     const receipt = await controller.client.destroy(String(body.sessionId));
     expect(receipt.body.gone.map((entry) => entry.kind).toSorted()).toEqual(
-      ["directory", "firewall", "lease", "neighbour", "process", "sockets", "tap"].toSorted(),
+      ["directory", "firewall", "lease", "neighbour", "process", "sockets", "tap", "user"].toSorted(),
     );
     expect(await controller.network.found()).toEqual([]);
   });

@@ -65,6 +65,6 @@ test("killed in the middle of a removal: the next one ends it", async () => {
   const { controller, sessionId } = await after("remove");
   onTestFinished(() => controller.stop());
   const { body } = await controller.client.destroy(sessionId);
-  expect(body.gone).toHaveLength(7);
+  expect(body.gone).toHaveLength(8);
   await expectNothingLeft(controller);
 });
