@@ -15,22 +15,47 @@ export const requireGuardedSocket = (path: string, users = trustedUsers()): Stat
   requireGuardedFolder(dirname(resolve(path)), users);
   const socket = lstatSync(resolve(path));
   if (!socket.isSocket()) throw unguarded(path, path, "is no socket");
-  requireOwner(path, path, socket, users);
+  // Who may write to a socket may connect, which is no harm here.
+  if (!users.includes(socket.uid)) throw unguarded(path, path, `belongs to user ${socket.uid}`);
   return socket;
 };
 
 /** The same for a folder and those above it. */
 export const requireGuardedFolder = (path: string, users = trustedUsers()): void => {
-  for (let folder = resolve(path); ; folder = dirname(folder)) {
-    const status = lstatSync(folder);
-    if (!status.isDirectory()) {
-      throw unguarded(path, folder, status.isSymbolicLink() ? "is a symbolic link" : "is no folder");
-    }
-    requireOwner(path, folder, status, users);
-    // Where access lists are set, the group's bits are the most that any of them grants.
-    if ((status.mode & 0o022) !== 0) throw unguarded(path, folder, "may be written by others");
-    if (folder === "/") return;
+  const fault = faultOfFolders(resolve(path), users);
+  if (fault) throw unguarded(path, fault.part, fault.what);
+};
+
+/**
+ * The same for a program that is to be run as it stands at `path`: only `users` can have put it there or can change it. Throws
+ * AppError `program-unguarded`.
+ */
+export const requireGuardedProgram = (path: string, users = trustedUsers()): void => {
+  const status = lstatSync(path);
+  const what = status.isFile() ? faultOf(status, users) : "is no file";
+  const fault = what === undefined ? faultOfFolders(dirname(resolve(path)), users) : { part: path, what };
+  if (!fault) return;
+  const sentence = `${path} is not run: ${fault.part === path ? "it" : fault.part} ${fault.what}, so that somebody else could choose what root runs.`;
+  throw new AppError("forbidden", "program-unguarded", sentence, {
+    hint: `The program and every folder above it must belong to root and be writable by nobody else: chown root:root ${fault.part} and chmod go-w ${fault.part}, or put the program elsewhere.`,
+  });
+};
+
+/** Of a folder and those above it, the first thing that lets somebody else change what is in it. */
+const faultOfFolders = (path: string, users: number[]): { part: string; what: string } | undefined => {
+  for (let part = path; ; part = dirname(part)) {
+    const status = lstatSync(part);
+    const kind = status.isSymbolicLink() ? "is a symbolic link" : "is no folder";
+    const what = status.isDirectory() ? faultOf(status, users) : kind;
+    if (what !== undefined) return { part, what };
+    if (part === "/") return undefined;
   }
+};
+
+const faultOf = ({ uid, mode }: Stats, users: number[]): string | undefined => {
+  if (!users.includes(uid)) return `belongs to user ${uid}`;
+  // Where access lists are set, the group's bits are the most that any of them grants.
+  return (mode & 0o022) === 0 ? undefined : "may be written by others";
 };
 
 /**
@@ -50,10 +75,6 @@ export const requireOurs = (path: string, status: Stats, kind: "folder" | "file"
   throw new AppError("forbidden", "path-not-ours", sentence, {
     hint: `Is all in it yours? Then chown ${own} it, chmod go-w it, and name it itself, not a link. If not, give the controller a dataDir that only it can change.`,
   });
-};
-
-const requireOwner = (path: string, part: string, { uid }: Stats, users: number[]): void => {
-  if (!users.includes(uid)) throw unguarded(path, part, `belongs to user ${uid}`);
 };
 
 const unguarded = (path: string, part: string, what: string): AppError => {

@@ -1,0 +1,85 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { startFakeApi, type FakeAnswer } from "../../../test/fixtures/fake-firecracker-api.ts";
+import { withApi } from "./api.ts";
+import { START, STATE } from "./requests.ts";
+import { withShortPath } from "./sockets.ts";
+
+let root: string;
+let socket: string;
+let stop = (): void => {};
+
+beforeEach(() => {
+  root = mkdtempSync("/tmp/sp-api-");
+  // Deeper than a socket's path may be long.
+  const folder = join(root, "d".repeat(120));
+  mkdirSync(folder);
+  socket = join(folder, "api.sock");
+});
+afterEach(() => {
+  stop();
+  rmSync(root, { recursive: true });
+});
+
+const serve = async (answer: (request: string) => FakeAnswer) => {
+  const api = await withShortPath(socket, (path) => startFakeApi(path, answer));
+  stop = api.stop;
+  return api;
+};
+
+test("sends one request after the other, each when the one before it was answered, and reads the answer", async () => {
+  const { requests } = await serve((request) =>
+    request === "GET /" ? { status: 200, body: `{"state":"Running"}` } : { delayMs: 30 },
+  );
+  const answers = await withApi({ socket, version: "1.12.1" }, (send) =>
+    Promise.all([send(START, 5_000), send(START, 5_000), send(STATE, 5_000)]),
+  );
+  expect(answers).toEqual([undefined, undefined, { state: "Running" }]);
+  expect(requests.map(({ request, inFlight }) => [request, inFlight])).toEqual([
+    ["PUT /actions", 1],
+    ["PUT /actions", 1],
+    ["GET /", 1],
+  ]);
+});
+
+test.each([
+  ["its own words", `{"fault_message":"no\\u001b[2J\\n such file"}`, "Firecracker refused PUT /actions: no such file"],
+  ["other words", "<html>", "Firecracker refused PUT /actions: HTTP status 400"],
+  ["a flood", `{"fault_message":"${"x".repeat(10_000)}"}`, `Firecracker refused PUT /actions: ${"x".repeat(300)}`],
+])("says what was refused with %s, on one line and bounded", async (_, body, message) => {
+  await serve(() => ({ status: 400, body }));
+  const refused = withApi({ socket, version: "1.12.1" }, (send) => send(START, 5_000));
+  await expect(refused).rejects.toMatchObject({ code: "vmm-refused", message });
+});
+
+test("takes no answer without end, and waits for none longer than it was told", async () => {
+  await serve((request) => (request === "GET /" ? { status: 200, body: "x".repeat(1024 * 1024) } : { delayMs: 5_000 }));
+  await withApi({ socket, version: "1.12.1" }, async (send) => {
+    await expect(send(STATE, 5_000)).rejects.toThrow(/exceeded/i);
+    await expect(send(START, 50)).rejects.toMatchObject({ code: "vmm-silent" });
+  });
+});
+
+test("ends at once when it is told so", async () => {
+  await serve(() => ({ delayMs: 5_000 }));
+  const stopping = new AbortController();
+  setTimeout(() => stopping.abort(new Error("enough")), 50);
+  const ended = withApi({ socket, version: "1.12.1", signal: stopping.signal }, (send) => send(START, 5_000));
+  await expect(ended).rejects.toThrow("enough");
+});
+
+test("sends nothing that this version would not know", async () => {
+  const { requests } = await serve(() => ({}));
+  const body = { rate_limiter: { size: 1, refill_time: 1 } };
+  const sent = withApi({ socket, version: "1.15.1" }, (send) => send({ method: "PUT", path: "/serial", body }, 5_000));
+  await expect(sent).rejects.toThrow("PUT /serial rate_limiter is there since 1.16");
+  expect(requests).toEqual([]);
+});
+
+test("rejects with the system's error where nobody listens", async () => {
+  const asked = () => withApi({ socket, version: "1.12.1" }, (send) => send(STATE, 5_000));
+  await expect(asked()).rejects.toMatchObject({ code: "ENOENT" });
+  rmSync(join(socket, ".."), { recursive: true });
+  await expect(asked()).rejects.toMatchObject({ code: "ENOENT" });
+});

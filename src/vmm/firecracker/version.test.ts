@@ -1,0 +1,96 @@
+import { chmodSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { createGuardedFolder } from "../../../test/fixtures/guarded-folder.ts";
+import { requireGuardedProgram } from "../../lib/guarded-path.ts";
+import { findBinaries, requireSupported, versionIn } from "./version.ts";
+
+const { folder, remove } = createGuardedFolder();
+chmodSync(folder, 0o755);
+afterAll(remove);
+
+/** A folder with both programs, which leave a file behind when they are run. */
+const binaries = (name: string, versions: { firecracker?: string; jailer?: string } = {}) => {
+  const at = join(folder, name);
+  mkdirSync(at);
+  const put = (file: string, says: string): string => {
+    const path = join(at, file);
+    writeFileSync(path, `#!/bin/sh\n: > ${at}/${file}-ran\necho "${says}"\n`, { mode: 0o755 });
+    return path;
+  };
+  return {
+    at,
+    firecracker: put("firecracker", versions.firecracker ?? "Firecracker v1.12.1"),
+    jailer: put("jailer", versions.jailer ?? "Jailer v1.12.1"),
+    hasRun: () => ["firecracker", "jailer"].filter((file) => exists(join(at, `${file}-ran`))),
+  };
+};
+const exists = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+
+test("finds both in the search path, or where the configuration says, and behind a link of root's", async () => {
+  const { at, firecracker, jailer } = binaries("both");
+  const found = { firecracker, jailer, version: "1.12.1" };
+  expect(await findBinaries({ searchPath: `/nowhere:${at}` })).toEqual(found);
+  expect(await findBinaries({ searchPath: "/nowhere", firecracker, jailer })).toEqual(found);
+  symlinkSync(firecracker, join(folder, "link"));
+  expect(await findBinaries({ searchPath: at, firecracker: join(folder, "link") })).toEqual(found);
+});
+
+test("says where it looked and how to get what is missing", async () => {
+  await expect(findBinaries({ searchPath: "/nowhere:/else" })).rejects.toMatchObject({
+    code: "vmm-missing",
+    message: expect.stringContaining("/nowhere, /else"),
+    hint: expect.stringMatching(/release page.*\/usr\/local\/bin.*vmm\.firecracker, vmm\.jailer/),
+  });
+  await expect(findBinaries({ searchPath: "/nowhere", firecracker: "/opt/fc" })).rejects.toThrow(
+    "looked for in /opt/fc",
+  );
+});
+
+test.each([
+  ["firecracker", 0o775],
+  ["jailer", 0o757],
+  [".", 0o775],
+  [".", 0o1777],
+] as const)("runs nothing when %s has mode %o", async (what, mode) => {
+  const { at, hasRun } = binaries(`mode-${what}-${mode}`);
+  chmodSync(join(at, what), mode);
+  await expect(findBinaries({ searchPath: at })).rejects.toMatchObject({
+    code: "program-unguarded",
+    message: expect.stringContaining("may be written by others"),
+  });
+  expect(hasRun()).toEqual([]);
+});
+
+test("runs nothing that belongs to somebody else, or lies in a folder of somebody else's", () => {
+  const { firecracker } = binaries("owned");
+  expect(() => requireGuardedProgram(firecracker, [4_000_000])).toThrow(
+    expect.objectContaining({ code: "program-unguarded", message: expect.stringContaining("belongs to user") }),
+  );
+  expect(() => requireGuardedProgram(folder)).toThrow("it is no file");
+});
+
+test("refuses two programs of different versions, and one that is another program", async () => {
+  const mixed = binaries("mixed", { jailer: "Jailer v1.13.0" });
+  await expect(findBinaries({ searchPath: mixed.at })).rejects.toMatchObject({ code: "vmm-mismatch" });
+  const other = binaries("other", { firecracker: "Jailer v1.12.1" });
+  await expect(findBinaries({ searchPath: other.at })).rejects.toThrow(/is no Firecracker: .*"Jailer v1.12.1"/);
+  const swapped = binaries("swapped");
+  renameSync(swapped.jailer, swapped.firecracker);
+  await expect(findBinaries({ searchPath: swapped.at })).rejects.toMatchObject({ code: "vmm-missing" });
+});
+
+test("reads the version of a release and of a build", () => {
+  expect(versionIn("Firecracker", "Firecracker v1.12.1\n\n2026 exiting successfully")).toBe("1.12.1");
+  expect(versionIn("Firecracker", "Firecracker v1.17.0-dev\n")).toBe("1.17.0");
+  expect(versionIn("Firecracker", "firecracker 1.2")).toBeUndefined();
+});
+
+test.each(["1.11.9", "0.25.0"])("refuses %s as too old", (version) => {
+  expect(() => requireSupported(version)).toThrow(expect.objectContaining({ code: "vmm-too-old" }));
+});
+
+test("refuses 1.16.0, whose guest channel is dead after a restore, and no other from 1.12 on", () => {
+  expect(() => requireSupported("1.16.0")).toThrow(/1\.16\.0 is not used: .*dead after a restore/);
+  for (const version of ["1.12.0", "1.12.1", "1.15.1", "1.16.1", "1.17.0", "2.0.0"]) requireSupported(version);
+});

@@ -1,0 +1,89 @@
+/** Which Firecracker is on this host, and whether root may run it. */
+import { realpath } from "node:fs/promises";
+import { AppError } from "../../lib/errors.ts";
+import { run } from "../../lib/exec.ts";
+import { requireGuardedProgram } from "../../lib/guarded-path.ts";
+import { findProgram } from "../../lib/programs.ts";
+import { oneLine } from "../../lib/terminal.ts";
+import { compareVersions } from "./api-facts.ts";
+
+const OLDEST = "1.12";
+
+/** Versions that would start, and then fail their users. */
+const KNOWN_BAD: Readonly<Record<string, string>> = {
+  "1.16.0": "its guest channel is dead after a restore, which 1.16.1 mends",
+};
+
+const GET_IT =
+  "Take both programs of one release from the Firecracker project's own release page, make them root's (chown root:root, chmod 755), and put them into /usr/local/bin as firecracker and jailer, or name them in the configuration (vmm.firecracker, vmm.jailer).";
+
+export interface BinaryOptions {
+  /** Paths; undefined: searched for in `searchPath`. */
+  firecracker?: string | undefined;
+  jailer?: string | undefined;
+  /** Folders joined by `:`. */
+  searchPath: string;
+}
+
+/** Both programs by the paths to run them by, which nobody but root can put anything else at; `version` is `a.b.c`. */
+export interface Binaries {
+  firecracker: string;
+  jailer: string;
+  version: string;
+}
+
+/**
+ * Looks whose they are before it runs either. Throws AppError `vmm-missing`, `program-unguarded`, `vmm-too-old`, `vmm-known-bad`
+ * or `vmm-mismatch`.
+ */
+export const findBinaries = async ({ searchPath, ...named }: BinaryOptions): Promise<Binaries> => {
+  const [firecracker, jailer] = await Promise.all([
+    locate("firecracker", named.firecracker, searchPath),
+    locate("jailer", named.jailer, searchPath),
+  ]);
+  const [version, jailerVersion] = await Promise.all([
+    versionOf("Firecracker", firecracker),
+    versionOf("Jailer", jailer),
+  ]);
+  requireSupported(version);
+  if (jailerVersion === version) return { firecracker, jailer, version };
+  const sentence = `Firecracker (${firecracker}) is ${version} and its jailer (${jailer}) is ${jailerVersion}: they work together only in one version.`;
+  throw new AppError("unavailable", "vmm-mismatch", sentence, { hint: GET_IT });
+};
+
+const locate = async (name: string, configured: string | undefined, searchPath: string): Promise<string> => {
+  const found = findProgram(configured ?? name, searchPath);
+  if (found === undefined) {
+    const where = configured ?? searchPath.split(":").join(", ");
+    const sentence = `The program ${name} is not there, or cannot be run (looked for in ${where}).`;
+    throw new AppError("unavailable", "vmm-missing", sentence, { hint: GET_IT });
+  }
+  // The links on the way are of no account: what is checked is what is run.
+  const path = await realpath(found);
+  requireGuardedProgram(path);
+  return path;
+};
+
+const versionOf = async (name: "Firecracker" | "Jailer", file: string): Promise<string> => {
+  const { stdout } = await run(file, ["--version"], { timeoutMs: 5_000, env: {} });
+  const version = versionIn(name, stdout);
+  if (version !== undefined) return version;
+  const sentence = `${file} is no ${name}: asked for its version it says "${oneLine(stdout).slice(0, 80)}".`;
+  throw new AppError("unavailable", "vmm-missing", sentence, { hint: GET_IT });
+};
+
+/** In the output of `--version`; what follows the third number, as in `1.17.0-dev`, is left out. Pure. */
+export const versionIn = (name: string, output: string): string | undefined =>
+  new RegExp(`^${name} v(\\d+\\.\\d+\\.\\d+)`).exec(output)?.[1];
+
+/** Throws AppError `vmm-too-old` or `vmm-known-bad`. Pure. */
+export const requireSupported = (version: string): void => {
+  if (compareVersions(version, OLDEST) < 0) {
+    const sentence = `Firecracker ${version} is too old: ${OLDEST} or newer is needed.`;
+    throw new AppError("unavailable", "vmm-too-old", sentence, { hint: GET_IT });
+  }
+  const fault = KNOWN_BAD[version];
+  if (fault === undefined) return;
+  const sentence = `Firecracker ${version} is not used: ${fault}.`;
+  throw new AppError("unavailable", "vmm-known-bad", sentence, { hint: GET_IT });
+};
