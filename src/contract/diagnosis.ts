@@ -77,6 +77,39 @@ export const channelTraffic = z.object({
 });
 export type ChannelTraffic = z.infer<typeof channelTraffic>;
 
+/** What the end of a VMM's process means, whatever its VMM is. */
+export const vmmEnd = z.enum([
+  /** Without an error: its guest shut down or restarted. */
+  "by-itself",
+  /** By a signal that somebody else sent. */
+  "killed",
+  "out-of-memory",
+  /** Its system call filter ended it. */
+  "call-refused",
+  /** What it had mapped was not there any more: a file that was cut short, huge pages that ran out. */
+  "memory-gone",
+  "crashed",
+  /** A file of its own reached the largest size it may have: console or log. */
+  "file-too-large",
+  "misconfigured",
+  /** With an error of its own. */
+  "failed",
+]);
+export type VmmEnd = z.infer<typeof vmmEnd>;
+
+/** What a microVM's cgroup has counted since its start; memory in MiB. */
+export const cgroupFacts = z.object({
+  memoryLimitMib: z.number(),
+  memoryPeakMib: z.number(),
+  /** Its processes that the kernel killed for want of memory. */
+  oomKills: z.int(),
+  /** How often its own limit had nothing left to give; 0 beside kills: the host as a whole ran out. */
+  limitHits: z.int(),
+  /** Processes and threads that were refused. */
+  pidsMaxHits: z.int(),
+});
+export type CgroupFacts = z.infer<typeof cgroupFacts>;
+
 /** Seen by the host without asking the guest. */
 export const hostFacts = z.object({
   vmm: z.object({
@@ -89,6 +122,10 @@ export const hostFacts = z.object({
     machine: z.enum(["running", "paused", "shutdown", "other"]).optional(),
     /** How the process ended, in words; null while it runs, or when nobody saw it end. */
     exit: z.string().nullable(),
+    /** What that means; null as `exit`. */
+    end: vmmEnd.nullable(),
+    /** Its cgroup's count of what was refused and ended in it; absent on a host without these controllers. */
+    cgroup: cgroupFacts.optional(),
     logTail: lines,
   }),
   tap: z

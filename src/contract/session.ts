@@ -33,7 +33,7 @@ export const stageRecord = z.object({
   /** ISO 8601; start is when the stage before was passed. */
   startedAt: z.string(),
   endedAt: z.string().nullable(),
-  /** What said so: `ledger`, `qemu`, `console`, `channel`, `network`. */
+  /** What said so: `ledger`, `console`, `channel`, `network`, or the VMM backend by its name. */
   source: z.string(),
 });
 export type StageRecord = z.infer<typeof stageRecord>;
@@ -65,7 +65,7 @@ export const PAIRING_TRIES = 5;
 
 /**
  * Kind of a thing that a microVM owns on its host, of which there may be several. `lease`, `directory`, `tap`, `firewall`, `neighbour`,
- * `user` (its number, for as long as a process of it is there) and `process`, and what else its VMM backend makes: QEMU `sockets`.
+ * `user` (its number, for as long as a process of it is there) and `process`, and what else its VMM backend makes.
  */
 export const resourceKind = z.string().regex(/^[a-z][a-z-]{0,31}$/);
 

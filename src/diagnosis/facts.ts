@@ -12,6 +12,7 @@ import type { Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { orAfter } from "../lib/wait.ts";
+import { endOf, type ExitCodes } from "../vmm/exit.ts";
 import { exitIn } from "../vmm/process.ts";
 import { noConsole } from "./console-facts.ts";
 import { createConsoleReader } from "./console-reader.ts";
@@ -33,6 +34,8 @@ export interface FactOptions {
   machine: () => Promise<HostFacts["vmm"]["machine"]>;
   consoleFile: string;
   vmmLog: string;
+  /** What the VMM means by how it ends. */
+  exitCodes: ExitCodes;
   dataDir: string;
   /** Undefined when the guest answers, else what happened; within two seconds. */
   probes: { health: () => Promise<string | undefined>; rfb: () => Promise<string | undefined> };
@@ -131,12 +134,14 @@ const hostFacts = async (
     learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
     learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
   ]);
+  const exit = exitIn(log);
   return {
     vmm: {
       ...(vmm ?? { isStopped: false }),
       pid: process?.pid ?? null,
       ...(machine === undefined ? {} : { machine }),
-      exit: exitIn(log),
+      exit,
+      end: endOf(exit, options.exitCodes),
       logTail: tailOf(log),
     },
     ...known,

@@ -2,8 +2,8 @@
 import type { Facts } from "../contract/diagnosis.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { type HostTrouble, troublesOf } from "../network/trouble.ts";
-import { MIN_DISK_FREE_MIB } from "./rules/boot.ts";
 import { hasOwnAddress, isReachable, nicOf } from "./rules/lines.ts";
+import { MIN_DISK_FREE_MIB } from "./rules/vmm.ts";
 
 /** Each look gives its sentence when that part is in order, else nothing; a part that could not be learned is not. */
 export const foundInOrder = (facts: Facts): string[] =>

@@ -7,8 +7,10 @@ import { GUEST_ADDRESS_RULES } from "./rules/guest-address.ts";
 import { GUEST_NETWORK_RULES } from "./rules/guest-network.ts";
 import { HOST_NETWORK_RULES } from "./rules/host-network.ts";
 import { PROGRAM_RULES } from "./rules/programs.ts";
+import { VMM_RULES } from "./rules/vmm.ts";
 
 export const RULES = [
+  ...VMM_RULES,
   ...BOOT_RULES,
   ...HOST_NETWORK_RULES,
   ...GUEST_NETWORK_RULES,

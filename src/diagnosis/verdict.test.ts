@@ -98,7 +98,7 @@ describe("a diagnosis", () => {
     const { vmm } = FAULTY_FACTS["vmm-killed"].host;
     const ended = {
       ...FAULTY_FACTS["vmm-killed"],
-      host: { ...healthyFacts().host, vmm: { ...vmm, exit: "ended with code 0" } },
+      host: { ...healthyFacts().host, vmm: { ...vmm, exit: "ended with code 0", end: "by-itself" as const } },
     };
     expect([diagnose(ended).cause.code, diagnose(ended).consequences]).toEqual(["guest-rebooted", []]);
     const { isAlive: _, ...unseen } = vmm;

@@ -48,6 +48,7 @@ export const examineMicrovm = (
     machine: async () => handleOf(deps, vm).status(CONTROL_MS),
     consoleFile,
     vmmLog,
+    exitCodes: deps.vmms.all.find(({ name }) => name === vm.backend)?.exitCodes ?? {},
     dataDir: config.dataDir,
     probes: { health: () => probeHealth(vm.address, PROBE_MS), rfb: () => probeRfb(vm.address, PROBE_MS) },
     vmId: vm.id,

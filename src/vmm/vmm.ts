@@ -5,6 +5,7 @@
 import type { OpenStream } from "../lib/open-stream.ts";
 import type { ProcessIdentity } from "../lib/process.ts";
 import type { VmPaths } from "../lib/paths.ts";
+import type { ExitCodes } from "./exit.ts";
 
 export interface MicrovmSpec {
   vmId: string;
@@ -109,6 +110,8 @@ export interface VmmBackend {
   readonly overheadMib: number;
   /** MiB on disk that one microVM may come to while no controller looks after it. */
   readonly diskMib: number;
+  /** What its VMM's exit codes mean. */
+  readonly exitCodes: ExitCodes;
   /** Whether this host can run it. */
   readonly checks: readonly VmmCheck[];
   /** Version of the VMM on this host. Throws AppError `vmm-missing` or `vmm-too-old` with what to install. */

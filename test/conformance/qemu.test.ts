@@ -49,6 +49,7 @@ vmmConformance("qemu", async () => {
     makeTap: async (tap, uid) => void (await ensureTap({ tap, uid }, "sallyport test")),
     removeTap,
     broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
+    saysBroken: /could not open/i,
   };
 });
 

@@ -25,6 +25,8 @@ export interface VmmUnderTest {
   removeTap: (tap: string) => Promise<void>;
   /** A specification the VMM can't start with. */
   broken: (spec: MicrovmSpec) => MicrovmSpec;
+  /** What it then says of the file that is not there. */
+  saysBroken: RegExp;
 }
 
 export type VmmSuite = ReturnType<typeof createSuite>;
@@ -87,6 +89,7 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
   return {
     backend: () => under.backend,
     broken: (spec: MicrovmSpec) => under.broken(spec),
+    saysBroken: () => under.saysBroken,
     root: () => root,
     newSpec,
     start,

@@ -67,6 +67,15 @@ test("a guest whose kernel panics is not waited for, and its session keeps the v
   expect(output).toContain("console: Kernel panic - not syncing: Fatal exception in interrupt");
 });
 
+test("a VMM that ends with a code of its own is named by what its backend says that this means", async () => {
+  const sessionId = await start({ endsAfterMs: 3000, exitCode: 148 });
+  const { verdict } = await until(sessionId, "failed");
+  expect(verdict).toMatchObject({ code: "vmm-call-refused", anchor: "docs/verdicts.md#vmm-call-refused" });
+  expect(verdict?.evidence).toContainEqual(
+    expect.stringMatching(/^host: process \d+ is gone: it ended with code 148$/),
+  );
+});
+
 test("a guest that floods its channel is named and ended while its stage still had time, and another is none the worse", async () => {
   const behaviours: FakeVmmBehaviour[] = [{ agent: "floods" }, {}];
   controller = await startController({ behaviour: () => behaviours.shift() ?? {} });

@@ -10,4 +10,5 @@ vmmConformance("fake", async () => ({
   makeTap: async () => {},
   removeTap: async () => {},
   broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
+  saysBroken: /could not open/i,
 }));

@@ -1,22 +1,11 @@
-/** Causes below everything else: disk, VMM, kernel, root file system, memory, the agent itself. */
+/** Causes in the guest below everything else: kernel, root file system, memory, the agent itself; and a VMM that somebody ended. */
 import type { Facts } from "../../contract/diagnosis.ts";
 import { rules } from "../rule.ts";
-import { consoleTail, journalLines, unitOf, vmmLog } from "./lines.ts";
-
-/** A microVM needs less, but a database, a console and evidence have to be written. */
-export const MIN_DISK_FREE_MIB = 16;
+import { consoleTail, isGone, journalLines, unitOf, vmmLog } from "./lines.ts";
 
 const AGENT = "sallyport-agent.service";
 
 export const BOOT_RULES = rules([
-  {
-    code: "host-disk-full",
-    recognisedBy: `less than ${MIN_DISK_FREE_MIB} MiB is free below the data directory`,
-    when: ({ host }) => host.diskFreeMib !== undefined && host.diskFreeMib < MIN_DISK_FREE_MIB,
-    sentence: () => "The host's disk is full: consoles, evidence and new microVMs cannot be written any more.",
-    evidence: ({ host }) => [`free below the data directory: ${host.diskFreeMib} MiB`],
-    hint: "Free space on the file system of the data directory, or lower evidence.maxMib; running sessions go on.",
-  },
   {
     code: "guest-floods",
     recognisedBy:
@@ -75,7 +64,7 @@ export const BOOT_RULES = rules([
     code: "guest-rebooted",
     recognisedBy:
       "the VMM's process is gone, and the guest's kernel said that it restarts or powers off, or the VMM ended by itself without an error",
-    when: ({ host, console }) => isGone(host) && console.panic === null && hasShutDown({ host, console }),
+    when: (facts) => isGone(facts) && facts.console.panic === null && hasShutDown(facts),
     sentence: () => "The guest shut itself down or restarted, which ends a microVM.",
     evidence: (facts) => [
       facts.console.shutdown === null
@@ -88,10 +77,10 @@ export const BOOT_RULES = rules([
   {
     code: "vmm-killed",
     recognisedBy:
-      "the VMM's process is gone by a signal or an error, or nobody knows how, and the console shows neither a panic nor a shutdown",
-    when: ({ host, console }) => isGone(host) && console.panic === null && !hasShutDown({ host, console }),
+      "the VMM's process is gone by a signal, or nobody knows how, and the console shows neither a panic nor a shutdown",
+    when: (facts) => wasKilled(facts) && facts.console.panic === null && !hasShutDown(facts),
     sentence: ({ host }) =>
-      `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it ${host.vmm.exit ?? "was killed or crashed"}.`,
+      `The virtual machine's process ${host.vmm.pid} is gone although its guest did not end: it ${host.vmm.exit ?? "was killed or crashed while nobody watched"}.`,
     evidence: (facts) => [
       `process ${facts.host.vmm.pid} is not there`,
       ...vmmLog(facts),
@@ -151,8 +140,11 @@ export const BOOT_RULES = rules([
 const isRootDamaged = ({ mountFailure, panic }: Facts["console"]): boolean =>
   mountFailure !== null || /\binit\b|root fs/i.test(panic ?? "");
 
-const isGone = ({ vmm }: Facts["host"]): boolean => vmm.pid !== null && vmm.isAlive === false;
+/** A VMM ends without an error when its guest restarts or powers off, whether it said so or not. */
+const hasShutDown = ({ host, console }: Facts): boolean => console.shutdown !== null || host.vmm.end === "by-itself";
 
-/** With `-no-reboot` QEMU ends without an error when its guest restarts or powers off, whether it said so or not. */
-const hasShutDown = ({ host, console }: Pick<Facts, "host" | "console">): boolean =>
-  console.shutdown !== null || host.vmm.exit === "ended with code 0";
+/** By somebody's signal, or nobody saw how. */
+const wasKilled = (facts: Facts): boolean => {
+  const { end, cgroup } = facts.host.vmm;
+  return isGone(facts) && (end === "killed" || end === null) && !cgroup?.oomKills;
+};

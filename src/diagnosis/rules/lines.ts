@@ -22,6 +22,9 @@ export const loadLine = ({ host }: Facts): string =>
     ? `host: ${host.load.average.toFixed(1)} programs on average want its ${host.load.processors} processors`
     : "host: its load is not known";
 
+/** The VMM was started, and its process is not there any more. */
+export const isGone = ({ host }: Facts): boolean => host.vmm.pid !== null && host.vmm.isAlive === false;
+
 export const vmmLog = ({ host }: Facts): string[] => host.vmm.logTail.map((line) => `VMM log: ${line}`);
 
 export const consoleTail = ({ console }: Facts): string[] => console.tail.map((line) => `console: ${line}`);

@@ -33,6 +33,8 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     // Measured under emulation, where most of it is translated code; KVM needs less.
     overheadMib: 384,
     diskMib: MAX_FILE_BYTES / MIB,
+    // It has one for all that is wrong, and says in its log what it was.
+    exitCodes: {},
     checks: qemuChecks(options),
     version: qemuVersion,
     capabilities: async () => {
