@@ -3,12 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CALLBACK, CALLBACK_TARGET, guestAgentConformance } from "./conformance/guest-agent.ts";
+import { CALLBACK, CALLBACK_TARGET, guestAgentConformance, type AgentUnderTest } from "./conformance/guest-agent.ts";
 import { startFakeGuest } from "./fixtures/fake-guest.ts";
+import { virtioPortIn, vsockIn } from "./fixtures/guest-devices.ts";
 import { startTestAgent } from "./fixtures/test-agent.ts";
 
-guestAgentConformance("the real one", async () => {
-  const guest = await startTestAgent();
+const startReal = async (deviceIn: typeof vsockIn): Promise<AgentUnderTest> => {
+  const guest = await startTestAgent(deviceIn);
   await guest.setFirefox(417);
   const comeBack = (): void => {
     const browser = request({ host: "127.0.0.1", port: CALLBACK.port, path: CALLBACK_TARGET, agent: false });
@@ -18,7 +19,11 @@ guestAgentConformance("the real one", async () => {
     browser.end();
   };
   return { socketPath: guest.socketPath, comeBack, stop: () => guest.stop() };
-});
+};
+
+guestAgentConformance("the real one on a virtio-serial port", () => startReal(virtioPortIn));
+
+guestAgentConformance("the real one on vsock", () => startReal(vsockIn));
 
 guestAgentConformance("the fake", async () => {
   const folder = await mkdtemp(join(tmpdir(), "fake-guest-"));

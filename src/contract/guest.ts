@@ -11,6 +11,9 @@ export const GUEST_PROTOCOL = 1;
 /** Name of the virtio-serial port; the guest finds it as /dev/virtio-ports/<name>. */
 export const CHANNEL_PORT_NAME = "sallyport.0";
 
+/** Where the VMM has vsock instead: the port that the guest listens on (its sallyport-channel.socket says the same number). */
+export const CHANNEL_VSOCK_PORT = 1024;
+
 /** TCP ports of every guest: the agent's answer to the host, its own pages (loopback only), and the screen. */
 export const GUEST_PORTS = { health: 8080, page: 8081, rfb: 5901 } as const;
 

@@ -6,15 +6,14 @@ import { machineFacts } from "./facts.ts";
 import { startHealthServer } from "./health-server.ts";
 import { createConfigure } from "./identity.ts";
 import { createMachine } from "./machine.ts";
-import { createPort, type Device } from "./port.ts";
+import { createPort, type PortOptions } from "./port.ts";
 import { journal } from "./report.ts";
 import { createRpcServer, type Handlers } from "./server.ts";
 import { createSessionHolder } from "./session.ts";
 import { unitFacts } from "./unit-facts.ts";
 import { startWaitingPage } from "./waiting-page.ts";
 
-export interface AgentOptions {
-  openDevice: () => Promise<Device>;
+export interface AgentOptions extends Pick<PortOptions, "openDevice"> {
   /** TCP ports; 0 lets the kernel choose (tests). */
   healthPort: number;
   pagePort: number;

@@ -12,7 +12,7 @@ export interface Sources {
 }
 
 /** What hangs on the virtio bus, with the driver that has taken it. */
-export const virtioDevices = async ({ root }: Sources): Promise<GuestFacts["virtioDevices"]> => {
+export const virtioDevices = async ({ root }: Pick<Sources, "root">): Promise<GuestFacts["virtioDevices"]> => {
   const bus = join(root, "sys/bus/virtio/devices");
   const names = await unlessMissing(readdir(bus), []);
   const devices = names.slice(0, 64).map(async (name) => ({

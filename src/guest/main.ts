@@ -2,11 +2,12 @@
 import { parseArgs } from "node:util";
 import { CHANNEL_PORT_NAME, GUEST_PORTS } from "../contract/guest.ts";
 import { startAgent } from "./agent.ts";
-import { openVirtioPort } from "./port.ts";
+import { CHANNEL_SOCKET, openDevice } from "./device.ts";
 
 const { values } = parseArgs({
   options: {
     "port-path": { type: "string", default: `/dev/virtio-ports/${CHANNEL_PORT_NAME}` },
+    "socket-path": { type: "string", default: CHANNEL_SOCKET },
     "health-port": { type: "string", default: String(GUEST_PORTS.health) },
     "page-port": { type: "string", default: String(GUEST_PORTS.page) },
   },
@@ -14,11 +15,13 @@ const { values } = parseArgs({
 
 const main = async (): Promise<void> => {
   const log = (message: string): boolean => process.stdout.write(`${message}\n`);
+  const root = "/";
+  const paths = { portPath: values["port-path"], socketPath: values["socket-path"] };
   const agent = await startAgent({
-    openDevice: async () => openVirtioPort(values["port-path"]),
+    openDevice: (listener) => openDevice({ root, ...paths, log }, listener),
     healthPort: Number(values["health-port"]),
     pagePort: Number(values["page-port"]),
-    root: "/",
+    root,
     log,
   });
   log(`agent up, health on :${agent.healthPort}`);

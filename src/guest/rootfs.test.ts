@@ -1,6 +1,8 @@
 /** Defences that are a word in a file of the image: each is here with what it is for, so that none goes by accident. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { CHANNEL_VSOCK_PORT } from "../contract/guest.ts";
+import { CHANNEL_SOCKET } from "./device.ts";
 
 const textOf = (path: string): Promise<string> => readFile(new URL(`rootfs/${path}`, import.meta.url), "utf8");
 
@@ -96,4 +98,32 @@ describe("Firefox's policies", () => {
 test("the guest has no IPv6, on interfaces that are there and on those to come", async () => {
   const lines = (await textOf("etc/sysctl.d/60-sallyport.conf")).split("\n").filter((line) => /^[^#]/.test(line));
   expect(lines).toEqual(["net.ipv6.conf.all.disable_ipv6 = 1", "net.ipv6.conf.default.disable_ipv6 = 1"]);
+});
+
+describe("the channel over vsock", () => {
+  test("is listened for at the port that the host connects to, whatever the host does", async () => {
+    expect(await inUnit("sallyport-channel.socket", "ListenStream")).toEqual([`vsock::${CHANNEL_VSOCK_PORT}`]);
+    expect(await inUnit("sallyport-channel.socket", "TriggerLimitIntervalSec")).toEqual(["0"]);
+  });
+
+  test("goes to the agent's own socket, once that is there", async () => {
+    const [wait] = await inUnit("sallyport-channel.service", "ExecStartPre");
+    expect(wait).toContain(` -S ${CHANNEL_SOCKET} `);
+    const [proxy = ""] = await inUnit("sallyport-channel.service", "ExecStart");
+    expect(proxy.split(" ").at(-1)).toBe(CHANNEL_SOCKET);
+    expect(await inUnit("sallyport-channel.service", "TimeoutStartSec")).toEqual(["infinity"]);
+  });
+
+  test("starts with the device, not at boot: where there is none nothing can fail", async () => {
+    expect(await textOf("etc/udev/rules.d/60-sallyport-channel.rules")).toMatch(
+      /^SUBSYSTEM=="virtio", DRIVER=="vmw_vsock_virtio_transport", TAG\+="systemd", ENV\{SYSTEMD_WANTS\}\+="sallyport-channel.socket"$/m,
+    );
+    for (const unit of ["sallyport-channel.socket", "sallyport-channel.service"]) {
+      expect(await inUnit(unit, "WantedBy")).toEqual([]);
+    }
+  });
+
+  test("is out of reach of the guest's own programs: none gets the loopback loaded by asking for a socket", async () => {
+    expect(await textOf("etc/modprobe.d/sallyport-vsock.conf")).toMatch(/^alias net-pf-40 off$/m);
+  });
 });

@@ -64,7 +64,7 @@ export const STAGE_RULES: readonly StageRule[] = [
     missed: {
       code: "agent-silent",
       sentence: "The guest's kernel started, but its agent never answered on the channel.",
-      hint: "Read the console (sallyport console <session>): look for a failed mount, a panic or sallyport-agent.service.",
+      hint: "Read the console (sallyport console <session>): look for a failed mount, a panic, sallyport-agent or sallyport-channel.",
     },
   },
   {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { poll } from "../lib/wait.ts";
 import { createPort, type Port } from "./port.ts";
+import { pumpVirtioPort } from "./virtio-port.ts";
 
 let folder: string;
 let port: Port;
@@ -21,10 +22,13 @@ beforeEach(async () => {
   execFileSync("mkfifo", [join(folder, "to-guest"), join(folder, "from-guest")]);
   lines = [];
   port = createPort({
-    openDevice: async () => ({
-      input: await open(join(folder, "to-guest"), "r"),
-      output: await open(join(folder, "from-guest"), "w"),
-    }),
+    openDevice: async (listener) =>
+      pumpVirtioPort({
+        input: await open(join(folder, "to-guest"), "r"),
+        output: await open(join(folder, "from-guest"), "w"),
+        log: () => {},
+        ...listener,
+      }),
     onLine: (line) => lines.push(line),
     log: () => {},
   });

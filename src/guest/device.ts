@@ -1,0 +1,26 @@
+/** Which way to the host this machine has: its VMM decides. */
+import { listenForHost } from "./channel-socket.ts";
+import { virtioDevices } from "./kernel-facts.ts";
+import type { Device, DeviceListener } from "./port.ts";
+import { openVirtioPort } from "./virtio-port.ts";
+
+export interface DeviceOptions {
+  /** "/" but in tests. */
+  root: string;
+  portPath: string;
+  socketPath: string;
+  log: (message: string) => void;
+}
+
+/** Where sallyport-channel.service takes the host's connections to. */
+export const CHANNEL_SOCKET = "/run/sallyport/channel.sock";
+
+/** The number that the standard gives to socket devices on the virtio bus. */
+const VSOCK = 19;
+
+/** A socket where there is vsock, else the port; rejects while that is not there. */
+export const openDevice = async (options: DeviceOptions, listener: DeviceListener): Promise<Device> => {
+  const { root, portPath, socketPath, log } = options;
+  const hasVsock = (await virtioDevices({ root })).some(({ type }) => type === VSOCK);
+  return hasVsock ? listenForHost(socketPath, listener) : openVirtioPort(portPath, { ...listener, log });
+};
