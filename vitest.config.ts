@@ -20,6 +20,16 @@ const withFaults = ({ test }: ReturnType<typeof withGuests>) => ({
   test: { ...test, include: ["test/faults/faults.test.ts"], hookTimeout: 30 * MINUTE },
 });
 
+/** Emulated processors bring the KVM that runs these guests: everything takes several times as long. */
+const withFirecracker = ({ test }: ReturnType<typeof withGuests>) => ({
+  test: {
+    ...test,
+    exclude: ["test/firecracker/report.test.ts"],
+    globalSetup: [...test.globalSetup, "test/firecracker/setup.ts"],
+    hookTimeout: 10 * MINUTE,
+  },
+});
+
 export default defineConfig({
   test: {
     projects: [
@@ -32,6 +42,7 @@ export default defineConfig({
             "{src,rig,scripts,web}/**/*.test.ts",
             "test/*.test.ts",
             "test/host/*.test.ts",
+            "test/firecracker/report.test.ts",
             "test/faults/{report,sabotage,slots}.test.ts",
           ],
           sequence: { groupOrder: 0 },
@@ -52,6 +63,7 @@ export default defineConfig({
       withGuests("boot", 3, 5 * MINUTE),
       withGuests("e2e", 4, 8 * MINUTE),
       withFaults(withGuests("faults", 5, MINUTE)),
+      withFirecracker(withGuests("firecracker", 6, 10 * MINUTE)),
     ],
   },
 });

@@ -26,6 +26,12 @@ const COMMANDS = {
   check: { argv: ["scripts/check.mjs"] },
   "test:unit": { argv: ["scripts/test.mjs", "unit"] },
   test: { argv: ["scripts/test.mjs"], asRoot: true, needs: () => [...A_WHOLE_SIGN_IN, "person"], isUnattended: true },
+  "test:firecracker": {
+    argv: ["scripts/firecracker.mjs"],
+    asRoot: true,
+    needs: () => [...A_WHOLE_SIGN_IN, "person"],
+    isUnattended: true,
+  },
   faults: { argv: ["scripts/faults.mjs"], asRoot: true, needs: () => MICROVMS, isUnattended: true },
   demo: {
     argv: ["rig/main.ts"],

@@ -2,7 +2,7 @@
  * The machine that microVMs of the tests run on where this one has no KVM, by hand, one for each checkout:
  * `up` (until Ctrl-C), `push` (this checkout again), `run [--port N] [--stdin] COMMAND` (where the checkout lies).
  */
-import { consoleOf, hostFolderOf, PORTS, startTestHost } from "../test/host/machine.ts";
+import { consoleOf, hostFolderOf, MEMORY_MIB, PORTS, startTestHost } from "../test/host/machine.ts";
 import { carryIn, runThere } from "../test/host/checkout.ts";
 import { prepareTestHost } from "../test/host/prepare.ts";
 import { parseArgs } from "node:util";
@@ -51,7 +51,7 @@ try {
     options: {
       port: { type: "string", default: "0" },
       stdin: { type: "boolean", default: false },
-      memory: { type: "string", default: "6144" },
+      memory: { type: "string", default: String(MEMORY_MIB) },
     },
   });
   const [verb, ...words] = positionals;

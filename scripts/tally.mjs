@@ -1,6 +1,13 @@
 /** Pure: what a vitest report amounts to. Whatever went wrong outside a test counts as a failure too. */
 
-/** @typedef {{ passed: number, failed: number, skipped: number, failures: string[] }} Tally */
+/**
+ * @typedef {object} Tally
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped
+ * @property {string[]} failures
+ * @property {string[]} [notRun] why whole kinds of tests were skipped
+ */
 
 /**
  * The parts of vitest's JSON report that are read.
@@ -20,8 +27,7 @@
  * @returns {Tally}
  */
 export const tallyOf = (project, exitCode, report, root) => {
-  if (!report)
-    return { passed: 0, failed: 1, skipped: 0, failures: [`${project}: ended with code ${exitCode} and no report`] };
+  if (!report) return failed(project, `ended with code ${exitCode} and no report`);
   const failures = report.testResults.flatMap((file) => {
     const name = file.name.replace(`${root}/`, "");
     const failed = file.assertionResults.filter((result) => result.status === "failed");
@@ -40,6 +46,33 @@ export const tallyOf = (project, exitCode, report, root) => {
 };
 
 /**
+ * A kind of tests that came to no end.
+ * @param {string} project
+ * @param {string} sentence
+ * @returns {Tally}
+ */
+export const failed = (project, sentence) => ({
+  passed: 0,
+  failed: 1,
+  skipped: 0,
+  failures: [`${project}: ${sentence}`],
+});
+
+/**
+ * A kind of tests that this machine cannot run: counted as skipped, and said.
+ * @param {string} project
+ * @param {string} why
+ * @returns {Tally}
+ */
+export const notRun = (project, why) => ({
+  passed: 0,
+  failed: 0,
+  skipped: 1,
+  failures: [],
+  notRun: [`${project}: ${why}`],
+});
+
+/**
  * @param {Tally[]} tallies
  * @returns {Tally}
  */
@@ -48,4 +81,22 @@ export const addUp = (tallies) => ({
   failed: tallies.reduce((sum, one) => sum + one.failed, 0),
   skipped: tallies.reduce((sum, one) => sum + one.skipped, 0),
   failures: tallies.flatMap((one) => one.failures),
+  notRun: tallies.flatMap((one) => one.notRun ?? []),
 });
+
+/**
+ * The end of a run, for people: what failed, what was not run, the sum.
+ * @param {Tally} tally
+ */
+export const linesOf = ({ passed, failed: broken, skipped, failures, notRun: left = [] }) => {
+  const list = (/** @type {string} */ title, /** @type {string[]} */ items) =>
+    items.length > 0 ? ["", `${title}:`, ...items.map((item) => `  ${item}`)] : [];
+  const sum = `${passed} passed, ${broken} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+  return `${[...list("Failed", failures), ...list("Not run", left), "", sum].join("\n")}\n`;
+};
+
+/**
+ * Nothing that passed is no success.
+ * @param {Tally} tally
+ */
+export const exitCodeFor = ({ passed, failed: broken }) => (broken === 0 && passed > 0 ? 0 : 1);

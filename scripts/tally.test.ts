@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { addUp, tallyOf } from "./tally.mjs";
+import { addUp, exitCodeFor, linesOf, notRun, tallyOf } from "./tally.mjs";
 
 const report = {
   numPassedTests: 3,
@@ -39,4 +39,12 @@ describe("tallyOf", () => {
 test("addUp sums all runs", () => {
   const one = tallyOf("unit", 1, report, "/root");
   expect(addUp([one, one])).toMatchObject({ passed: 6, failed: 2, skipped: 2 });
+});
+
+test("what was not run is skipped and said, and is no success by itself", () => {
+  const left = notRun("firecracker", "no binary");
+  expect(exitCodeFor(left)).toBe(1);
+  const all = addUp([tallyOf("unit", 0, { ...report, testResults: [] }, "/root"), left]);
+  expect(exitCodeFor(all)).toBe(0);
+  expect(linesOf(all)).toBe("\nNot run:\n  firecracker: no binary\n\n3 passed, 0 failed, 2 skipped\n");
 });

@@ -1,5 +1,5 @@
 /** A controller with real guests in a world of its own, without an identity provider. */
-import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient, type Client } from "../../src/client/client.ts";
 import type { ConfigFile } from "../../src/config/config.ts";
@@ -12,6 +12,7 @@ import { Cleanup } from "../../src/lib/cleanup.ts";
 import { run } from "../../src/lib/exec.ts";
 import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
+import { shareCache } from "../fixtures/data-dir.ts";
 
 export interface BootHost {
   world: World;
@@ -54,7 +55,7 @@ export const createBootHost = async (
     await run("mount", ["-t", "tmpfs", "-o", `size=${options.diskMib}m,mode=711`, "sallyport-test", dataDir]);
   }
   const paths = dataPaths(dataDir);
-  await symlink(dataPaths(cacheDir).images, paths.images);
+  await shareCache(cacheDir, dataDir);
   const url = `unix:${join(world.directory, "api.sock")}`;
   const configFile = join(world.directory, "config.yaml");
   const config = {

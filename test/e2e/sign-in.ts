@@ -1,7 +1,7 @@
 /** What both end-to-end tests sign in with: image, world, controller, identity provider, and a person with a secret. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { ensureCertificates } from "../../rig/certificates.ts";
@@ -14,6 +14,7 @@ import { IDENTITY_PROVIDER_NAME } from "../../rig/world.ts";
 import { buildImage } from "../../src/image/build.ts";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
+import { shareCache } from "../fixtures/data-dir.ts";
 
 const IMAGE = "e2e";
 const BUILD_TIMEOUT_MS = 5 * 60_000;
@@ -41,17 +42,12 @@ export const createSignInWorld = async (
   options: Pick<DeploymentOptions, "clients" | "providers"> = {},
 ): Promise<SignInWorld> => {
   const cleanup = new Cleanup();
-  const certificates = await ensureCertificates({
-    directory: join(cacheDir, "ca"),
-    domain: "sallyport.test",
-    host: IDENTITY_PROVIDER_NAME,
-  });
-  await buildTrustingImage(cacheDir, certificates.ca);
+  const { certificates } = await makeTrustingImage(cacheDir);
   const logDir = await emptyFolder(join(cacheDir, "e2e-logs", name));
   const dataDir = await emptyFolder(join(cacheDir, "e2e-data", name));
   cleanup.push("the data directory", () => rm(dataDir, { recursive: true }));
   // The image is shared, all else is this controller's own: what is found in the folder itself, it wrote.
-  await symlink(dataPaths(cacheDir).images, dataPaths(dataDir).images);
+  await shareCache(cacheDir, dataDir);
 
   const secretsDir = await emptyFolder(join(cacheDir, "e2e-secrets", name));
   cleanup.push("the issued secrets", () => rm(secretsDir, { recursive: true }));
@@ -115,12 +111,18 @@ export const createSignInWorld = async (
   };
 };
 
+/** The folder that keeps the test authority, below a data directory. */
+export const AUTHORITY_FOLDER = "ca";
+
 /** The tests' image, with the test authority in the system's store and in Firefox's. */
-const buildTrustingImage = async (cacheDir: string, ca: string): Promise<void> => {
+export const makeTrustingImage = async (cacheDir: string) => {
+  const directory = join(cacheDir, AUTHORITY_FOLDER);
+  const certificates = await ensureCertificates({ directory, domain: "sallyport.test", host: IDENTITY_PROVIDER_NAME });
   const recipeFile = join(cacheDir, "e2e-recipe.json");
-  await writeFile(recipeFile, JSON.stringify({ caCertificates: [ca] }));
+  await writeFile(recipeFile, JSON.stringify({ caCertificates: [certificates.ca] }));
   const signal = AbortSignal.timeout(BUILD_TIMEOUT_MS);
-  await buildImage({ name: IMAGE, recipeFile, paths: dataPaths(cacheDir), signal });
+  const { image } = await buildImage({ name: IMAGE, recipeFile, paths: dataPaths(cacheDir), signal });
+  return { certificates, image };
 };
 
 const emptyFolder = async (folder: string): Promise<string> => {

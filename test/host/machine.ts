@@ -31,6 +31,8 @@ export interface TestHost {
   stop: () => Promise<void>;
 }
 
+/** A controller, two microVMs, and the person's browser. */
+export const MEMORY_MIB = 6144;
 const BOOT_TIMEOUT_MS = 5 * 60_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 const CONSOLE_TAIL_LINES = 40;

@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { summaryOf, type Report } from "./report.ts";
+
+const file = (name: string, ...statuses: string[]): Report["testResults"][number] => ({
+  name: `/work/test/firecracker/${name}`,
+  status: statuses.includes("failed") || statuses.length === 0 ? "failed" : "passed",
+  assertionResults: statuses.map((status) => ({ status, fullName: "x" })),
+});
+const reportOf = (...testResults: Report["testResults"]): Report => ({
+  numPassedTests: 0,
+  numFailedTests: 0,
+  numPendingTests: 0,
+  numTodoTests: 0,
+  testResults,
+});
+
+test("the last line has the conformance tests by their fate, and each figure that a test kept", () => {
+  const run = reportOf(
+    file("conformance.test.ts", "passed", "passed", "pending", "failed"),
+    file("conformance-jail.test.ts"),
+    file("sign-in.test.ts", "passed"),
+  );
+  expect(summaryOf(run, [{ firecracker: "1.12.1" }, { signIn: "ok", coldMs: 1200 }])).toEqual({
+    firecracker: "1.12.1",
+    conformance: { passed: 2, skipped: 1, failed: 2 },
+    signIn: "ok",
+    coldMs: 1200,
+    escapes: null,
+  });
+});
+
+test("a figure that is not what it should be counts as none", () => {
+  const summary = summaryOf(undefined, [{ signIn: "failed" }, { escapes: { tried: 40 } }, "x", { coldMs: 7 }]);
+  expect(summary).toMatchObject({ signIn: null, escapes: null, coldMs: 7, conformance: { passed: 0, failed: 0 } });
+});
