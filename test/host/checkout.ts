@@ -12,7 +12,7 @@ const execFileAsync = promisify(execFile);
 /** Sources and bundles are 6 MiB. */
 const MAX_CHECKOUT_BYTES = 256 * 1024 * 1024;
 
-/** All but the packages, which the disk has, and the history. Replaces what was carried in before. */
+/** All but the packages, which the disk has, the history, and what CI fetched. Replaces what was carried in before. */
 export const carryIn = async (folder: string, signal?: AbortSignal): Promise<void> => {
   const stdin = await packCheckout();
   const script = [
@@ -38,7 +38,7 @@ const PROLOGUE = [
 ].join("\n");
 
 const packCheckout = async (): Promise<Buffer> => {
-  const leftOut = ["--exclude=./node_modules", "--exclude=./.git"];
+  const leftOut = ["--exclude=./node_modules", "--exclude=./.git", "--exclude=./.ci"];
   const args = ["--create", "--file=-", "--directory", packageRoot(), ...leftOut, "."];
   const { stdout } = await execFileAsync("tar", args, { encoding: "buffer", maxBuffer: MAX_CHECKOUT_BYTES });
   return stdout;
