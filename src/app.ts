@@ -33,7 +33,7 @@ import { createSessionStore } from "./session/store.ts";
 import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
 import { loadHostId } from "./state/host-id.ts";
-import { createBackends, standardBackends } from "./vmm/backends.ts";
+import { createBackends, standardBackends, type VmmBackends } from "./vmm/backends.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
 const TIDY_INTERVAL_MS = 60_000;
@@ -74,13 +74,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     overrides: config.providers,
   });
   const vmms = overrides.vmm
-    ? createBackends(overrides.vmm)
-    : standardBackends({
-        accel: config.vm.accel,
-        vmlinux: async () => (await images.find(config.image))?.vmlinux,
-        probeCache: paths.kvmProbe,
-        logger,
-      });
+    ? createBackends({ candidates: [overrides.vmm], logger })
+    : standardBackends({ ...config, probe: { cacheFile: paths.kvmProbe }, logger });
   const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
   const ledger = createLedger(db);
   const store = createSessionStore(
@@ -146,8 +141,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger.info({ address, publicUrl: config.publicUrl }, "listening");
     options.onListening?.(address);
     // Beside the work: the probe of KVM may take its time.
-    sayHowItIs(images, vmms.current, config, logger).catch((error: unknown) =>
-      logger.error({ error: messageOf(error) }, "the look at image and KVM failed"),
+    sayHowItIs(images, vmms, config, logger).catch((error: unknown) =>
+      logger.error({ error: messageOf(error) }, "no microVM can be started here"),
     );
     const tidy = (): Promise<void> => untilStopped(chores.tidy(), signal, stopMs, logger);
     await tidy();
@@ -195,12 +190,10 @@ const requireRoot = (): void => {
 };
 
 /** What somebody who starts the controller should know before the first sign-in does. */
-const sayHowItIs = async (images: ImageStore, vmm: VmmBackend, config: Config, logger: Logger): Promise<void> => {
-  if (!(await images.find(config.image))) {
-    logger.warn(`there is no image "${config.image}" yet: sallyport image build --name ${config.image}`);
-  } else if (!(await vmm.capabilities()).hasKvm) {
-    logger.warn("no usable KVM: guests are emulated, about a minute to a ready browser instead of seconds");
-  }
+const sayHowItIs = async (images: ImageStore, vmms: VmmBackends, config: Config, logger: Logger): Promise<void> => {
+  const image = await images.find(config.image);
+  if (image) await vmms.choose(image.vmlinux);
+  else logger.warn(`there is no image "${config.image}" yet: sallyport image build --name ${config.image}`);
 };
 
 const prepareDirectories = (paths: ReturnType<typeof dataPaths>): void => {

@@ -21,6 +21,7 @@ const session = (ends: number[], change: Partial<SessionView> = {}): SessionView
   })),
   browserIP: null,
   vmId: null,
+  vm: null,
   createdAt: at(0),
   expiresAt: at(900),
   hasViewer: false,

@@ -32,6 +32,7 @@ const view = (state: SessionView["state"]): SessionView => ({
   stages: [],
   browserIP: null,
   vmId: null,
+  vm: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   expiresAt: "2026-01-01T00:15:00.000Z",
   hasViewer: false,

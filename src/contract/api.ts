@@ -54,6 +54,15 @@ export const startResponse = z.object({
 });
 export type StartResponse = z.infer<typeof startResponse>;
 
+const vmmChoice = z.object({
+  /** Name of the VMM backend. */
+  backend: z.string(),
+  /** Hardware virtualisation, or slower by an order of magnitude. Null, as `why`: started by an earlier version. */
+  accel: z.enum(["kvm", "emulation"]).nullable(),
+  /** For people. */
+  why: z.string().nullable(),
+});
+
 /** Also each server-sent event: the whole after each change, so that a client that missed some is right again at once. */
 export const sessionView = z.object({
   sessionId: z.string(),
@@ -65,6 +74,8 @@ export const sessionView = z.object({
   stages: z.array(stageRecord),
   browserIP: z.string().nullable(),
   vmId: z.string().nullable(),
+  /** What runs its microVM, and why that was chosen; null before there is one. */
+  vm: vmmChoice.nullable(),
   createdAt: z.string(),
   expiresAt: z.string(),
   hasViewer: z.boolean(),

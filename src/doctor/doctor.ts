@@ -5,19 +5,19 @@ import { clock } from "./clock.ts";
 import { firewall, otherFirewalls } from "./firewall.ts";
 import { createHost, type Host, type HostOptions } from "./host.ts";
 import { checksums, image } from "./image.ts";
-import { firecracker } from "./machine.ts";
 import { names, resolver } from "./names.ts";
 import { bridge, forwarding, range, tun } from "./network.ts";
 import { programs } from "./programs.ts";
 import { capacityOf, disk, memory } from "./room.ts";
 import { taps } from "./taps.ts";
 import { users } from "./users.ts";
+import { vmm, vmmChecks } from "./vmms.ts";
 
 /** In the order they are shown; all run at once. To add one: a file or a const beside its like, and its name here. */
-const checksOf = ({ backend }: Host): readonly Check[] => [
+const checksOf = (host: Host): readonly Check[] => [
   programs,
-  ...backend.checks,
-  firecracker,
+  vmm,
+  ...vmmChecks(host),
   image,
   checksums,
   memory,

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { createImageStore } from "../image/store.ts";
 import { silentLogger } from "../lib/logger.ts";
+import { once } from "../lib/once.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
@@ -15,6 +16,7 @@ import { readForwarding, readLinks } from "../network/ip.ts";
 import { vmmUids } from "../lib/user-range.ts";
 import { parseBridgeCidr } from "../network/lease.ts";
 import { standardBackends } from "../vmm/backends.ts";
+import type { VmmBackend } from "../vmm/vmm.ts";
 
 export type RunningGuest = { vmId: string } & Omit<GuestNic, "uid">;
 
@@ -28,6 +30,9 @@ export interface HostOptions {
 
 export type Host = ReturnType<typeof createHost>;
 
+/** A good KVM needs under a second; the rest of the ten seconds that doctor has is for a busy host. */
+const KVM_MS = 7_000;
+
 /** Less than a check is given, which then can say what did not answer. */
 const TOOL_MS = 4_000;
 
@@ -35,12 +40,20 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const paths = dataPaths(config.dataDir);
   const uids = vmmUids(config.vm.uidBase);
   const images = createImageStore(paths);
+  const isRoot = process.getuid?.() === 0;
   const backends = standardBackends({
-    accel: config.vm.accel,
-    vmlinux: async () => (await images.find(config.image))?.vmlinux,
-    probeCache: paths.kvmProbe,
+    ...config,
+    probe: { cacheFile: paths.kvmProbe, timeoutMs: KVM_MS, keepsVerdict: false },
     logger: silentLogger(),
   });
+  /** What starts new microVMs; undefined where that can't be found out: by another user than root, or without an image. */
+  const choice = once(async () => {
+    const image = isRoot ? await images.find(config.image) : undefined;
+    return image && backends.choose(image.vmlinux);
+  });
+  /** The last candidate is what is left when nobody knows. */
+  const backend = async (): Promise<VmmBackend | undefined> =>
+    (await choice().catch(() => undefined))?.backend ?? backends.candidates.at(-1);
   const range = { vmsDir: paths.vms, uids };
   const vmms = once(async () => {
     const found = (await Promise.all(backends.all.map((each) => each.list(range)))).flat();
@@ -60,9 +73,12 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
     config,
     paths,
     images,
-    backend: backends.current,
+    backends: backends.all,
+    choice,
+    /** That of `choice`, or the one that is fallen back on. */
+    backend,
     path: `${path}:${SYSTEM_PATH}`,
-    isRoot: process.getuid?.() === 0,
+    isRoot,
     isDeep,
     network,
     /** MicroVMs of this data directory, whoever started them. */
@@ -77,11 +93,6 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
     /** Of ours; root only. */
     table: once(() => readTable(table, TOOL_MS)),
   };
-};
-
-const once = <T>(ask: () => Promise<T>): (() => Promise<T>) => {
-  let answer: Promise<T> | undefined;
-  return () => (answer ??= ask());
 };
 
 const residentMib = async (pid: number): Promise<number> => {

@@ -21,9 +21,10 @@ beforeEach(async () => {
   return () => db.destroy();
 });
 
+const chosen = { backend: "fake", accel: "emulation", why: "It is a fake." } as const;
 const ask = async (userId: string, config: Config) => {
   const session = newSession({ provider: "oidc" }, { userId, startedBy: "key_1", ttlSec: 900 });
-  await admit(db, { session, pairingHash: "", image, backend: "fake", config });
+  await admit(db, { session, pairingHash: "", image, chosen, config });
   return session;
 };
 /** `admitted`, or the refusal's code. */

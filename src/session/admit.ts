@@ -15,8 +15,8 @@ export interface AdmitOptions {
   session: Session;
   pairingHash: string;
   image: Image;
-  /** Name of the VMM backend that will run it. */
-  backend: string;
+  /** The VMM backend that will run it, by its name, and why. */
+  chosen: Pick<Microvm, "backend" | "accel" | "why">;
   config: Config;
 }
 
@@ -38,7 +38,7 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
     const vm: Microvm = {
       id,
       sessionId: session.id,
-      backend: options.backend,
+      ...options.chosen,
       imageDigest: options.image.digest,
       tap: tapOf(id),
       mac: macOf(address),

@@ -31,6 +31,7 @@ export const bootSpans = (session: Session, vm: Microvm | undefined, endedAt: st
         "session.id": session.id,
         "sallyport.provider": session.provider,
         ...(vm ? { "sallyport.vm": vm.id, "sallyport.backend": vm.backend, "sallyport.image": vm.imageDigest } : {}),
+        ...(vm?.accel ? { "sallyport.accel": vm.accel } : {}),
         ...failure,
       },
       ...error,

@@ -37,7 +37,7 @@ export const evidenceOf = async (
     expiresAt: session.expiresAt,
     openedHost: session.openedHost,
     writtenAt: new Date().toISOString(),
-    microvm: { id: vm.id, backend: vm.backend, tap: vm.tap, mac: vm.mac, address: vm.address, uid: vm.uid },
+    microvm: shownOf(vm),
   },
   vm: paths.vm(vm.id),
   stages: session.stages,
@@ -53,6 +53,10 @@ export const evidenceOf = async (
     image: vm.imageDigest,
   },
 });
+
+const shownOf = ({ id, backend, accel, why, tap, mac, address, uid }: Microvm) => {
+  return { id, backend, accel, why, tap, mac, address, uid };
+};
 
 /** That a VMM cannot say its version is worth keeping, too. */
 const versionOf = async (vmms: VmmBackends, vm: Microvm): Promise<string> => {

@@ -31,7 +31,19 @@ const insert = async (days: number, { isOver = true, userId = "ada", id = `${day
 };
 const insertVm = async (id: string, sessionId: string | null, days: number, isGone: boolean): Promise<void> => {
   const address = `10.0.${Math.floor(days / 200)}.${days % 200}`;
-  const vm = { id, sessionId, address, backend: "fake", imageDigest: "", tap: "", mac: "", uid: 1, process: null };
+  const vm = {
+    id,
+    sessionId,
+    address,
+    backend: "fake",
+    accel: null,
+    why: null,
+    imageDigest: "",
+    tap: "",
+    mac: "",
+    uid: 1,
+    process: null,
+  };
   await createMicrovmStore(db).insert({ ...vm, createdAt: daysAgo(days) } satisfies Microvm);
   const ledger = createLedger(db);
   await ledger.acquire(id, "tap", "");

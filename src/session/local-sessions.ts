@@ -110,11 +110,13 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
       requireUserId(userId);
       requireUsable(providers.get(request.provider), request.provider);
       const image = requireImage(await deps.findImage(), config.image);
+      const { backend, accel, why } = await deps.vmms.choose(image.vmlinux);
+      const chosen = { backend: backend.name, accel, why };
       const session = newSession(request, { userId, startedBy: keyId, ttlSec: config.session.ttlSec });
       const pairingCode = newPairingCode();
       const pairingHash = hashPairingCode(session.id, pairingCode);
       const vm = await lives.begin(session, image, () =>
-        admit(deps.db, { session, pairingHash, image, backend: deps.vmms.current.name, config }),
+        admit(deps.db, { session, pairingHash, image, chosen, config }),
       );
       const { id: sessionId, provider, expiresAt } = session;
       return { sessionId, provider, userId, browserIP: vm.address, pairingCode, expiresAt };

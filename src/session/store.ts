@@ -48,13 +48,13 @@ export const createSessionStore = (db: Db, read = sessionReader(() => {})) => ({
       .innerJoin("sessions", "sessions.id", "seen.id")
       .leftJoin("vms", "vms.sessionId", "sessions.id")
       .selectAll("sessions")
-      .select(["vms.id as vmId", "vms.address"])
+      .select(["vms.id as vmId", "vms.address", "vms.backend", "vms.accel", "vms.why"])
       .orderBy("seen.createdAt", "desc")
       .orderBy("seen.id", "desc")
       .execute();
-    return rows.map(({ vmId, address, ...row }) => ({
+    return rows.map(({ vmId: id, address, backend, accel, why, ...row }) => ({
       session: read(row),
-      vm: vmId === null || address === null ? undefined : { id: vmId, address },
+      vm: id === null || address === null || backend === null ? undefined : { id, address, backend, accel, why },
       wrongPairingCodes: row.pairingFailures,
     }));
   },

@@ -63,4 +63,10 @@ export const MIGRATIONS: Record<string, string> = {
     ALTER TABLE ledger_new RENAME TO ledger;
     CREATE INDEX ledger_held ON ledger (vm_id) WHERE seen_gone_at IS NULL;
   `,
+
+  // What its guest runs in, and why it was chosen.
+  "006-why": `
+    ALTER TABLE vms ADD COLUMN accel text;
+    ALTER TABLE vms ADD COLUMN why text;
+  `,
 };

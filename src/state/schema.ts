@@ -43,6 +43,9 @@ export interface Database {
     sessionId: string | null;
     /** Name of the VMM backend that started it, and alone can talk to it. */
     backend: string;
+    /** In what its guest runs, and why this and that backend; null for one that was started before this was written down. */
+    accel: "kvm" | "emulation" | null;
+    why: string | null;
     imageDigest: string;
     tap: string;
     mac: string;

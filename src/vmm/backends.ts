@@ -1,19 +1,50 @@
 /** The VMM backends of this controller. A microVM is left to the one that started it, whatever is configured now. */
 import { AppError } from "../lib/errors.ts";
-import { createQemuBackend, type QemuBackendOptions } from "./qemu/backend.ts";
+import type { Logger } from "../lib/logger.ts";
+import { once } from "../lib/once.ts";
+import { chooseBackend } from "./choice.ts";
+import { createQemuBackend } from "./qemu/backend.ts";
+import { probeKvm, type KvmProbeOptions } from "./qemu/kvm-probe.ts";
 import type { VmmBackend } from "./vmm.ts";
+
+export interface StandardOptions {
+  /** Of the configuration. */
+  vm: { accel: "auto" | "kvm" | "emulation" };
+  /** How KVM is tried, and where the verdict is kept. */
+  probe: Omit<KvmProbeOptions, "vmlinux">;
+  logger: Logger;
+}
 
 export type VmmBackends = ReturnType<typeof createBackends>;
 
-export const standardBackends = (options: QemuBackendOptions): VmmBackends =>
-  createBackends(createQemuBackend(options));
+export const standardBackends = ({ vm, probe, logger }: StandardOptions): VmmBackends => {
+  const kvm = once((vmlinux: string) => probeKvm({ vmlinux, ...probe }));
+  return createBackends({ candidates: [createQemuBackend({ ...vm, kvm })], logger });
+};
 
-/** `current` starts new microVMs. */
-export const createBackends = (current: VmmBackend, ...others: VmmBackend[]) => {
-  const all: readonly VmmBackend[] = [current, ...others];
+export interface Registry {
+  /** Of which one starts new microVMs: the first that suits. */
+  candidates: readonly VmmBackend[];
+  /** For microVMs that they started before. */
+  others?: readonly VmmBackend[];
+  logger: Logger;
+}
+
+export const createBackends = ({ candidates, others = [], logger }: Registry) => {
+  const all: readonly VmmBackend[] = [...candidates, ...others];
   return {
     all,
-    current,
+    candidates,
+    /**
+     * What starts new microVMs, and why: decided at the first call with an image's kernel; a decision that failed is taken anew.
+     * Throws AppError, e.g. `kvm-unusable`, `vmm-missing`.
+     */
+    choose: once(async (vmlinux: string) => {
+      const choice = await chooseBackend(candidates, vmlinux);
+      const { backend, accel, why } = choice;
+      logger[accel === "kvm" ? "info" : "warn"]({ backend: backend.name, accel, why }, "chosen for new microVMs");
+      return choice;
+    }),
     /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
     of: (name: string): VmmBackend => {
       const backend = all.find((each) => each.name === name);

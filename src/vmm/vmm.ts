@@ -24,8 +24,14 @@ export interface MicrovmSpec {
 export interface VmmCapabilities {
   /** Can freeze and clone a running machine. */
   canSnapshot: boolean;
-  /** Runs the guest in hardware virtualisation; false: emulation, slower by an order of magnitude. */
-  hasKvm: boolean;
+}
+
+/** How guests would run here. */
+export interface Suitability {
+  /** In hardware virtualisation, or slower by an order of magnitude. */
+  accel: "kvm" | "emulation";
+  /** For people, with the VMM's name and version. */
+  why: string;
 }
 
 /** How a machine comes to life. */
@@ -117,6 +123,8 @@ export interface VmmBackend {
   /** Version of the VMM on this host. Throws AppError `vmm-missing` or `vmm-too-old` with what to install. */
   version(): Promise<string>;
   capabilities(): Promise<VmmCapabilities>;
+  /** Looks whether and how guests would run here, with `vmlinux`, an image's kernel. Throws AppError with what is against it. */
+  suits(vmlinux: string): Promise<Suitability>;
   /**
    * Writes config.json, starts the VMM detached in its own process group and returns when it answers. The caller has created
    * `paths.root` and the TAP. Throws AppError `vmm-died` with the end of its log; whatever fails, no process is left.

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createImageStore, type Image } from "../../src/image/store.ts";
 import { run } from "../../src/lib/exec.ts";
 import { newVmId } from "../../src/lib/id.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
@@ -32,18 +31,16 @@ const findImage = async (): Promise<Image> => {
   return image;
 };
 
-const backendIn = (root: string, image: Image) =>
+const backendIn = (root: string) =>
   createQemuBackend({
     accel: "auto",
-    vmlinux: async () => image.vmlinux,
-    probeCache: dataPaths(root).kvmProbe,
-    logger: silentLogger(),
+    kvm: (vmlinux) => probeKvm({ vmlinux, cacheFile: dataPaths(root).kvmProbe }),
   });
 
 vmmConformance("qemu", async () => {
   const image = await findImage();
   return {
-    backend: backendIn(inject("imageDataDir"), image),
+    backend: backendIn(inject("imageDataDir")),
     image,
     uidBase: UID + 100,
     makeTap: async (tap, uid) => void (await ensureTap({ tap, uid }, "sallyport test")),
@@ -67,7 +64,7 @@ describe("a QEMU microVM", () => {
     spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap: `sp-${vmId}`, mac: MAC, uid: UID };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
     await ensureTap(spec, "sallyport test");
-    ({ process: vmm } = await backendIn(inject("imageDataDir"), image).start(
+    ({ process: vmm } = await backendIn(inject("imageDataDir")).start(
       spec,
       { kind: "boot" },
       { acquire: async () => {}, onProcess: async () => {}, signal: new AbortController().signal },
@@ -75,7 +72,7 @@ describe("a QEMU microVM", () => {
   });
 
   afterAll(async () => {
-    await backendIn(root, spec.image as Image)
+    await backendIn(root)
       .reopen({ ...spec, process: vmm })
       .kill();
     await removeTap(spec.tap);
@@ -112,7 +109,7 @@ describe("a QEMU microVM", () => {
   });
 
   test("lives on when its console reached the limit, and the file grows no more", async () => {
-    await backendIn(root, spec.image as Image)
+    await backendIn(root)
       .reopen({ ...spec, process: vmm })
       .kill();
     await truncate(spec.paths.console, 0);

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { runController } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { readEnv } from "../../src/config/env.ts";
-import { createImageStore } from "../../src/image/store.ts";
 import { createLogger } from "../../src/lib/logger.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
+import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
 import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
 import { sabotage as sabotageSchema, sabotagedSpec, withoutNic } from "./sabotage.ts";
 
@@ -33,9 +33,7 @@ const sabotageOf = async ({ kernelArgs }: MicrovmSpec) => {
 const qemu = (changeArguments?: (args: string[]) => string[]): VmmBackend =>
   createQemuBackend({
     accel: config.vm.accel,
-    vmlinux: async () => (await createImageStore(paths).find(config.image))?.vmlinux,
-    probeCache: paths.kvmProbe,
-    logger,
+    kvm: (vmlinux) => probeKvm({ vmlinux, cacheFile: paths.kvmProbe }),
     ...(changeArguments ? { changeArguments } : {}),
   });
 

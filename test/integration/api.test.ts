@@ -87,6 +87,9 @@ describe("the documents' call", () => {
     expect(body.browserIP).toMatch(/^127\.\d+\.\d+\.\d+$/);
     expect(JSON.stringify(body.novncURL)).not.toContain(String(body.pairingCode));
     await untilState(controller, body.sessionId, "ready");
+    const vm = { backend: "fake", accel: "emulation", why: "It is a fake." };
+    expect(await controller.client.session(String(body.sessionId))).toMatchObject({ vm });
+    expect(await controller.client.sessions()).toMatchObject([{ vm }]);
     expect(await call(controller, "GET", `/api/auth/session/${body.sessionId}/credentials`)).toMatchObject({
       status: 409,
       body: { code: "no-recipient-key" },

@@ -192,7 +192,7 @@ describe("a healthy host", () => {
     expect(report.capacity).toMatchObject({ running: 1, byAddresses: 253 });
     expect(microvms).toBe(Math.min(byMemory, byAddresses, byDisk));
     expect(line("taps")?.text).toContain("1 running");
-    expect(line("kvm")?.text).toContain("booted in KVM");
+    expect(line("vmm")?.text).toContain("QEMU 10.0.2 in KVM. A kernel booted in KVM");
   });
 
   test("it changes nothing: no verdict about KVM is kept, no rule is made", async () => {
@@ -207,7 +207,7 @@ describe("a healthy host", () => {
   test("without root it says what it could not look at, and calls none of it a problem", async () => {
     const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     const { report, exitCode, notOk, line } = await doctor({ as: nobody });
-    expect(notOk).toEqual(["kvm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`));
+    expect(notOk).toEqual(["vmm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`));
     expect(line("firewall")?.remedy).toBe("sudo sallyport doctor");
     expect(report.capacity?.running).toBe(1);
     expect(exitCode).toBe(0);
@@ -298,12 +298,12 @@ describe("faults of the host, each found beside nothing else, and mended by what
 
   test("KVM that hangs is told as hanging: a warning where emulation is allowed, else a problem", async () => {
     const lenient = await doctor({ machine: "hanging" });
-    expect({ notOk: lenient.notOk, exitCode: lenient.exitCode }).toEqual({ notOk: ["warning kvm"], exitCode: 0 });
-    expect(lenient.line("kvm")?.text).toMatch(/said nothing more for .* s and was killed after: Booting from ROM/);
+    expect({ notOk: lenient.notOk, exitCode: lenient.exitCode }).toEqual({ notOk: ["warning vmm"], exitCode: 0 });
+    expect(lenient.line("vmm")?.text).toMatch(/said nothing more for .* s and was killed after: Booting from ROM/);
     await configure({ accel: "kvm" });
     try {
       const strict = await doctor({ machine: "hanging" });
-      expect({ notOk: strict.notOk, exitCode: strict.exitCode }).toEqual({ notOk: ["problem kvm"], exitCode: 6 });
+      expect({ notOk: strict.notOk, exitCode: strict.exitCode }).toEqual({ notOk: ["problem vmm"], exitCode: 6 });
     } finally {
       await configure({});
     }
@@ -338,7 +338,7 @@ describe("a host that never ran Sallyport", () => {
 
   test("says what is to be done first, and that the rest is made when it is needed", async () => {
     const { notOk, line, report } = await visit();
-    expect(notOk).toEqual(["unchecked kvm", "problem image", "problem names"]);
+    expect(notOk).toEqual(["unchecked vmm", "problem image", "problem names"]);
     expect(line("image")?.remedy).toBe("sallyport image build --name default");
     expect(line("names")?.text).toContain(`No answer from the name server ${SERVER}`);
     expect(line("bridge")?.text).toContain("is free");

@@ -6,6 +6,8 @@ import { run } from "../../src/lib/exec.ts";
 import { commandLine, isAlive, killProcess, type ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import type { SessionView } from "../../src/contract/api.ts";
+import { AppError } from "../../src/lib/errors.ts";
+import type { Suitability } from "../../src/vmm/vmm.ts";
 import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { createFakeNetwork } from "../fixtures/fake-network.ts";
@@ -114,6 +116,26 @@ test("a destroy that is tried again touches nothing of the microVM that has the 
   expect((await controller.client.destroy(first.sessionId)).body.gone).toHaveLength(8);
   expect(await isAlive(second.vmm.process)).toBe(true);
   expect(await network.presence({ ...second.vm, mac: "", uid: 0 })).toMatchObject({ tap: true, firewall: true });
+});
+
+test("where no VMM suits, a start is refused with the reason and leaves nothing; it is looked at anew by the next", async () => {
+  let isMissing = true;
+  const suits = async (): Promise<Suitability> => {
+    if (isMissing) throw new AppError("unavailable", "vmm-missing", "There is no VMM here.", { hint: "Install one." });
+    return { accel: "kvm", why: "Installed by now." };
+  };
+  await begin({ vmm: { ...backend, suits } });
+  await expect(controller.client.start({ provider: "oidc" })).rejects.toMatchObject({
+    code: "vmm-missing",
+    message: "There is no VMM here.",
+    hint: "Install one.",
+  });
+  expect(await controller.client.sessions()).toEqual([]);
+  expect(controller.log()).toContain("There is no VMM here.");
+  isMissing = false;
+  const { sessionId } = await startSession();
+  const { vm } = await controller.client.session(sessionId);
+  expect(vm).toEqual({ backend: "fake", accel: "kvm", why: "Installed by now." });
 });
 
 test("the folder of all microVMs may go: the next start makes it, open for VMMs to pass", async () => {

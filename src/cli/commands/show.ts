@@ -35,6 +35,10 @@ const describe = (session: SessionView, boot: string[]): string[] => [
     state: session.outcome === null ? session.state : `${session.state} (${OUTCOMES[session.outcome]})`,
     address: session.browserIP ?? "none",
     microVM: session.vmId ?? "none",
+    ...(session.vm && {
+      "runs on": [session.vm.backend, session.vm.accel && IN[session.vm.accel]].filter(Boolean).join(" "),
+    }),
+    ...(session.vm?.why && { why: session.vm.why }),
     viewer: session.hasViewer ? "connected" : "not connected",
     credential: session.credential,
     created: session.createdAt,
@@ -43,6 +47,8 @@ const describe = (session: SessionView, boot: string[]): string[] => [
   ...boot,
   ...findingLines(session.warning ?? session.verdict),
 ];
+
+const IN = { kvm: "in KVM", emulation: "by emulation" } as const;
 
 const OUTCOMES = {
   "signed-in": "signed in",

@@ -1,38 +1,27 @@
-import { AppError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/logger.ts";
+import { once } from "../../lib/once.ts";
+import { kvmUnusable, type KvmProof } from "../kvm.ts";
 import type { Accelerator } from "./arguments.ts";
-import { probeKvm } from "./kvm-probe.ts";
 import { hostTscKhz } from "./tsc.ts";
 
 export interface AcceleratorOptions {
-  /** `auto`: KVM where the probe proves it, else emulation. `kvm`: refuse to start otherwise. */
+  /** `auto`: KVM where it is proven, else emulation. `kvm`: refuse to start otherwise. */
   accel: "auto" | "kvm" | "emulation";
-  /** File that keeps the probe's verdict for as long as it holds. */
-  probeCache: string;
+  kvm: KvmProof;
 }
 
-/** Decides once per process; a decision that failed is taken anew. */
-export const createAcceleratorChoice = ({ accel, probeCache }: AcceleratorOptions, logger: Logger) => {
-  let decision: Promise<Accelerator> | undefined;
-
-  const decide = async (vmlinux: string): Promise<Accelerator> => {
-    if (accel !== "emulation") {
-      const verdict = await probeKvm({ vmlinux, cacheFile: probeCache });
-      if (verdict.usable) return { kind: "kvm" };
-      if (accel === "kvm") {
-        throw new AppError("unavailable", "kvm-unusable", `KVM does not work on this host. ${verdict.reason}`, {
-          hint: "Let Sallyport emulate (vm.accel: auto), which is slower by an order of magnitude, or use a host with KVM.",
-        });
-      }
-      logger.warn({ reason: verdict.reason, probeMs: verdict.measuredMs }, "no usable KVM: guests are emulated");
-    }
-    return { kind: "emulation", tscKhz: await hostTscKhz() };
-  };
-
-  /** `vmlinux`: kernel to probe with. Throws AppError `kvm-unusable`, `tsc-unknown`, or of `probeKvm`. */
-  return (vmlinux: string): Promise<Accelerator> =>
-    (decision ??= decide(vmlinux).catch((error: unknown) => {
-      decision = undefined;
-      throw error;
-    }));
-};
+/**
+ * Decides once per process, with why; a decision that failed is taken anew. `vmlinux`: kernel to try KVM with. Throws AppError
+ * `kvm-unusable`, `tsc-unknown`, or of the proof.
+ */
+export const createAcceleratorChoice = ({ accel, kvm }: AcceleratorOptions) =>
+  once(async (vmlinux: string): Promise<{ accelerator: Accelerator; reason: string }> => {
+    const emulation = async (reason: string) => ({
+      accelerator: { kind: "emulation" as const, tscKhz: await hostTscKhz() },
+      reason,
+    });
+    if (accel === "emulation") return emulation("So says the configuration (vm.accel).");
+    const verdict = await kvm(vmlinux);
+    if (verdict.usable) return { accelerator: { kind: "kvm" }, reason: verdict.reason };
+    if (accel === "kvm") throw kvmUnusable(verdict);
+    return emulation(verdict.reason);
+  });

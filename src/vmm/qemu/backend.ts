@@ -1,20 +1,16 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
-import type { Logger } from "../../lib/logger.ts";
 import { openSocket } from "../../lib/open-stream.ts";
 import { handleOf, listVmms } from "../process.ts";
 import type { VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
 import { qemuArguments } from "./arguments.ts";
-import { qemuChecks } from "./checks.ts";
+import { QEMU_CHECKS } from "./checks.ts";
 import { askQemu } from "./client.ts";
 import { socketsOf } from "./sockets.ts";
 import { MAX_FILE_BYTES, startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
 
 export interface QemuBackendOptions extends AcceleratorOptions {
-  /** Kernel of an image to probe KVM with; undefined while no image is built. */
-  vmlinux: () => Promise<string | undefined>;
-  logger: Logger;
   /** Test seam: QEMU's command line made of what it would have been. */
   changeArguments?: (args: string[]) => string[];
 }
@@ -22,7 +18,7 @@ export interface QemuBackendOptions extends AcceleratorOptions {
 const MIB = 1024 * 1024;
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
-  const chooseAccelerator = createAcceleratorChoice(options, options.logger);
+  const chooseAccelerator = createAcceleratorChoice(options);
   const reopen = (vm: VmmRecord) => ({
     ...handleOf(vm),
     openChannel: openSocket(socketsOf(vm.paths).channel),
@@ -35,16 +31,18 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     diskMib: MAX_FILE_BYTES / MIB,
     // It has one for all that is wrong, and says in its log what it was.
     exitCodes: {},
-    checks: qemuChecks(options),
+    checks: QEMU_CHECKS,
     version: qemuVersion,
-    capabilities: async () => {
-      const vmlinux = await options.vmlinux();
-      const hasKvm = vmlinux !== undefined && (await chooseAccelerator(vmlinux)).kind === "kvm";
-      return { canSnapshot: false, hasKvm };
+    capabilities: async () => ({ canSnapshot: false }),
+    suits: async (vmlinux) => {
+      const version = await qemuVersion();
+      const { accelerator, reason } = await chooseAccelerator(vmlinux);
+      const how = accelerator.kind === "kvm" ? "in KVM" : "by emulation";
+      return { accel: accelerator.kind, why: `QEMU ${version} ${how}. ${reason}` };
     },
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it says so in its capabilities");
-      const accelerator = await chooseAccelerator(spec.image.vmlinux);
+      const { accelerator } = await chooseAccelerator(spec.image.vmlinux);
       const version = await qemuVersion();
       const args = qemuArguments(spec, accelerator);
       const process = await startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, hooks);

@@ -8,17 +8,10 @@ import { z } from "zod";
 import { writeFileAtomically } from "../../lib/atomic-file.ts";
 import { jsonOf } from "../../lib/json.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
+import { kvmVerdict, type KvmVerdict } from "../kvm.ts";
 import { machineArguments, QEMU } from "./arguments.ts";
 import { bootKernel } from "./boot-kernel.ts";
 import { qemuVersion } from "./version.ts";
-
-const kvmVerdict = z.object({
-  usable: z.boolean(),
-  /** A sentence for people. */
-  reason: z.string(),
-  measuredMs: z.number(),
-});
-export type KvmVerdict = z.infer<typeof kvmVerdict>;
 
 const cached = z.object({ key: z.string(), verdict: kvmVerdict });
 

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "vitest";
+import { AppError } from "../lib/errors.ts";
+import { silentLogger } from "../lib/logger.ts";
+import { createBackends } from "./backends.ts";
+import { kvmUnusable } from "./kvm.ts";
+import type { VmmBackend } from "./vmm.ts";
+
+/** Of a backend, what a choice looks at. */
+const backend = (name: string, suits: VmmBackend["suits"]): VmmBackend => ({ name, suits }) as VmmBackend;
+
+const noKvm = kvmUnusable({ usable: false, reason: "This host offers no /dev/kvm.", measuredMs: 0 });
+const fast = backend("fast", async () => ({ accel: "kvm", why: "Fast 1.2.3 in KVM." }));
+const kvmless = backend("fast", () => Promise.reject(noKvm));
+const missing = backend("fast", () =>
+  Promise.reject(new AppError("unavailable", "vmm-missing", "There is no\n program fast.", { hint: "Install it." })),
+);
+const steady = backend("steady", async () => ({ accel: "emulation", why: "Steady 4.5 by emulation." }));
+const old = backend("steady", () => Promise.reject(new AppError("unavailable", "vmm-too-old", "Steady 1 is too old.")));
+
+const choose = (...candidates: VmmBackend[]) =>
+  createBackends({ candidates, logger: silentLogger() }).choose("/image/vmlinux");
+
+describe("what starts new microVMs", () => {
+  test("the first that suits, with what was against those before it", async () => {
+    expect(await choose(fast, steady)).toEqual({ backend: fast, accel: "kvm", why: "Fast 1.2.3 in KVM." });
+    expect(await choose(missing, steady)).toMatchObject({
+      backend: steady,
+      why: "Steady 4.5 by emulation. Not fast: There is no program fast.",
+    });
+    expect(await choose(kvmless, steady)).toMatchObject({
+      accel: "emulation",
+      why: "Steady 4.5 by emulation. Not fast: it needs KVM.",
+    });
+  });
+
+  test("where none suits, the last one's refusal says what was against each", async () => {
+    await expect(choose(missing)).rejects.toMatchObject({ code: "vmm-missing", hint: "Install it." });
+    await expect(choose(kvmless, old)).rejects.toMatchObject({
+      code: "vmm-too-old",
+      message: "Steady 1 is too old. Not fast: it needs KVM.",
+    });
+  });
+
+  test("what nobody foresaw is no reason to take another", async () => {
+    const broken = backend("fast", () => Promise.reject(new TypeError("x is undefined")));
+    await expect(choose(broken, steady)).rejects.toThrow(TypeError);
+  });
+
+  test("is decided once, and anew after a refusal; the backend of a microVM's record is known whatever is chosen", async () => {
+    const kernels: string[] = [];
+    const slow = backend("fast", async (vmlinux) => {
+      kernels.push(vmlinux);
+      if (kernels.length === 1) throw noKvm;
+      return { accel: "kvm", why: "Fast after all." };
+    });
+    const backends = createBackends({ candidates: [slow], others: [steady], logger: silentLogger() });
+    await expect(backends.choose("/a")).rejects.toMatchObject({ code: "kvm-unusable" });
+    const choices = await Promise.all([backends.choose("/b"), backends.choose("/c")]);
+    expect(choices.map(({ why }) => why)).toEqual(["Fast after all.", "Fast after all."]);
+    expect(kernels).toEqual(["/a", "/b"]);
+    expect(backends.of("steady")).toBe(steady);
+    expect(backends.all).toEqual([slow, steady]);
+    expect(() => backends.of("hal9000")).toThrow(expect.objectContaining({ code: "backend-unknown" }));
+  });
+});
