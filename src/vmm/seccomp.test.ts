@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { REFUSALS, seccompFilter } from "./seccomp.ts";
+import { REFUSALS, REFUSALS_AROUND_JAILER, seccompFilter } from "./seccomp.ts";
 
 const X86_64 = 0xc000003e;
 const I386 = 0x40000003;
@@ -7,8 +7,8 @@ const ALLOW = 0x7fff0000;
 const [EPERM, ENOSYS, EAFNOSUPPORT] = [0x50001, 0x50026, 0x50061];
 
 /** What the kernel does with the filter, for one call; a jump past the end throws, as the kernel refuses such a program. */
-const answer = (number: number, args: number[] = [], architecture = X86_64): number => {
-  const filter = seccompFilter();
+const answer = (number: number, args: number[] = [], architecture = X86_64, refusals = REFUSALS): number => {
+  const filter = seccompFilter(refusals);
   const words: Record<number, number> = { 0: number, 4: architecture };
   for (let index = 0; index < 6; index++) words[16 + 8 * index] = args[index] ?? 0;
   let accumulator = 0;
@@ -46,6 +46,19 @@ test("a new namespace is refused, of any kind and among other flags", () => {
   for (const flag of [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000])
     expect(answer(56, [0x3d0f00 | flag])).toBe(EPERM);
   expect(answer(435)).toBe(ENOSYS);
+});
+
+test("around a jailer a mount view may be made, and no other namespace", () => {
+  const inJailer = (number: number, flags = 0) => answer(number, [flags], X86_64, REFUSALS_AROUND_JAILER);
+  // mount umount2 pivot_root chroot unshare(CLONE_NEWNS)
+  for (const number of [165, 166, 155, 161]) expect(inJailer(number)).toBe(ALLOW);
+  expect(inJailer(272, 0x20000)).toBe(ALLOW);
+  for (const flag of [0x80, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000])
+    for (const number of [272, 56].filter((call) => call === 272 || flag !== 0x80)) {
+      expect(inJailer(number, flag)).toBe(EPERM);
+      expect(inJailer(number, flag | 0x20000)).toBe(EPERM);
+    }
+  for (const number of [308, 429, 101]) expect(inJailer(number)).toBe(EPERM);
 });
 
 test("no socket but a Unix one", () => {

@@ -77,6 +77,23 @@ export const REFUSALS: Refusal[] = [
   { name: "socketpair", number: 53, errno: EAFNOSUPPORT, only: { argument: 0, not: AF_UNIX } },
 ];
 
+/** Of a jailer that makes a smaller room inside, as the last thing it does as root: a user cannot do these without a namespace of its own. */
+const OF_A_JAILER = ["mount", "umount2", "pivot_root", "chroot", "unshare"];
+const CLONE_NEWNS = 0x20000;
+/** CLONE_NEWTIME: unshare alone takes it. */
+const NEW_TIME = 0x80;
+
+/** For a program that becomes the VMM by way of such a jailer: a mount view is the one namespace that may still be made. */
+export const REFUSALS_AROUND_JAILER: Refusal[] = [
+  ...REFUSALS.filter(({ name }) => !OF_A_JAILER.includes(name)),
+  {
+    name: "unshare",
+    number: 272,
+    errno: EPERM,
+    only: { argument: 0, anyBits: (NEW_NAMESPACES & ~CLONE_NEWNS) | NEW_TIME },
+  },
+];
+
 /** `struct sock_filter`: load a word of `struct seccomp_data`; jump by a comparison with `k`; answer. */
 const LOAD = 0x20;
 const JUMP_EQUAL = 0x15;
