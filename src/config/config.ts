@@ -18,7 +18,7 @@ const logLevel = z.enum(["trace", "debug", "info", "warn", "error"]);
 /** Fields that may be left out together: each has a default or needs none, which the types cannot tell for every shape. */
 const section = <Shape extends z.ZodRawShape>(shape: Shape) => z.strictObject(shape).prefault({} as never);
 
-const fileSchema = z.strictObject({
+const fileFields = z.strictObject({
   /** For viewers and other machines: `host:port`. Or `unix:/path`: the API's socket and nothing else, e.g. behind a reverse proxy. */
   listen: field.listen.prefault("127.0.0.1:4000"),
   /** What viewers type: links and the Origin check. Default: made of `listen`. */
@@ -48,6 +48,13 @@ const fileSchema = z.strictObject({
     uidBase: field.uidBase.default(900_000),
     accel: z.enum(["auto", "kvm", "emulation"]).default("auto"),
   }),
+  vmm: section({
+    /** `auto`: Firecracker where KVM works and its programs are there, else QEMU. */
+    backend: z.enum(["auto", "firecracker", "qemu"]).default("auto"),
+    /** Firecracker's two programs; what is not named is searched for. Root runs them: they must be root's, and writable by nobody else. */
+    firecracker: field.filePath.optional(),
+    jailer: field.filePath.optional(),
+  }),
   session: section({
     ttlSec: z.int().min(60).max(3600).default(900),
     /** Seconds without an answer from http://<guest>:8080/health after which a session is given up. */
@@ -72,6 +79,18 @@ const fileSchema = z.strictObject({
   }),
   /** Base address of an OpenTelemetry collector, OTLP over HTTP with JSON, e.g. http://127.0.0.1:4318. */
   telemetry: section({ otlpEndpoint: field.endpoint.optional() }),
+});
+
+/** What is right by itself, and not together. */
+const fileSchema = fileFields.superRefine(({ vm, vmm }, context) => {
+  if (vmm.backend === "firecracker" && vm.accel === "emulation") {
+    const message = "is firecracker, which runs guests in KVM only, and vm.accel is emulation: set one of them to auto";
+    context.addIssue({ code: "custom", path: ["vmm", "backend"], message });
+  }
+  if (vmm.firecracker !== undefined && vmm.firecracker === vmm.jailer) {
+    const message = "is the same file as vmm.firecracker: they are two programs of one release";
+    context.addIssue({ code: "custom", path: ["vmm", "jailer"], message });
+  }
 });
 
 export type ConfigFile = z.input<typeof fileSchema>;

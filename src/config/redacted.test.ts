@@ -14,6 +14,7 @@ test("says what is set, and of files, endpoints and providers no more than that"
     `listen: 192.0.2.1:4000
 tls: {certificate: /SECRET/cert.pem, key: /SECRET/key.pem}
 dataDir: /SECRET
+vmm: {firecracker: /SECRET/firecracker, jailer: /SECRET/jailer}
 providers: {oidc: {issuer: "https://issuer.test", clientSecret: SECRET}}
 telemetry: {otlpEndpoint: "https://SECRET.collector.test"}
 `,
@@ -27,5 +28,6 @@ telemetry: {otlpEndpoint: "https://SECRET.collector.test"}
     hasTelemetry: true,
     evidence: { keepDays: 7, maxMib: 1024 },
     vm: { accel: "auto" },
+    vmm: { backend: "auto", hasFirecracker: true, hasJailer: true },
   });
 });

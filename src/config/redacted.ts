@@ -13,6 +13,11 @@ export const redactedConfig = (config: Config): Record<string, unknown> => ({
   image: config.image,
   network: config.network,
   vm: config.vm,
+  vmm: {
+    backend: config.vmm.backend,
+    hasFirecracker: config.vmm.firecracker !== undefined,
+    hasJailer: config.vmm.jailer !== undefined,
+  },
   session: config.session,
   providers: Object.keys(config.providers),
   history: config.history,

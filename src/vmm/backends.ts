@@ -10,6 +10,7 @@ import type { VmmBackend } from "./vmm.ts";
 export interface StandardOptions {
   /** Of the configuration. */
   vm: { accel: "auto" | "kvm" | "emulation" };
+  vmm: { backend: "auto" | "firecracker" | "qemu" };
   /** How KVM is tried, and where the verdict is kept. */
   probe: Omit<KvmProbeOptions, "vmlinux">;
   logger: Logger;
@@ -17,9 +18,15 @@ export interface StandardOptions {
 
 export type VmmBackends = ReturnType<typeof createBackends>;
 
-export const standardBackends = ({ vm, probe, logger }: StandardOptions): VmmBackends => {
+export const standardBackends = ({ vm, vmm, probe, logger }: StandardOptions): VmmBackends => {
   const kvm = once((vmlinux: string) => probeKvm({ vmlinux, ...probe }));
-  return createBackends({ candidates: [createQemuBackend({ ...vm, kvm })], logger });
+  const all = [createQemuBackend({ ...vm, kvm })];
+  const isCandidate = ({ name }: VmmBackend): boolean => vmm.backend === "auto" || vmm.backend === name;
+  return createBackends({
+    candidates: all.filter(isCandidate),
+    others: all.filter((each) => !isCandidate(each)),
+    logger,
+  });
 };
 
 export interface Registry {
