@@ -31,6 +31,8 @@ export interface BootHost {
 export interface BootHostOptions {
   image?: string;
   session?: ConfigFile["session"];
+  /** Which VMM; default the one that the controller chooses. */
+  vmm?: ConfigFile["vmm"];
   /** Arguments of Node, in place of the command line's `up`, that run a controller with this configuration file. */
   controller?: (configFile: string) => string[];
   /** The data directory gets a disk of its own, of this size. */
@@ -65,6 +67,7 @@ export const createBootHost = async (
     network: { dns: { upstream: [GATEWAY_ADDRESS] } },
     session: { maxPerUser: 4, ...options.session },
     vm: { uidBase: ownUidBase(dataDir) },
+    ...(options.vmm ? { vmm: options.vmm } : {}),
     providers: { oidc: { issuer: "https://login.sallyport.test", clientId: "test" } },
   };
   await writeFile(configFile, JSON.stringify(config));

@@ -32,14 +32,23 @@ export interface SignInWorld {
   events: IdentityEvent[];
   /** Codes and tokens as they were issued, one a line. */
   secretsFile: string;
-  signIn(provider: string, args?: string[]): Promise<LoginSuccess & { started: Started }>;
+  /** `beforePerson`: what is done once the session has begun, and before the person comes to it. */
+  signIn(
+    provider: string,
+    args?: string[],
+    beforePerson?: (started: Started) => Promise<void>,
+  ): Promise<LoginSuccess & { started: Started }>;
   destroy(): Promise<void>;
+}
+
+export interface SignInOptions extends Pick<DeploymentOptions, "clients" | "providers" | "vmm"> {
+  signInTimeoutMs?: number;
 }
 
 export const createSignInWorld = async (
   name: string,
   cacheDir: string,
-  options: Pick<DeploymentOptions, "clients" | "providers"> = {},
+  { signInTimeoutMs = SIGN_IN_TIMEOUT_MS, ...options }: SignInOptions = {},
 ): Promise<SignInWorld> => {
   const cleanup = new Cleanup();
   const { certificates } = await makeTrustingImage(cacheDir);
@@ -80,15 +89,16 @@ export const createSignInWorld = async (
     account,
     events,
     secretsFile,
-    signIn: async (provider, args = []) => {
+    signIn: async (provider, args = [], beforePerson = async () => {}) => {
       let started: Started | undefined;
       const login = runLogin(deployment, {
         provider,
         args,
         log: "login",
-        signal: AbortSignal.timeout(SIGN_IN_TIMEOUT_MS),
+        signal: AbortSignal.timeout(signInTimeoutMs),
         onStarted: async (event, signal) => {
           started = event;
+          await beforePerson(event);
           await playPerson({
             viewerUrl: event.novncURL,
             pairingCode: event.pairingCode,

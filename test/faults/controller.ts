@@ -7,9 +7,11 @@ import { join } from "node:path";
 import { runController } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { readEnv } from "../../src/config/env.ts";
+import { createImageStore } from "../../src/image/store.ts";
 import { createLogger } from "../../src/lib/logger.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
+import { standardBackends } from "../../src/vmm/backends.ts";
 import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
 import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
 import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
@@ -30,15 +32,16 @@ const sabotageOf = async ({ kernelArgs }: MicrovmSpec) => {
   return sabotageSchema.parse(JSON.parse(text));
 };
 
-const qemu = (changeArguments?: (args: string[]) => string[]): VmmBackend =>
-  createQemuBackend({
-    accel: config.vm.accel,
-    kvm: (vmlinux) => probeKvm({ vmlinux, cacheFile: paths.kvmProbe }),
-    ...(changeArguments ? { changeArguments } : {}),
-  });
-
-const whole = qemu();
-const nicLess = qemu(withoutNic);
+const probe = { cacheFile: paths.kvmProbe };
+const image = await createImageStore(paths).find(config.image);
+const chosen = await standardBackends({ ...config, probe, logger }).choose(image?.vmlinux ?? "");
+const whole = chosen.backend;
+/** By its command line, which only this one has to say it on. */
+const nicLess = createQemuBackend({
+  accel: config.vm.accel,
+  kvm: (vmlinux) => probeKvm({ vmlinux, ...probe }),
+  changeArguments: withoutNic,
+});
 const vmm: VmmBackend = {
   ...whole,
   start: async (spec, plan, hooks) => {

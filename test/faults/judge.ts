@@ -3,7 +3,7 @@ import type { SessionView } from "../../src/contract/api.ts";
 import { awaitedStage, type BootStage } from "../../src/contract/session.ts";
 import { identify } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { DEADLINES_SEC, type Stand } from "./stand.ts";
+import type { Stand } from "./stand.ts";
 
 export interface Judgement {
   code: string;
@@ -36,7 +36,7 @@ export const untilFailed = async (stand: Stand, sessionId: string, known?: Failu
       warning ??= warningIn(view);
       if (!last?.vmId && view.vmId) void deathOf(stand, view.vmId, over.signal).then((seen) => (death = seen));
       last = view;
-      if (view.state === "failed") return { ...judged(view, known ?? death), ...(warning ? { warning } : {}) };
+      if (view.state === "failed") return { ...judged(stand, view, known ?? death), ...(warning ? { warning } : {}) };
       if (view.state === "ready" && !known) break;
     }
   } finally {
@@ -53,7 +53,7 @@ export const askAfter = async (stand: Stand, sessionId: string, stage: BootStage
     if (view.stages.some((record) => record.stage === stage && record.endedAt !== null)) {
       return { ...(await ask(stand, sessionId)), ...(warning ? { warning } : {}) };
     }
-    if (view.state === "failed") return judged(view, undefined);
+    if (view.state === "failed") return judged(stand, view, undefined);
   }
   throw new Error(`session ${sessionId} ended before the stage ${stage}`);
 };
@@ -74,18 +74,18 @@ export const ask = async (stand: Stand, sessionId: string): Promise<Judgement> =
 const warningIn = ({ warning }: SessionView): Judgement["warning"] =>
   warning ? { code: warning.code, at: Date.now() } : undefined;
 
-const judged = (view: SessionView, known: Failure | undefined): Judgement => {
+const judged = ({ deadlinesSec }: Stand, view: SessionView, known: Failure | undefined): Judgement => {
   const { sessionId, verdict } = view;
   if (!verdict) throw new Error(`session ${sessionId} failed without a verdict`);
-  const failure = known ?? missedDeadline(view);
+  const failure = known ?? missedDeadline(view, deadlinesSec);
   const at = Date.now();
   const seconds = Math.max(0, (at - failure.at) / 1000);
   return { code: verdict.code, seconds, from: failure.what, evidence: verdict.evidence, at };
 };
 
-const missedDeadline = ({ stages, createdAt }: SessionView): Failure => {
+const missedDeadline = ({ stages, createdAt }: SessionView, deadlinesSec: Stand["deadlinesSec"]): Failure => {
   const awaited = awaitedStage(stages);
-  const deadlineSec = DEADLINES_SEC[awaited as keyof typeof DEADLINES_SEC];
+  const deadlineSec = deadlinesSec[awaited as keyof typeof deadlinesSec];
   const startedAt = Date.parse(stages.at(-1)?.endedAt ?? createdAt);
   return { at: startedAt + deadlineSec * 1000, what: `the deadline of ${awaited}` };
 };

@@ -10,6 +10,8 @@ export const sabotage = z.strictObject({
   /** Regular expression and what stands in the `ip=` parameter instead; null: there is no such parameter. */
   ip: z.tuple([z.string(), z.string()]).nullable().optional(),
   memoryMib: z.int().optional(),
+  /** More of the kernel's command line. */
+  kernelArgs: z.array(z.string()).default([]),
   hasNic: z.boolean().default(true),
   /** A file of the root file system whose inode is wiped. */
   damagedFile: z.string().optional(),
@@ -19,7 +21,11 @@ export type Sabotage = z.input<typeof sabotage>;
 export const sabotagedSpec = async (spec: MicrovmSpec, plan: Sabotage): Promise<MicrovmSpec> => ({
   ...spec,
   memoryMib: plan.memoryMib ?? spec.memoryMib,
-  kernelArgs: [...spec.kernelArgs.flatMap((arg) => changedIp(arg, plan.ip)), ...guestArgs(plan.inGuest)],
+  kernelArgs: [
+    ...spec.kernelArgs.flatMap((arg) => changedIp(arg, plan.ip)),
+    ...guestArgs(plan.inGuest),
+    ...(plan.kernelArgs ?? []),
+  ],
   image: plan.damagedFile === undefined ? spec.image : await damagedImage(spec, plan.damagedFile),
 });
 

@@ -9,6 +9,8 @@ import { createBootHost, type BootHost, type BootHostOptions } from "../boot/hos
 import type { Sabotage } from "./sabotage.ts";
 
 export interface Stand extends BootHost {
+  /** After which a guest is given up that has not come so far. */
+  deadlinesSec: Deadlines;
   /** Starts a session whose microVM follows the plan. */
   begin(plan: Sabotage): Promise<StartResponse>;
   /** Runs a program in the host's namespace; throws when it fails. */
@@ -17,33 +19,39 @@ export interface Stand extends BootHost {
 }
 
 /** What a healthy guest keeps, beside another one on two cores under emulation; the product's own are more generous. */
-export const DEADLINES_SEC = {
+export const DEADLINES_SEC: Deadlines = {
   kernel: 60,
   agent: 150,
   addressed: 15,
   reachable: 10,
   display: 45,
   browser: 200,
-} satisfies Partial<Record<BootStage, number>>;
+};
+type Deadlines = Record<Exclude<BootStage, "leased" | "vmm-up">, number>;
 
 /** Until a session whose guest went silent is given up; longer than any fault that it must survive. */
 export const UNREACHABLE_SEC = 30;
+
+export interface StandOptions extends Pick<BootHostOptions, "image" | "diskMib" | "vmm"> {
+  deadlinesSec?: Deadlines;
+}
 
 /** `name`: a-z, at most 8 characters. Throws like `createBootHost`. */
 export const createStand = async (
   name: string,
   cacheDir: string,
-  options: Pick<BootHostOptions, "image" | "diskMib">,
+  { deadlinesSec = DEADLINES_SEC, ...options }: StandOptions,
 ): Promise<Stand> => {
   const plans = join(cacheDir, "boot-data", `${name}-plans`);
   await mkdir(plans, { recursive: true });
   const host = await createBootHost(name, cacheDir, {
     ...options,
-    session: { unreachableSec: UNREACHABLE_SEC, deadlinesSec: DEADLINES_SEC, maxPerUser: 250, ttlSec: 3600 },
+    session: { unreachableSec: UNREACHABLE_SEC, deadlinesSec, maxPerUser: 250, ttlSec: 3600 },
     controller: (configFile) => [fileURLToPath(new URL("controller.ts", import.meta.url)), configFile, plans],
   });
   const inNamespace = ["netns", "exec", `sallyport-${name}-host`];
   return Object.assign(host, {
+    deadlinesSec,
     begin: async (plan: Sabotage) => {
       const started = await host.client.start({ provider: "claude_code" });
       // Whole or not at all: the controller may be looking for it.
