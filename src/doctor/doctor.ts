@@ -7,6 +7,7 @@ import { createHost, type Host, type HostOptions } from "./host.ts";
 import { checksums, image } from "./image.ts";
 import { names, resolver } from "./names.ts";
 import { bridge, forwarding, range, tun } from "./network.ts";
+import { production } from "./production.ts";
 import { programs } from "./programs.ts";
 import { capacityOf, disk, memory } from "./room.ts";
 import { taps } from "./taps.ts";
@@ -33,6 +34,7 @@ const checksOf = (host: Host): readonly Check[] => [
   names,
   resolver,
   clock,
+  ...production(),
 ];
 
 export type DoctorReport = Awaited<ReturnType<typeof examine>>;

@@ -106,7 +106,9 @@ test("what keeps a guest from going on is named while its deadline still runs, a
   for await (const { state, warning, verdict } of controller.client.events(sessionId)) {
     if (warning && warnings.length === 0) {
       expect({ state, verdict }).toEqual({ state: "starting", verdict: null });
-      expect((await cli("show", sessionId)).output).toContain("agent-crashes: The guest's agent crashes");
+      const shown = (await cli("show", sessionId)).output;
+      expect(shown).toContain("agent-crashes: The guest's agent crashes");
+      expect(shown).toMatch(/^runs on +fake by emulation\nwhy +It is a fake\.$/m);
       expect((await cli("ls")).output).toContain("starting: agent-crashes");
     }
     if ((warning?.code ?? null) !== (warnings.at(-1) ?? null)) warnings.push(warning?.code ?? null);

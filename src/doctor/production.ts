@@ -1,0 +1,152 @@
+/** What a host that real people use should have, line by line: what each protects, and the command that shows it. docs/HOST-SETUP.md has the same table. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isAtLeast } from "../lib/host-packages.mjs";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import { ok, warning, type Check } from "./check.ts";
+import { openSwaps } from "./swap.ts";
+
+export interface Requirement {
+  name: string;
+  /** The rest of a sentence that begins with "it protects". */
+  protects: string;
+  /** Shows by hand what is looked at. */
+  command: string;
+  remedy: string;
+  /** What is there, in a few words, and whether it is good. Nothing here keeps a microVM from running. */
+  look(root: string): Promise<{ isFine: boolean; seen: string }>;
+}
+
+const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
+const VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities";
+/** Series of host kernels that the makers of VMMs test on. */
+const TESTED = ["5.10", "6.1", "6.18"];
+
+export const PRODUCTION: readonly Requirement[] = [
+  {
+    name: "smt",
+    protects: "what a guest computes from another on the same core",
+    command: "cat /sys/devices/system/cpu/smt/active",
+    remedy: "echo off > /sys/devices/system/cpu/smt/control, and nosmt on the kernel's command line",
+    look: async (root) => {
+      const isOn = (await read(root, "/sys/devices/system/cpu/smt/active")) === "1";
+      return { isFine: !isOn, seen: isOn ? "SMT is on" : "No core has two threads" };
+    },
+  },
+  {
+    name: "ksm",
+    protects: "what a guest has in memory from being measured by another",
+    command: "cat /sys/kernel/mm/ksm/run",
+    remedy: "echo 2 > /sys/kernel/mm/ksm/run",
+    look: async (root) => {
+      const isOn = (await read(root, "/sys/kernel/mm/ksm/run")) === "1";
+      return { isFine: !isOn, seen: isOn ? "Same pages are merged (KSM)" : "Same pages are not merged" };
+    },
+  },
+  {
+    name: "swap",
+    protects: "what a person typed from staying on the disk",
+    command: "cat /proc/swaps",
+    remedy: "swapoff -a, and take it out of /etc/fstab; or encrypt it",
+    look: async (root) => {
+      const open = await openSwaps(root);
+      return {
+        isFine: open.length === 0,
+        seen: open.length === 0 ? "No open swap" : `Swap in the open: ${open.join(", ")}`,
+      };
+    },
+  },
+  {
+    name: "cgroup",
+    protects: "the host from a VMM that takes all its memory, processors or processes",
+    command: "cat /sys/fs/cgroup/cgroup.controllers",
+    remedy: "boot with systemd.unified_cgroup_hierarchy=1",
+    look: async (root) => {
+      const there = ((await read(root, "/sys/fs/cgroup/cgroup.controllers")) ?? "").split(" ");
+      const missing = WANTED_CONTROLLERS.filter((name) => !there.includes(name));
+      const seen =
+        missing.length === 0
+          ? `cgroup v2 bounds ${WANTED_CONTROLLERS.join(", ")}`
+          : `cgroup v2 cannot bound ${missing.join(", ")}`;
+      return { isFine: missing.length === 0, seen };
+    },
+  },
+  {
+    name: "kernel",
+    protects: "the host from what is mended since, and lets a microVM be ended at one stroke (cgroup.kill)",
+    command: "uname -r",
+    remedy: "run a kernel of Debian 12 or newer",
+    look: async (root) => {
+      const release = (await read(root, "/proc/sys/kernel/osrelease")) ?? "";
+      const isTested = TESTED.some((series) => release === series || release.startsWith(`${series}.`));
+      const seen = `Linux ${release}${isTested ? "" : `, none of those that VMMs are tested on (${TESTED.join(", ")})`}`;
+      return { isFine: isAtLeast(release, "5.14"), seen };
+    },
+  },
+  {
+    name: "cpu",
+    protects: "host and guests from what a processor lets others read",
+    command: `grep -r Vulnerable ${VULNERABILITIES}`,
+    remedy:
+      "apt-get install amd64-microcode or intel-microcode, a current kernel, and boot; in a virtual machine: its host",
+    look: async (root) => {
+      const names = await unlessMissing(readdir(join(root, VULNERABILITIES)), []);
+      const states = await Promise.all(names.map((name) => read(root, `${VULNERABILITIES}/${name}`)));
+      const open = names.filter((_, index) => /\bVulnerable\b/.test(states[index] ?? ""));
+      return {
+        isFine: open.length === 0,
+        seen: open.length === 0 ? "Nothing known is open" : `Vulnerable: ${open.join(", ")}`,
+      };
+    },
+  },
+  {
+    name: "bpf",
+    protects: "the host's kernel from programs of users without rights",
+    command: "cat /proc/sys/kernel/unprivileged_bpf_disabled",
+    remedy: "sysctl -w kernel.unprivileged_bpf_disabled=1",
+    look: async (root) => {
+      const isOpen = (await read(root, "/proc/sys/kernel/unprivileged_bpf_disabled")) === "0";
+      return { isFine: !isOpen, seen: isOpen ? "Every user may load BPF" : "BPF is root's" };
+    },
+  },
+  {
+    name: "perf",
+    protects: "host and guests from being measured by users without rights",
+    command: "cat /proc/sys/kernel/perf_event_paranoid",
+    remedy: "sysctl -w kernel.perf_event_paranoid=3",
+    look: async (root) => {
+      const level = Number((await read(root, "/proc/sys/kernel/perf_event_paranoid")) ?? Infinity);
+      return {
+        isFine: level >= 2,
+        seen: level >= 2 ? "The kernel's counters are root's" : "Every user may count in the kernel",
+      };
+    },
+  },
+  {
+    name: "kvm device",
+    protects: "the host's kernel from virtual machines of its other users",
+    command: "stat -c %A /dev/kvm",
+    remedy: "chmod o-rwx /dev/kvm, and a udev rule that keeps it so",
+    look: async (root) => {
+      const device = await unlessMissing(stat(join(root, "/dev/kvm")), undefined);
+      const isOpen = device !== undefined && (device.mode & 0o007) !== 0;
+      return { isFine: !isOpen, seen: isOpen ? "Every user may open /dev/kvm" : "/dev/kvm is not everybody's" };
+    },
+  },
+];
+
+/** `root`: what stands before /proc, /sys and /dev; tests have trees of their own. */
+export const production = (root = "/"): Check[] =>
+  PRODUCTION.map((row) => ({
+    name: row.name,
+    look: async () => {
+      const { isFine, seen } = await row.look(root);
+      return isFine
+        ? ok(`${seen}: protects ${row.protects}.`)
+        : warning(`${seen}. Mended, it protects ${row.protects}.`, row.remedy);
+    },
+  }));
+
+/** Undefined where this kernel has no such file: then it has not what is looked for either. */
+const read = async (root: string, file: string): Promise<string | undefined> =>
+  (await unlessMissing(readFile(join(root, file), "utf8"), undefined))?.trim();
