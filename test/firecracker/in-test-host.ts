@@ -46,7 +46,7 @@ const runTests = async (folder: string, { files, timeoutMs, out, signal }: Place
   } catch (cause) {
     signal.throwIfAborted();
     if (!deadline.aborted) throw cause;
-    throw new AppError("timeout", "suite-too-long", `The tests had not ended after ${timeoutMs / 60_000} minutes.`);
+    throw new AppError("timeout", "suite-too-long", `The tests had not ended after ${Math.round(timeoutMs / 1000)} s.`);
   }
 };
 

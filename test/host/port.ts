@@ -14,8 +14,8 @@ export interface HostCommand {
 }
 
 /**
- * Runs a command and answers its exit code. A port takes one at a time: a second one waits. An abort leaves the command running,
- * and the port taken. Throws AppError `test-host-gone` when the host goes before the command has ended, or the signal's reason.
+ * Runs a command and answers its exit code. A port takes one at a time: a second one waits. An abort ends the command
+ * with its process group. Throws AppError `test-host-gone` when the host goes before the command has ended, or the signal's reason.
  */
 export const runInHost = async (socketPath: string, options: HostCommand): Promise<number> => {
   const { command, stdin = Buffer.alloc(0), onOutput = () => {}, signal } = options;
@@ -27,7 +27,7 @@ export const runInHost = async (socketPath: string, options: HostCommand): Promi
   signal?.addEventListener("abort", hangUp, { once: true });
   try {
     await once(socket, "connect", signal ? { signal } : {});
-    // The empty line ends what an earlier caller may have left half written.
+    // The empty line ends what an earlier caller left: half a line, or a command.
     socket.write(`\nrun ${id} ${stdin.length} ${Buffer.from(command).toString("base64")}\n`);
     socket.write(stdin);
     for await (const chunk of socket) {
@@ -37,7 +37,7 @@ export const runInHost = async (socketPath: string, options: HostCommand): Promi
     throw new Error("the port was closed");
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new AppError("unavailable", "test-host-gone", "The test host went away before the command had ended.", {
+    throw new AppError("unavailable", "test-host-gone", "There is no test host, or it ended before the command had.", {
       cause,
     });
   } finally {
