@@ -17,6 +17,7 @@ import { vmmUids } from "../lib/user-range.ts";
 import { parseBridgeCidr } from "../network/lease.ts";
 import { standardBackends } from "../vmm/backends.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
+import { listVmms } from "../vmm/process.ts";
 
 export type RunningGuest = { vmId: string } & Omit<GuestNic, "uid">;
 
@@ -54,9 +55,8 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
   /** The last candidate is what is left when nobody knows. */
   const backend = async (): Promise<VmmBackend | undefined> =>
     (await choice().catch(() => undefined))?.backend ?? backends.candidates.at(-1);
-  const range = { vmsDir: paths.vms, uids };
   const vmms = once(async () => {
-    const found = (await Promise.all(backends.all.map((each) => each.list(range)))).flat();
+    const found = await listVmms({ cgroup: paths.cgroup, uids });
     return Promise.all(found.map(async ({ vmId, process }) => ({ vmId, residentMib: await residentMib(process.pid) })));
   });
   const { cidr, bridge, table, allow } = config.network;

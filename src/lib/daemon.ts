@@ -17,8 +17,7 @@ export interface DaemonCommand {
 /**
  * Starts a process in a session and process group of its own, with no pipe to this one: signals to our group don't reach it,
  * and nothing breaks for it when we end. Its environment holds nothing of ours. Who wants to find it again writes `identity` down;
- * `ended` says in words how it ended (`ended with code 1`, `was ended by SIGKILL`), which its parent alone learns. Throws the
- * system's error when the program cannot be started.
+ * `ended` says how it ended, which its parent alone learns. Throws the system's error when the program cannot be started.
  */
 export const startDaemon = async ({ argv, logFile, files = [] }: DaemonCommand) => {
   const [program = "", ...args] = argv;
@@ -32,9 +31,10 @@ export const startDaemon = async ({ argv, logFile, files = [] }: DaemonCommand) 
     });
     const identity = child.pid === undefined ? undefined : identifyChild(child.pid);
     child.unref();
-    const ended = once(child, "exit").then(([code, signal]) =>
-      signal ? `was ended by ${signal}` : `ended with code ${code}`,
-    );
+    const ended = once(child, "exit").then(([code, signal]) => ({
+      code: code as number,
+      signal: signal as string | null,
+    }));
     // Of a program that could not be started nobody waits for the end.
     ended.catch(() => {});
     await once(child, "spawn");

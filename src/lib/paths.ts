@@ -14,7 +14,9 @@ export const dataPaths = (dataDir: string) => ({
   kvmProbe: join(dataDir, "cache", "kvm-probe.json"),
   resolver: join(dataDir, "resolver"),
   vms: join(dataDir, "vms"),
-  vm: (vmId: string) => vmPaths(join(dataDir, "vms", vmId)),
+  /** Control group of its microVMs' groups, as in /proc/PID/cgroup. */
+  cgroup: cgroupOf(dataDir),
+  vm: (vmId: string) => vmPaths(join(dataDir, "vms", vmId), join(cgroupOf(dataDir), vmId)),
   evidence: (sessionId: string) => join(dataDir, "evidence", sessionId),
   providers: join(dataDir, "providers"),
 });
@@ -26,13 +28,19 @@ export const DEFAULT_DATA_DIR = "/var/lib/sallyport";
  * anything, and paths of sockets must be short (107 bytes).
  */
 export const apiSocketOf = (dataDir: string): string => {
-  const name = dataDir === DEFAULT_DATA_DIR ? "api" : createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
+  const name = dataDir === DEFAULT_DATA_DIR ? "api" : wordOf(dataDir);
   return join("/run/sallyport", `${name}.sock`);
 };
 
-/** All that one microVM has on disk: removing `root` removes everything. */
-export const vmPaths = (root: string) => ({
+/** Two controllers on one host have two data directories, and share no group. */
+const cgroupOf = (dataDir: string): string => `/sallyport-${wordOf(dataDir)}`;
+
+const wordOf = (dataDir: string): string => createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
+
+/** All that one microVM has on disk: removing `root` removes everything. `cgroup`: its control group, as in /proc/PID/cgroup. */
+export const vmPaths = (root: string, cgroup: string) => ({
   root,
+  cgroup,
   config: join(root, "config.json"),
   console: join(root, "console.log"),
   vmmLog: join(root, "vmm.log"),

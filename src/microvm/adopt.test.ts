@@ -6,18 +6,23 @@ import { silentLogger } from "../lib/logger.ts";
 import { vmPaths } from "../lib/paths.ts";
 import { identify, type ProcessIdentity } from "../lib/process.ts";
 import { adoptMicrovm } from "./adopt.ts";
+import type { MachineStatus } from "../vmm/vmm.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
 /** A number that no process of this start has. */
 const GONE: ProcessIdentity = { pid: process.pid, startTicks: "0" };
 
-const adopt = async (vmProcess: ProcessIdentity | null, { hasFolder }: { hasFolder: boolean }) => {
+const adopt = async (
+  vmProcess: ProcessIdentity | null,
+  { hasFolder, status = "running" }: { hasFolder: boolean; status?: MachineStatus },
+) => {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-adopt-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const root = hasFolder ? folder : join(folder, "gone");
   const network = { ensureHost: async () => {}, prepare: async () => {}, join: async () => {} };
-  const deps = { paths: { vm: () => vmPaths(root) }, network } as unknown as MicrovmDeps;
+  const vmms = { of: () => ({ reopen: () => ({ status: async () => status }) }) };
+  const deps = { paths: { vm: () => vmPaths(root, "/none") }, network, vmms } as unknown as MicrovmDeps;
   const vm = { id: "abc", process: vmProcess, createdAt: "then", backend: "fake" } as Microvm;
   return adoptMicrovm(deps, vm, { stages: [], onStages: async () => {}, logger: silentLogger() });
 };
@@ -25,6 +30,12 @@ const adopt = async (vmProcess: ProcessIdentity | null, { hasFolder }: { hasFold
 test("a former controller's microVM whose process lives is taken over", async () => {
   const own = (await identify(process.pid)) ?? GONE;
   expect(await adopt(own, { hasFolder: true })).toMatchObject({ process: own });
+});
+
+test("one whose machine stands still since nobody saw its start to the end was interrupted", async () => {
+  const own = (await identify(process.pid)) ?? GONE;
+  const adopted = adopt(own, { hasFolder: true, status: "paused" });
+  await expect(adopted).rejects.toMatchObject({ verdict: { code: "interrupted" } });
 });
 
 test.each([

@@ -6,8 +6,10 @@ import type { Logger } from "../lib/logger.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Network } from "../network/network.ts";
 import { failWhenExited, MicrovmFailure } from "./failure.ts";
-import type { MicrovmDeps, RunningMicrovm } from "./microvm.ts";
+import { handleOf, type MicrovmDeps, type RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
+
+const STATUS_MS = 5_000;
 
 export interface AdoptOptions {
   /** Those recorded so far. */
@@ -18,15 +20,12 @@ export interface AdoptOptions {
 }
 
 /** Throws MicrovmFailure when the former controller's microVM is gone, or never came to be. */
-export const adoptMicrovm = async (
-  { paths, network }: MicrovmDeps,
-  vm: Microvm,
-  options: AdoptOptions,
-): Promise<RunningMicrovm> => {
+export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: AdoptOptions): Promise<RunningMicrovm> => {
+  const { paths, network } = deps;
   if (!vm.process) throw interrupted();
   if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) throw endNotRecorded();
   await failWhenExited(vm.process, null);
-  await recordVmmUp(vm, options);
+  await recordVmmUp(deps, vm, options);
   try {
     // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
     await attachAgain(network, vm);
@@ -37,9 +36,11 @@ export const adoptMicrovm = async (
   return { ...vm, process: vm.process };
 };
 
-/** The former controller may have ended between the VMM's start and its record. */
-const recordVmmUp = async (vm: Microvm, { stages, onStages }: AdoptOptions): Promise<void> => {
+/** The former controller may have ended between the machine's start and its record; or before, and then it never starts. */
+const recordVmmUp = async (deps: MicrovmDeps, vm: Microvm, { stages, onStages }: AdoptOptions): Promise<void> => {
   if (stages.some(({ stage }) => stage === "vmm-up")) return;
+  const status = await handleOf(deps, vm).status(STATUS_MS).catch(messageOf);
+  if (status !== "running") throw interrupted();
   const startedAt = stages.at(-1)?.endedAt ?? vm.createdAt;
   await onStages([...stages, { stage: "vmm-up", startedAt, endedAt: new Date().toISOString(), source: vm.backend }]);
 };

@@ -34,7 +34,7 @@ export const launchMicrovm = async (
   const leased: StageRecord = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" };
   await onStages([leased]);
   const startedAt = now();
-  const process = await makeFolderAndNetwork(deps, vm, options)
+  const process = await makeFolderAndNetwork(deps, vm, options.signal)
     .then(() => startVmm(deps, vm, options))
     .catch((error: unknown) => failWith(error, "vmm-up", "Run sallyport doctor on this host."));
   await onStages([leased, { stage: "vmm-up", startedAt, endedAt: now(), source: vm.backend }]);
@@ -44,7 +44,7 @@ export const launchMicrovm = async (
 const makeFolderAndNetwork = async (
   { ledger, network, paths }: MicrovmDeps,
   vm: Microvm,
-  { plan, signal }: LaunchOptions,
+  signal: AbortSignal,
 ): Promise<void> => {
   await ledger.acquire(vm.id, "directory", vm.id);
   // Its parent is there since the controller's start, open for VMMs to pass, or somebody removed it.
@@ -54,12 +54,11 @@ const makeFolderAndNetwork = async (
 
   await network.ensureHost();
   signal.throwIfAborted();
+  await ledger.acquire(vm.id, "netns", network.namespaceOf(vm).name);
   await ledger.acquire(vm.id, "tap", vm.tap);
   await ledger.acquire(vm.id, "firewall", vm.address);
   await ledger.acquire(vm.id, "neighbour", vm.mac);
   await network.prepare(vm);
-  // A guest that boots is given its address and MAC by its VMM: nobody else's frame can come out of it.
-  if (plan.kind === "boot") await network.join(vm);
 };
 
 const startVmm = async (
@@ -78,6 +77,7 @@ const startVmm = async (
     memoryMib: config.vm.memoryMib,
     tap: vm.tap,
     mac: vm.mac,
+    netns: network.namespaceOf(vm).file,
     uid: vm.uid,
   };
   // From here on what runs as that user is this microVM's.
@@ -87,6 +87,10 @@ const startVmm = async (
     onProcess: async (identity) => {
       await ledger.acquire(vm.id, "process", String(identity.pid));
       await vms.setProcess(vm.id, identity);
+    },
+    // A guest that boots is given its address and MAC by its VMM: nobody else's frame can come out of it.
+    beforeRun: async () => {
+      if (plan.kind === "boot") await network.join(vm);
     },
     signal,
   });

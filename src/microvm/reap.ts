@@ -6,7 +6,8 @@ import { unlessMissing } from "../lib/unless-missing.ts";
 import { vmmUids } from "../lib/user-range.ts";
 import { releaseAddress } from "../network/lease.ts";
 import type { FoundThing } from "../network/network.ts";
-import type { VmmBackend } from "../vmm/vmm.ts";
+import { cgroupsIn, endCgroup } from "../vmm/cgroup.ts";
+import { handleOf, listVmms } from "../vmm/process.ts";
 import { destroyMicrovm } from "./destroy.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 
@@ -33,6 +34,7 @@ interface Thing {
 export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promise<ReapResponse> => {
   const things = [
     ...(await processes(deps)),
+    ...(await cgroups(deps)),
     ...(await ofNetwork(deps)),
     ...(await directories(deps)),
     ...(await leases(deps)),
@@ -64,16 +66,19 @@ const ownerless = async (deps: ReapDeps): Promise<Thing[]> =>
       remove: async () => void (await destroyMicrovm(deps, vm)),
     }));
 
-const processes = async ({ vmms, paths, config }: ReapDeps): Promise<Thing[]> => {
-  const range = { vmsDir: paths.vms, uids: vmmUids(config.vm.uidBase) };
-  const ofBackend = async (backend: VmmBackend): Promise<Thing[]> =>
-    (await backend.list(range)).map((found) => ({
-      vmId: found.vmId,
-      name: `process ${found.process.pid} (microVM ${found.vmId})`,
-      remove: () => backend.reopen({ ...found, paths: paths.vm(found.vmId) }).kill(),
-    }));
-  return (await Promise.all(vmms.all.map(ofBackend))).flat();
-};
+const processes = async ({ paths, config }: ReapDeps): Promise<Thing[]> =>
+  (await listVmms({ cgroup: paths.cgroup, uids: vmmUids(config.vm.uidBase) })).map((found) => ({
+    vmId: found.vmId,
+    name: `process ${found.process.pid} (microVM ${found.vmId})`,
+    remove: () => handleOf({ ...found, paths: paths.vm(found.vmId) }).kill(),
+  }));
+
+const cgroups = async ({ paths }: ReapDeps): Promise<Thing[]> =>
+  (await cgroupsIn(paths.cgroup)).map((vmId) => ({
+    vmId,
+    name: `control group ${paths.vm(vmId).cgroup}`,
+    remove: () => endCgroup(paths.vm(vmId).cgroup),
+  }));
 
 const ofNetwork = async ({ network }: ReapDeps): Promise<Thing[]> =>
   (await network.found()).map((thing) => ({
@@ -85,6 +90,7 @@ const ofNetwork = async ({ network }: ReapDeps): Promise<Thing[]> =>
 
 const NAMES: Record<FoundThing["kind"], string> = {
   tap: "TAP",
+  netns: "network namespace",
   firewall: "firewall entry",
   neighbour: "neighbour entry",
 };

@@ -7,15 +7,16 @@ import { admitGuest, applyFirewall, expelGuest, isTableOurs, readTable, refreshF
 import { removeFirewall } from "./firewall.ts";
 import { BLOCKED_RANGES, type FirewallOptions } from "./firewall-rules.ts";
 import { foundThings, refOf } from "./found.ts";
-import { apply, applyEach, joining, mending, pinNeighbour } from "./guest.ts";
+import { apply, applyEach, type Change, joining, mending, pinNeighbour } from "./guest.ts";
 import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
 import { overlaps, parseRange } from "../lib/ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { resolverUid } from "../lib/user-range.ts";
 import type { FoundThing, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";
+import { namespaceExists, namespaceFile, namespaceOf, ourNamespaces } from "./namespace.ts";
 import { setSysctl } from "./sysctl.ts";
-import { ensureTap, ourTaps, removeTap } from "./tap.ts";
+import { ensureTap, ourTaps, removeTap, takeTapOut } from "./tap.ts";
 import { isFixed, isPortRight } from "./trouble.ts";
 import { neighbourView, tapView, viewNic } from "./view.ts";
 
@@ -28,7 +29,7 @@ export interface LinuxNetworkOptions extends Omit<FirewallOptions, "controllerUi
 /** A guest that this process prepared. A TAP that is gone took the VMM's connection with it, and only `prepare` makes one. */
 interface Served {
   nic: GuestNic;
-  /** Its TAP was made just now: on no bridge, and nobody has it open. */
+  /** Its TAP was made just now, and is in its namespace still. */
   isNew: boolean;
   isJoined: boolean;
 }
@@ -72,7 +73,17 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     return { host, hasBridge: isThere && !taken, rows: isOurs ? rows : undefined };
   };
 
-  const found = () => look().then(({ host, rows }) => foundThings(host, rows, bridge, owner));
+  const found = async () => {
+    const [{ host, rows }, namespaces] = await Promise.all([look(), ourNamespaces(owner)]);
+    return foundThings(host, rows, namespaces, rules);
+  };
+
+  /** The TAP of a guest that was prepared just now leaves its namespace. */
+  const outOfNamespace = async ({ nic, isNew }: Served): Promise<Change[]> => {
+    if (!isNew) return [];
+    await takeTapOut(nic.tap, owner);
+    return [{ ip: [`netns delete ${namespaceOf(nic.tap, owner)}`], bridge: [] }];
+  };
 
   return {
     bridge,
@@ -92,18 +103,27 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       if (!isDone) await ensure();
     }),
 
+    namespaceOf: ({ tap }) => {
+      const name = namespaceOf(tap, owner);
+      return { name, file: namespaceFile(name) };
+    },
+
     prepare: (nic) =>
       ofGuest(nic, async () => {
-        const guest = { isJoined: false, ...served.get(nic.tap), nic, isNew: false };
+        const before = served.get(nic.tap);
+        const guest = { isNew: false, isJoined: false, ...before, nic };
         // First: what fails below is tried again by the next `ensure`.
         served.set(nic.tap, guest);
-        guest.isNew = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
+        // It is in its namespace still, and somebody may have it open there.
+        if (before?.isNew) await change("ip", [pinNeighbour(nic, bridge)]);
+        else guest.isNew = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
         await admitGuest(rules, nic);
       }),
 
     join: (nic) =>
       ofGuest(nic, async () => {
         const before = served.get(nic.tap);
+        const moved = before ? await outOfNamespace(before) : [];
         const guest = { nic, isNew: false, isJoined: true };
         served.set(nic.tap, guest);
         if (before && before.nic.mac !== nic.mac) {
@@ -111,7 +131,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
           await expelGuest(table, before.nic);
           await admitGuest(rules, nic);
         }
-        if (before?.isNew) return apply([joining(nic, bridge)]);
+        if (before?.isNew) return apply([...moved, joining(nic, bridge)]);
         const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
         const tap = tapView(host, forwarding, nic, bridge);
         if (!tap || !isPortRight(tap, bridge)) await apply([joining(nic, bridge)]);
@@ -122,8 +142,10 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         const { mac = nic.mac } = served.get(nic.tap)?.nic ?? {};
         // A start that was refused for another controller's bridge or table is undone as well: theirs are left alone.
         const { hasBridge, rows } = served.delete(nic.tap) ? { hasBridge: true, rows: true } : await look();
+        const namespace = namespaceOf(nic.tap, owner);
         await takeAway(
           `link delete dev ${nic.tap}`,
+          ...((await namespaceExists(namespace)) ? [`netns delete ${namespace}`] : []),
           ...(hasBridge ? [`neigh delete ${nic.address} dev ${bridge}`] : []),
         );
         if (!rows) return;
@@ -135,6 +157,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       const { host, hasBridge, rows } = await look();
       return {
         tap: host.links.some(({ ifname }) => ifname === nic.tap),
+        netns: await namespaceExists(namespaceOf(nic.tap, owner)),
         firewall: rows?.guests.some(({ address }) => address === nic.address) ?? false,
         neighbour: hasBridge && isFixed(neighbourView(host, nic, bridge)),
       };
@@ -147,10 +170,11 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
 
     removeFound: (thing) =>
       alone(async () => {
-        const user = [...served.values()].find(({ nic }) => refOf(thing.kind, nic) === thing.ref);
+        const user = [...served.values()].find(({ nic }) => refOf(thing.kind, nic, owner) === thing.ref);
         if (user) throw inUse(thing, user.nic.tap);
         if (!(await found()).some(({ kind, ref }) => kind === thing.kind && ref === thing.ref)) return;
         if (thing.kind === "tap") await removeTap(thing.ref);
+        if (thing.kind === "netns") await takeAway(`netns delete ${thing.ref}`);
         if (thing.kind === "neighbour") {
           const { neighbours } = await readLinks();
           const entries = neighbours.filter(({ dev, lladdr }) => dev === bridge && lladdr === thing.ref);

@@ -14,11 +14,17 @@ export interface Network {
   ensureHost(): Promise<void>;
   /** `ensureHost`, and what this process prepared and joined is as it was made: mends what somebody removed, but for TAPs. */
   ensure(): Promise<void>;
-  /** Its TAP exists, the firewall lets exactly that guest pass, and the host knows its MAC. No frame passes yet. Idempotent. */
-  prepare(nic: GuestNic): Promise<void>;
   /**
-   * Last: the TAP is on the bridge, isolated and pinned to the guest's MAC. For a guest that has its own MAC and address by now;
-   * the MAC may be another than that of `prepare`, and takes its place. Idempotent: a port that is right is left alone.
+   * Its TAP exists, in a network namespace of its own, the firewall lets exactly that guest pass, and the host knows its MAC. No frame
+   * passes yet. Idempotent.
+   */
+  prepare(nic: GuestNic): Promise<void>;
+  /** That namespace, from `prepare` on: its name, as in the ledger, and its file until `join`. */
+  namespaceOf(nic: Pick<GuestNic, "tap">): { name: string; file: string };
+  /**
+   * Last, when the VMM has the TAP open: it leaves its namespace, which has no name then, and is on the bridge, isolated and pinned to
+   * the guest's MAC. For a guest that has its own MAC and address by now; the MAC may be another than that of `prepare`, and takes its
+   * place. Idempotent: a port that is right is left alone.
    */
   join(nic: GuestNic): Promise<void>;
   /** Removes all of `prepare` and `join`. Idempotent. */
@@ -35,11 +41,11 @@ export interface Network {
 }
 
 /** What is left of a guest on the host, by ledger kind; an entry is its guest's by the address, whatever MAC it has. */
-export type NicPresence = Record<"tap" | "firewall" | "neighbour", boolean>;
+export type NicPresence = Record<"tap" | "netns" | "firewall" | "neighbour", boolean>;
 
 export interface FoundThing {
   kind: keyof NicPresence;
-  /** As in the ledger: the TAP's name, the address that the firewall lets pass, the MAC that the host knows. */
+  /** As in the ledger: the TAP's or the namespace's name, the address that the firewall lets pass, the MAC that the host knows. */
   ref: string;
   /** Where the thing itself says so. */
   vmId?: string;

@@ -3,27 +3,37 @@ import { chmod, stat } from "node:fs/promises";
 import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { change, findLink, type Link, takeAway, tapOwner } from "./ip.ts";
+import { changeIn, namespaceExists, namespaceOf } from "./namespace.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
 
 /**
- * The TAP exists with the right user afterwards; answers whether it was made just now, on no bridge and down. One of another user
- * is a leftover and is made anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip`
+ * The TAP exists with the right user afterwards; answers whether it was made just now: down, in a namespace of its own. One of another
+ * user is a leftover and is made anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip`
  * that are run along with it.
  */
 export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, owner: string, more: string[] = []) => {
   const link = await findLink(tap);
   const isLeftover = link !== undefined && (await tapOwner(tap)) !== uid;
   const isNew = link === undefined || isLeftover;
+  const name = namespaceOf(tap, owner);
+  // A namespace without its TAP outside is of a start that was not seen to its end: whoever has it is gone, or has no guest running.
+  if (isNew && (await namespaceExists(name))) await takeAway(`netns delete ${name}`);
   await change("ip", [
     ...(isLeftover ? [`link delete dev ${tap}`] : []),
-    ...(isNew ? [`tuntap add dev ${tap} mode tap user ${uid}`] : []),
-    ...(isNew || link.ifalias !== owner ? [`link set dev ${tap} alias "${owner}"`] : []),
+    ...(isNew ? [`netns add ${name}`] : link.ifalias === owner ? [] : [aliasLine(tap, owner)]),
     ...more,
   ]);
+  if (isNew) await changeIn(name, [`tuntap add dev ${tap} mode tap user ${uid}`, aliasLine(tap, owner)]);
   await openTunDevice();
   return isNew;
 };
+
+const aliasLine = (tap: string, owner: string): string => `link set dev ${tap} alias "${owner}"`;
+
+/** The TAP comes out of its namespace into that of this process; whoever has it open still has. The name stays, to be taken away. */
+export const takeTapOut = async (tap: string, owner: string): Promise<void> =>
+  changeIn(namespaceOf(tap, owner), [`link set dev ${tap} netns ${process.pid}`]);
 
 /** As `ip` and `bridge` name them. */
 const PORT = { isolated: true, locked: true, learning: false, flood: false, mcast_flood: false, bcast_flood: false };

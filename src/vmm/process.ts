@@ -1,52 +1,80 @@
-/** VMM processes of any kind: start one detached, end one for certain, find all that are ours. */
-import { appendFile, constants } from "node:fs/promises";
-import { resolve, sep } from "node:path";
-import { startDaemon, type DaemonCommand } from "../lib/daemon.ts";
+/** VMM processes of any kind: start one in its jail, end one for certain, find all that are ours. */
+import { appendFile, constants as fileConstants } from "node:fs/promises";
+import { constants } from "node:os";
+import { startDaemon } from "../lib/daemon.ts";
 import { AppError } from "../lib/errors.ts";
-import { commandLine, isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
+import { identify, isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
+import { cgroupExists, cgroupOfProcess, cgroupPids, killCgroup, makeCgroup, removeCgroup } from "./cgroup.ts";
 import { leftInFolder } from "./folder.ts";
+import { inJail, MAX_PROCESSES } from "./jail.ts";
 import { notStarted } from "./unprivileged.ts";
-import type { FoundVmm, Left, StartHooks, VmmRange, VmmRecord } from "./vmm.ts";
+import type { FoundVmm, Left, MicrovmSpec, StartHooks, VmmBackend, VmmRange, VmmRecord } from "./vmm.ts";
 
-/** The marker on a VMM's command line, as the value of its own option for a name. */
-export const vmmName = (vmId: string): string => `${NAME_PREFIX}${vmId}`;
-const NAME_PREFIX = "sallyport-";
+/** A VMM's command line, to be run in its jail. */
+export interface VmmCommand {
+  argv: string[];
+  /** Open files the process gets as numbers 3, 4, … */
+  files?: number[];
+  /** Of a jail that answers its VMM's end with a code of its own. Default: the code as it is. */
+  endOf?: (code: number) => string;
+}
+
+/** Beside the guest's memory and the VMM's own: page tables, sockets, the programs that hold the jail. */
+const JAIL_MIB = 128;
 
 /**
- * Starts a VMM and waits until it answers, as `hasAnswered` finds out; or until it died, or the start is ended. Whatever fails,
- * no process is left.
+ * Starts a VMM in its jail, waits until it answers, as `hasAnswered` finds out, and lets its machine run; or until it died, or the start
+ * is ended. The process answered is the VMM's own, not that of a program which holds its jail. Whatever fails, no process is left.
  */
 export const startAnswering = async (
-  vm: Omit<VmmRecord, "process">,
-  command: Omit<DaemonCommand, "logFile">,
+  spec: MicrovmSpec,
+  { overheadMib, ...command }: VmmCommand & Pick<VmmBackend, "overheadMib">,
   hasAnswered: (signal: AbortSignal) => Promise<void>,
-  { onProcess, signal }: StartHooks,
+  { acquire, onProcess, beforeRun, signal }: StartHooks,
+  letRun: () => Promise<void>,
 ): Promise<ProcessIdentity> => {
   signal.throwIfAborted();
-  const { identity, died } = await startVmm({ ...command, logFile: vm.paths.vmmLog });
+  await acquire(CGROUP, spec.paths.cgroup);
+  const memoryMib = spec.memoryMib + overheadMib + JAIL_MIB;
+  const limits = { memoryMib, pids: MAX_PROCESSES, cpus: spec.vcpuCount + EXTRA_CPUS };
+  const argv = inJail(await makeCgroup(spec.paths.cgroup, limits), spec, command.argv);
+  const { identity, died } = await startVmm({ ...command, argv, logFile: spec.paths.vmmLog });
   const waiting = new AbortController();
   try {
     await onProcess(identity);
     await Promise.race([hasAnswered(AbortSignal.any([waiting.signal, signal])), died]);
-    return identity;
+    // The oldest: others are its own doing.
+    const [own = identity] = (await processesOf((user) => user === spec.uid))
+      .map(({ process }) => process)
+      .toSorted((a, b) => Number(a.startTicks) - Number(b.startTicks) || a.pid - b.pid);
+    if (own.pid !== identity.pid) await onProcess(own);
+    await beforeRun();
+    signal.throwIfAborted();
+    await Promise.race([letRun(), died]);
+    return own;
   } catch (error) {
     waiting.abort();
-    await killVmm({ ...vm, process: identity });
+    await killVmm({ ...spec, process: identity });
     throw error;
   }
 };
 
+/** For the VMM's threads beside the guest's processors. */
+const EXTRA_CPUS = 1;
+const CGROUP = "cgroup";
+
 /** Starts a VMM, which outlives the controller; `died` rejects with AppError `vmm-died` when it ends. Throws AppError `vmm-missing`. */
-export const startVmm = async (command: DaemonCommand) => {
+export const startVmm = async ({ endOf = plainEnd, ...command }: VmmCommand & { logFile: string }) => {
   const { logFile } = command;
   const { identity, ended } = await startDaemon(command).catch((cause: unknown) => {
     throw notStarted(command.argv[0], cause);
   });
-  const died = ended.then(async (how): Promise<never> => {
+  const died = ended.then(async ({ code, signal }): Promise<never> => {
+    const how = signal === null ? endOf(code) : endBySignal(signal);
     const tail = oneLine(redactText((await readEnd(logFile, 2_000)) ?? "")).trim();
     await writeExit(logFile, how);
     throw new AppError("internal", "vmm-died", `The VMM ${how}: ${tail || "it left no message"}`, {
@@ -59,18 +87,33 @@ export const startVmm = async (command: DaemonCommand) => {
   return { identity, died };
 };
 
-/**
- * All that runs for a microVM: every process of its user, whatever it says of itself, which is nobody else's while the
- * microVM has it; and the recorded one, which is still root's for an instant after its start.
- */
-const processesOfVmm = async ({ uid, process }: VmmRecord): Promise<ProcessIdentity[]> => {
-  const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
-  const isRecordedElse = process && !found.some(({ pid }) => pid === process.pid) && (await isAlive(process));
-  return isRecordedElse ? [...found, process] : found;
+const plainEnd = (code: number): string => `ended with code ${code}`;
+const endBySignal = (signal: string): string => `was ended by ${signal}`;
+
+/** Of a program that holds a jail and, as shells do, answers 128 and the number of the signal that ended what it held. */
+export const endOfHeld = (code: number): string => {
+  const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
+  return signal === undefined ? plainEnd(code) : endBySignal(signal);
 };
 
-/** Kills all that runs for a microVM and waits until it is seen gone. Throws AppError `process-stays`. */
-const killVmm = (vm: VmmRecord): Promise<void> => killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm));
+/**
+ * All that runs for a microVM, whatever it says of itself: the processes of its control group, and those of its user, which is nobody
+ * else's while the microVM has it; and the recorded one, which is still root's and in no group for an instant after its start.
+ */
+const processesOfVmm = async ({ uid, process, paths }: VmmRecord): Promise<ProcessIdentity[]> => {
+  const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
+  const grouped = await Promise.all((await cgroupPids(paths.cgroup)).map(identify));
+  const recorded = process && (await isAlive(process)) ? [process] : [];
+  const all = [...found, ...grouped.filter((one) => one !== undefined), ...recorded];
+  return all.filter(({ pid }, index) => all.findIndex((other) => other.pid === pid) === index);
+};
+
+/** Throws AppError `process-stays`. */
+const killVmm = async (vm: VmmRecord): Promise<void> => {
+  await killCgroup(vm.paths.cgroup);
+  await killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm));
+  await removeCgroup(vm.paths.cgroup);
+};
 
 /** What a handle can do whatever the VMM, its processes being those of its user. */
 export const handleOf = (vm: VmmRecord) => ({
@@ -80,34 +123,33 @@ export const handleOf = (vm: VmmRecord) => ({
   left: async (): Promise<Left[]> => {
     const processes = (await processesOfVmm(vm)).map(({ pid }) => ({ kind: "process", ref: String(pid) }));
     const user = processes.length > 0 ? [{ kind: "user", ref: String(vm.uid) }] : [];
-    return [...user, ...processes, ...(await leftInFolder(vm))];
+    const group = (await cgroupExists(vm.paths.cgroup)) ? [{ kind: CGROUP, ref: vm.paths.cgroup }] : [];
+    return [...user, ...processes, ...group, ...(await leftInFolder(vm))];
   },
 });
 
-/** VMMs among the processes of our users whose command line has our marker and, for the same microVM, a path below `vmsDir`. */
-export const listVmms = async ({ vmsDir, uids: [first, last] }: VmmRange): Promise<FoundVmm[]> => {
+/** VMMs of one controller: the processes of its users that are in a group of one of its microVMs. */
+export const listVmms = async ({ cgroup, uids: [first, last] }: VmmRange): Promise<FoundVmm[]> => {
   const ours = await processesOf((uid) => uid >= first && uid <= last);
-  const marked = ours.map(async ({ process, uid }) => {
-    const vmId = markedVm(await commandLine(process.pid), vmsDir);
+  const grouped = ours.map(async ({ process, uid }) => {
+    const vmId = microvmIn((await cgroupOfProcess(process.pid)) ?? "", cgroup);
     return vmId === undefined ? [] : [{ vmId, uid, process }];
   });
-  return (await Promise.all(marked)).flat();
+  return (await Promise.all(grouped)).flat();
 };
 
-/** The microVM that a command line names both as a name and as a directory below `vmsDir`. Pure. */
-export const markedVm = (args: string[], vmsDir: string): string | undefined => {
-  const name = args.find((arg) => arg.startsWith(NAME_PREFIX));
-  const vmId = /^[0-9a-z]+$/.exec(name?.slice(NAME_PREFIX.length) ?? "")?.[0];
-  const directory = `${resolve(vmsDir)}${sep}${vmId}${sep}`;
-  return vmId && args.some((arg) => arg.includes(directory)) ? vmId : undefined;
-};
+/** The microVM whose group it is, or a group inside it. Pure. */
+export const microvmIn = (path: string, parent: string): string | undefined =>
+  path.startsWith(`${parent}/`) ? /^[0-9a-z]+/.exec(path.slice(parent.length + 1))?.[0] : undefined;
 
 const EXIT_MARK = "sallyport: the VMM ";
 
 /** How a process ended is known to its parent alone, and to nobody after a restart: so it stands in the VMM's log. */
 const writeExit = async (logFile: string, how: string): Promise<void> => {
   // Without O_CREAT: the folder may be on its way out.
-  const written = appendFile(logFile, `${EXIT_MARK}${how}\n`, { flag: constants.O_WRONLY | constants.O_APPEND });
+  const written = appendFile(logFile, `${EXIT_MARK}${how}\n`, {
+    flag: fileConstants.O_WRONLY | fileConstants.O_APPEND,
+  });
   // Of a microVM that was removed meanwhile nobody asks; and a full disk is a verdict of its own.
   await unlessMissing(written, undefined, ["ENOENT", "ENOSPC", "EDQUOT"]);
 };

@@ -1,5 +1,6 @@
-/** How a VMM is started so that an escape from the guest finds as little as possible: no root, no rights, no core dump. */
+/** How a program is started so that whoever takes it over finds as little as possible: no root, no rights, no way to get any. */
 import { AppError } from "../lib/errors.ts";
+import { bounded } from "./jail.ts";
 
 export interface Confinement {
   /** User and group number. */
@@ -10,14 +11,10 @@ export interface Confinement {
 
 /**
  * Command line that becomes `command` as an unprivileged user without capabilities or supplementary groups. Each part
- * replaces itself by the next, so that the process number given out at the start stays the VMM's (a `sudo` in between
+ * replaces itself by the next, so that the process number given out at the start stays the command's (a `sudo` in between
  * would not: vm0-ai/vm0#5961).
- *
- * The file size limit is the last bound of the console's file when no controller is there to trim it. Beyond it a
- * write must fail and not end the process, hence the ignored signal; and guest memory must be anonymous, because the limit
- * applies to a memfd as well.
  */
-export const unprivileged = ({ uid, maxFileBytes }: Confinement, command: string[]): string[] => [
+export const asUser = (uid: number, command: string[]): string[] => [
   "setpriv",
   `--reuid=${uid}`,
   `--regid=${uid}`,
@@ -27,18 +24,16 @@ export const unprivileged = ({ uid, maxFileBytes }: Confinement, command: string
   "--ambient-caps=-all",
   "--bounding-set=-all",
   "--",
-  "prlimit",
-  `--fsize=${maxFileBytes}`,
-  "--core=0",
-  "--",
-  "env",
-  "--ignore-signal=XFSZ",
   ...command,
 ];
 
-/** The first program of that line could not be started. */
+/** As `asUser`, with a bound on files and no core dump. */
+export const unprivileged = ({ uid, maxFileBytes }: Confinement, command: string[]): string[] =>
+  asUser(uid, bounded({ maxFileBytes }, command));
+
+/** The first program of a VMM's command line could not be started. */
 export const notStarted = (program: string | undefined, cause: unknown): AppError =>
   new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
-    hint: "Install it: apt install util-linux",
+    hint: "Install it: apt install util-linux bubblewrap",
     cause,
   });

@@ -17,6 +17,8 @@ export interface MicrovmSpec {
   memoryMib: number;
   tap: string;
   mac: string;
+  /** File of the network namespace that the VMM runs in, where it finds its TAP by name and nothing else. */
+  netns: string;
   /** Unprivileged user and group the VMM runs as, and nothing else does; owner of its sockets, its console file and the TAP. */
   uid: number;
 }
@@ -45,6 +47,8 @@ export interface StartHooks {
   acquire: (kind: string, ref: string) => Promise<void>;
   /** Told of the process as soon as there is one, before anything is waited for. */
   onProcess: (process: ProcessIdentity) => Promise<void>;
+  /** Of a boot: the VMM has its TAP open, which may be moved into another namespace now, and the guest does not run yet. */
+  beforeRun: () => Promise<void>;
   /** Ends the start at once; no process is left then, and the start rejects with its reason. */
   signal: AbortSignal;
 }
@@ -74,8 +78,8 @@ export interface MicrovmHandle {
   /** All that runs for this microVM now, whatever it calls itself. */
   processes(): Promise<ProcessIdentity[]>;
   /**
-   * Kills all that runs for this microVM and waits until it is seen gone. Idempotent; never signals a process of another
-   * user. Throws AppError `process-stays`.
+   * Kills all that runs for this microVM, waits until it is seen gone, and removes its control group. Idempotent; never signals
+   * another microVM's process. Throws AppError `process-stays`.
    */
   kill(): Promise<void>;
   /** What of its own is still on this host. */
@@ -90,8 +94,8 @@ export type MachineStatus = "running" | "paused" | "shutdown" | "other";
 
 /** Where microVMs of one controller are. */
 export interface VmmRange {
-  /** Folder with a folder for each of them. */
-  vmsDir: string;
+  /** Control group that theirs are in. */
+  cgroup: string;
   /** First and last user that their VMMs run as. */
   uids: readonly [number, number];
 }
@@ -126,12 +130,11 @@ export interface VmmBackend {
   /** Looks whether and how guests would run here, with `vmlinux`, an image's kernel. Throws AppError with what is against it. */
   suits(vmlinux: string): Promise<Suitability>;
   /**
-   * Writes config.json, starts the VMM detached in its own process group and returns when it answers. The caller has created
-   * `paths.root` and the TAP. Throws AppError `vmm-died` with the end of its log; whatever fails, no process is left.
+   * Writes config.json, starts the VMM detached in its own process group and its jail, and returns when its machine runs. The caller
+   * has created `paths.root` and, in `netns`, the TAP. Throws AppError `vmm-died` with the end of its log; whatever fails, no process
+   * is left.
    */
   start(spec: MicrovmSpec, plan: StartPlan, hooks: StartHooks): Promise<MicrovmHandle & { process: ProcessIdentity }>;
   /** The handle of a microVM that this backend started, whatever became of it. Looks at nothing. */
   reopen(vm: VmmRecord): MicrovmHandle;
-  /** VMM processes in the range, by what they say of themselves: to find those of which there is no record. */
-  list(range: VmmRange): Promise<FoundVmm[]>;
 }

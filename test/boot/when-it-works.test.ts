@@ -9,6 +9,7 @@ import { BOOT_STAGES } from "../../src/contract/session.ts";
 import { processesOf } from "../../src/lib/process.ts";
 import { resolverUid, vmmUids } from "../../src/lib/user-range.ts";
 import { ownUidBase } from "../../rig/user-range.ts";
+import { cgroupsIn } from "../../src/vmm/cgroup.ts";
 import { createBootHost, untilState, type BootHost } from "./host.ts";
 import { seePoints, testPoints, type Seen } from "./points.ts";
 
@@ -52,6 +53,7 @@ describe("when it works", () => {
     const { exitCode, output } = await host.sallyport("destroy", "--all");
     expect(exitCode, output).toBe(0);
     expect(await processes()).toEqual([]);
+    expect(await cgroupsIn(host.paths.cgroup)).toEqual([]);
     expect(await host.ask("ip", "-brief", "link")).not.toMatch(/sp-|br0/);
     expect((await host.ask("nft", "list", "ruleset")).trim()).toBe("");
     expect(await host.client.vms()).toEqual([]);

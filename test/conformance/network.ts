@@ -19,14 +19,10 @@ const nicOf = (last: number): GuestNic => ({
   uid: 65_534,
 });
 const [one, two] = [nicOf(5), nicOf(6)];
-const NONE = { tap: false, firewall: false, neighbour: false };
-const WHOLE = { tap: true, firewall: true, neighbour: true };
-
-const thingsOf = ({ tap, address, mac }: GuestNic): FoundThing[] => [
-  { kind: "tap", ref: tap, vmId: tap.slice(3) },
-  { kind: "firewall", ref: address },
-  { kind: "neighbour", ref: mac },
-];
+const NONE = { tap: false, netns: false, firewall: false, neighbour: false };
+/** The TAP is in its namespace. */
+const PREPARED = { tap: false, netns: true, firewall: true, neighbour: true };
+const WHOLE = { tap: true, netns: false, firewall: true, neighbour: true };
 
 export const networkConformance = (name: string, prepare: () => Promise<NetworkUnderTest>): void => {
   describe(`network ${name}`, () => {
@@ -39,10 +35,23 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
     });
     afterAll(() => under.dispose());
 
+    const entriesOf = ({ address, mac }: GuestNic): FoundThing[] => [
+      { kind: "firewall", ref: address },
+      { kind: "neighbour", ref: mac },
+    ];
+    const thingsOf = (nic: GuestNic): FoundThing[] => [
+      { kind: "tap", ref: nic.tap, vmId: nic.tap.slice(3) },
+      ...entriesOf(nic),
+    ];
+    const preparedThingsOf = (nic: GuestNic): FoundThing[] => [
+      { kind: "netns", ref: network.namespaceOf(nic).name, vmId: nic.tap.slice(3) },
+      ...entriesOf(nic),
+    ];
     const found = async (by = network): Promise<FoundThing[]> =>
       (await by.found()).toSorted((a, b) => `${a.kind} ${a.ref}`.localeCompare(`${b.kind} ${b.ref}`));
-    const foundOf = (...nics: GuestNic[]): FoundThing[] =>
-      nics.flatMap(thingsOf).toSorted((a, b) => `${a.kind} ${a.ref}`.localeCompare(`${b.kind} ${b.ref}`));
+    const sorted = (things: FoundThing[]): FoundThing[] =>
+      things.toSorted((a, b) => `${a.kind} ${a.ref}`.localeCompare(`${b.kind} ${b.ref}`));
+    const foundOf = (...nics: GuestNic[]): FoundThing[] => sorted(nics.flatMap(thingsOf));
     const seen = async (nic: GuestNic) => {
       const { tap, neighbour, firewall } = network.view(nic);
       const [port, fixed, rules] = [await tap(), await neighbour(), await firewall()];
@@ -56,10 +65,10 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       };
     };
     const prepared = ({ mac }: GuestNic) => ({
-      bridge: null,
-      isUp: false,
-      isIsolated: false,
-      hasForwardingEntry: false,
+      bridge: undefined,
+      isUp: undefined,
+      isIsolated: undefined,
+      hasForwardingEntry: undefined,
       mac,
       isAdmitted: true,
     });
@@ -91,13 +100,13 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       expect([await isForwarding(), await isResolving()]).toEqual([true, true]);
     });
 
-    test("a guest that is prepared has everything, but is on no bridge, whatever is mended", async () => {
+    test("a guest that is prepared has everything, but its TAP is where nothing of the host is, whatever is mended", async () => {
       await network.prepare(one);
       await network.prepare(one);
       await network.ensure();
-      expect(await network.presence(one)).toEqual(WHOLE);
+      expect(await network.presence(one)).toEqual(PREPARED);
       expect(await seen(one)).toEqual(prepared(one));
-      expect(await found()).toEqual(foundOf(one));
+      expect(await found()).toEqual(sorted(preparedThingsOf(one)));
     });
 
     test("one that joined is on it, and joins again", async () => {
@@ -105,6 +114,8 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       await network.join(one);
       await network.prepare(one);
       expect(await seen(one)).toEqual(joined(one));
+      expect(await network.presence(one)).toEqual(WHOLE);
+      expect(await found()).toEqual(foundOf(one));
     });
 
     test("a guest may join with another MAC than it was prepared with: only that one is let pass", async () => {
@@ -123,7 +134,7 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
     test("what somebody else took away is mended, for those that joined and those that did not", async () => {
       await network.prepare(two);
       for (const nic of [one, two]) await under.meddle(nic);
-      expect(await network.presence(one)).toEqual({ tap: true, firewall: false, neighbour: false });
+      expect(await network.presence(one)).toEqual({ ...NONE, tap: true });
       expect(await seen(one)).toMatchObject({ bridge: null, isAdmitted: false });
       await network.ensure();
       expect(await seen(one)).toEqual(joined(one));
@@ -131,7 +142,7 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
     });
 
     test("a guest's things are not removed as found ones while it is served", async () => {
-      for (const thing of foundOf(one, two)) {
+      for (const thing of [...thingsOf(one), ...preparedThingsOf(two)]) {
         await expect(network.removeFound(thing), thing.kind).rejects.toMatchObject({ code: "guest-in-use" });
       }
       await expect(network.teardown()).rejects.toMatchObject({ code: "guests-left" });
@@ -150,8 +161,8 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       await network.prepare(two);
       const later = await under.restart();
       await later.ensureHost();
-      expect(await found(later)).toEqual(foundOf(one, two));
-      for (const thing of foundOf(two)) {
+      expect(await found(later)).toEqual(sorted([...thingsOf(one), ...preparedThingsOf(two)]));
+      for (const thing of preparedThingsOf(two)) {
         await later.removeFound(thing);
         await later.removeFound(thing);
       }

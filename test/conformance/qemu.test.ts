@@ -8,20 +8,23 @@ import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { ensureTap, removeTap } from "../../src/network/tap.ts";
-import { kernelCommandLine, machineArguments, QEMU, qemuArguments } from "../../src/vmm/qemu/arguments.ts";
+import { takeAway } from "../../src/network/ip.ts";
+import { namespaceFile, namespaceOf } from "../../src/network/namespace.ts";
+import { ensureTap } from "../../src/network/tap.ts";
+import { kernelCommandLine, machineArguments, QEMU } from "../../src/vmm/qemu/arguments.ts";
 import { runFolder } from "../../src/vmm/folder.ts";
-import { startVmm } from "../../src/vmm/process.ts";
 import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
 import { askQemu } from "../../src/vmm/qemu/client.ts";
 import { bootKernel } from "../../src/vmm/qemu/boot-kernel.ts";
 import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
 import { hostTscKhz } from "../../src/vmm/qemu/tsc.ts";
-import { unprivileged } from "../../src/vmm/unprivileged.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
+import { asUser } from "../../src/vmm/unprivileged.ts";
+import { hooks } from "./vmm-suite.ts";
 import { vmmConformance } from "./vmm.ts";
 
 const UID = 54_321;
+const OWNER = "sallyport test";
 const MAC = "06:00:c0:a8:64:05";
 
 const findImage = async (): Promise<Image> => {
@@ -43,10 +46,13 @@ vmmConformance("qemu", async () => {
     backend: backendIn(inject("imageDataDir")),
     image,
     uidBase: UID + 100,
-    makeTap: async (tap, uid) => void (await ensureTap({ tap, uid }, "sallyport test")),
-    removeTap,
+    makeTap: async (tap, uid) => {
+      await ensureTap({ tap, uid }, OWNER);
+      return namespaceFile(namespaceOf(tap, OWNER));
+    },
+    removeTap: (tap) => takeAway(`netns delete ${namespaceOf(tap, OWNER)}`),
     broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
-    saysBroken: /could not open/i,
+    saysBroken: /can't find source path/i,
   };
 });
 
@@ -61,21 +67,19 @@ describe("a QEMU microVM", () => {
     const image = await findImage();
     const vmId = newVmId();
     const paths = dataPaths(root).vm(vmId);
-    spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap: `sp-${vmId}`, mac: MAC, uid: UID };
+    const tap = `sp-${vmId}`;
+    const netns = namespaceFile(namespaceOf(tap, OWNER));
+    spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap, mac: MAC, netns, uid: UID };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
-    await ensureTap(spec, "sallyport test");
-    ({ process: vmm } = await backendIn(inject("imageDataDir")).start(
-      spec,
-      { kind: "boot" },
-      { acquire: async () => {}, onProcess: async () => {}, signal: new AbortController().signal },
-    ));
+    await ensureTap(spec, OWNER);
+    ({ process: vmm } = await backendIn(inject("imageDataDir")).start(spec, { kind: "boot" }, hooks()));
   });
 
   afterAll(async () => {
     await backendIn(root)
       .reopen({ ...spec, process: vmm })
       .kill();
-    await removeTap(spec.tap);
+    await takeAway(`netns delete ${namespaceOf(spec.tap, OWNER)}`);
     await rm(root, { recursive: true });
   });
 
@@ -109,14 +113,20 @@ describe("a QEMU microVM", () => {
   });
 
   test("lives on when its console reached the limit, and the file grows no more", async () => {
-    await backendIn(root)
-      .reopen({ ...spec, process: vmm })
-      .kill();
+    const backend = backendIn(root);
+    await backend.reopen({ ...spec, process: vmm }).kill();
     await truncate(spec.paths.console, 0);
-    const accelerator = { kind: "emulation", tscKhz: await hostTscKhz() } as const;
     const maxFileBytes = 600;
-    const argv = unprivileged({ uid: UID, maxFileBytes }, [QEMU, ...qemuArguments(spec, accelerator)]);
-    ({ identity: vmm } = await startVmm({ argv, logFile: spec.paths.vmmLog }));
+    // Not the guest, which waits: the VMM's own bound is taken down.
+    const lower = (pid: number) => asUser(UID, ["prlimit", `--pid=${pid}`, `--fsize=${maxFileBytes}`]);
+    const beforeRun = async (): Promise<void> => {
+      const [program = "", ...args] = lower(vmm.pid);
+      await run(program, args);
+    };
+    const onProcess = async (process: ProcessIdentity) => void (vmm = process);
+    await takeAway(`netns delete ${namespaceOf(spec.tap, OWNER)}`);
+    await ensureTap(spec, OWNER);
+    await backend.start(spec, { kind: "boot" }, { ...hooks(), onProcess, beforeRun });
     const reached = async () => (await stat(spec.paths.console)).size >= maxFileBytes || undefined;
     await poll(reached, { what: "a full console", timeoutMs: 60_000, intervalMs: 50 });
     expect(await askQemu(spec.paths, 10_000)).toBe("running");

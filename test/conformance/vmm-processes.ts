@@ -1,19 +1,21 @@
 /** Of every VMM backend: whose its processes are, how they are found, and that they end. */
 import { readFile, readlink } from "node:fs/promises";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import { commandLine, identify, isAlive, isStopped, killProcess } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { exitIn } from "../../src/vmm/process.ts";
+import { newVmId } from "../../src/lib/id.ts";
+import { exitIn, listVmms } from "../../src/vmm/process.ts";
 import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
 import type { VmmSuite } from "./vmm-suite.ts";
 
-export const vmmProcesses = ({ backend, root, start, handle, range, vms }: VmmSuite): void => {
+export const vmmProcesses = ({ start, handle, range, vms }: VmmSuite): void => {
   test("lets the VMM outlive its controller: own session, own group, no pipe", async () => {
     const { process } = await start();
     const fields = (await readFile(`/proc/${process.pid}/stat`, "utf8")).split(") ")[1]?.split(" ") ?? [];
     const [, , group, session] = fields.map(Number);
-    expect({ group, session }).toEqual({ group: process.pid, session: process.pid });
+    // Those of the program that holds its jail, where there is one.
+    expect({ group, session }).toEqual({ group: session, session: group });
+    expect(group).not.toBe(Number((await readFile("/proc/self/stat", "utf8")).split(") ")[1]?.split(" ")[2]));
     const ends = await Promise.all([0, 1, 2].map((fd) => readlink(`/proc/${process.pid}/fd/${fd}`)));
     expect(ends.filter((end) => end.startsWith("pipe:") || end.startsWith("socket:"))).toEqual([]);
   });
@@ -25,7 +27,7 @@ export const vmmProcesses = ({ backend, root, start, handle, range, vms }: VmmSu
     delete process.env["SALLYPORT_TEST_SECRET"];
   });
 
-  test("finds its processes by the directory they serve, and no others", async () => {
+  test("finds its processes by the control group they are in, and no others", async () => {
     const first = await start();
     const second = await start();
     const found = (await vms()).sort((a, b) => a.process.pid - b.process.pid);
@@ -33,9 +35,9 @@ export const vmmProcesses = ({ backend, root, start, handle, range, vms }: VmmSu
       { vmId: first.spec.vmId, uid: first.spec.uid, process: first.process },
       { vmId: second.spec.vmId, uid: second.spec.uid, process: second.process },
     ]);
-    expect(await backend().list(range(join(root(), "vm")))).toEqual([]);
-    expect(await backend().list(range("/nowhere"))).toEqual([]);
-    expect(await backend().list({ ...range(), uids: [second.spec.uid, second.spec.uid] })).toHaveLength(1);
+    expect(await listVmms(range(range().cgroup.slice(0, -1)))).toEqual([]);
+    expect(await listVmms(range("/nowhere"))).toEqual([]);
+    expect(await listVmms({ ...range(), uids: [second.spec.uid, second.spec.uid] })).toHaveLength(1);
   });
 
   test("kills for certain, and twice", async () => {
@@ -45,7 +47,9 @@ export const vmmProcesses = ({ backend, root, start, handle, range, vms }: VmmSu
     expect(await vms()).toEqual([]);
     await handle({ ...spec, process }).kill();
     await expect(handle({ ...spec, process }).status(200)).rejects.toBeDefined();
-    expect((await handle({ ...spec, process }).left()).map(({ kind }) => kind)).not.toContain("process");
+    const left = (await handle({ ...spec, process }).left()).map(({ kind }) => kind);
+    expect(left).not.toContain("process");
+    expect(left).not.toContain("cgroup");
   });
 
   test("leaves in the VMM's log how it ended when somebody else ended it", async () => {
@@ -72,7 +76,8 @@ export const vmmProcesses = ({ backend, root, start, handle, range, vms }: VmmSu
 
   test("kills no process that only has the number", async () => {
     const { spec, process } = await start();
-    await handle({ ...spec, uid: spec.uid + 1, process: { ...process, startTicks: "1" } }).kill();
+    const other = { vmId: newVmId(), uid: spec.uid + 1 };
+    await handle({ ...other, process: { ...process, startTicks: "1" } }).kill();
     expect(await isAlive(process)).toBe(true);
   });
 

@@ -1,9 +1,9 @@
 /** What the conformance tests of VMM backends share: microVMs to start, and their removal. */
 import { chmod, mkdtemp, mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
+import { listVmms } from "../../src/vmm/process.ts";
 import type {
   FoundVmm,
   MicrovmHandle,
@@ -20,8 +20,8 @@ export interface VmmUnderTest {
   image: MicrovmSpec["image"];
   /** First of the users that the suite's VMMs run as; the hundred from it on are nobody else's. */
   uidBase: number;
-  /** Makes the interface that the VMM opens, and takes it away. */
-  makeTap: (tap: string, uid: number) => Promise<void>;
+  /** Makes the interface that the VMM opens, in a namespace whose file it answers; and takes both away. */
+  makeTap: (tap: string, uid: number) => Promise<string>;
   removeTap: (tap: string) => Promise<void>;
   /** A specification the VMM can't start with. */
   broken: (spec: MicrovmSpec) => MicrovmSpec;
@@ -63,10 +63,11 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
       memoryMib: 512,
       tap: `sp-${vmId}`,
       mac: "06:00:c0:a8:64:05",
+      netns: "",
       uid: under.uidBase + microvms++,
     };
     await mkdir(spec.paths.root, { recursive: true, mode: 0o711 });
-    await under.makeTap(spec.tap, spec.uid);
+    spec.netns = await under.makeTap(spec.tap, spec.uid);
     taps.push(spec.tap);
     return spec;
   };
@@ -80,11 +81,11 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
   const handle = (vm: Omit<VmmRecord, "paths">): MicrovmHandle =>
     under.backend.reopen({ ...vm, paths: dataPaths(root).vm(vm.vmId) });
 
-  const range = (folder = join(root, "vms")): VmmRange => ({
-    vmsDir: folder,
+  const range = (cgroup = dataPaths(root).cgroup): VmmRange => ({
+    cgroup,
     uids: [under.uidBase, under.uidBase + 100],
   });
-  const vms = (): Promise<FoundVmm[]> => under.backend.list(range());
+  const vms = (): Promise<FoundVmm[]> => listVmms(range());
 
   return {
     backend: () => under.backend,
@@ -105,5 +106,6 @@ export const BOOT = { kind: "boot" } as const;
 export const hooks = (): StartHooks => ({
   acquire: async () => {},
   onProcess: async () => {},
+  beforeRun: async () => {},
   signal: new AbortController().signal,
 });

@@ -6,13 +6,14 @@ import { sabotagedSpec, withoutNic } from "./sabotage.ts";
 
 const spec: MicrovmSpec = {
   vmId: "abc",
-  paths: vmPaths("/vms/abc"),
+  paths: vmPaths("/vms/abc", "/sallyport-1/abc"),
   image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/rootfs.ext4" },
   kernelArgs: ["ip=192.168.100.2::192.168.100.1:255.255.255.0::eth0:off"],
   vcpuCount: 2,
   memoryMib: 2048,
   tap: "sp-abc",
   mac: "06:00:c0:a8:64:02",
+  netns: "/run/netns/sp-abc.1",
   uid: 900_002,
 };
 

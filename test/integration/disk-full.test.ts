@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { errnoOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
+import { listVmms } from "../../src/vmm/process.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
@@ -20,7 +21,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await controller.stop();
   // Whatever a failed test left would keep the file system busy.
-  for (const found of await vmm.list(controller.microvms))
+  for (const found of await listVmms(controller.microvms))
     await vmm.reopen({ ...found, paths: controller.paths.vm(found.vmId) }).kill();
   await run("umount", [dataDir]);
   await rm(dataDir, { recursive: true });
@@ -47,9 +48,9 @@ test("a start is refused with 503 disk-full; a running microVM can be destroyed;
   const filler = await fillDisk();
 
   await expect(controller.client.start({ provider: "oidc" })).rejects.toMatchObject({ code: "disk-full", status: 503 });
-  expect(await vmm.list(controller.microvms)).toHaveLength(1);
+  expect(await listVmms(controller.microvms)).toHaveLength(1);
   const outcome = await controller.client.destroy(sessionId).catch((error: unknown) => error);
-  expect(await vmm.list(controller.microvms)).toEqual([]);
+  expect(await listVmms(controller.microvms)).toEqual([]);
   expect(await controller.network.found()).toEqual([]);
 
   await rm(filler);
@@ -75,7 +76,7 @@ test("a microVM that went while nothing could be written down is not shown as re
     code: "disk-full",
     hint: expect.stringContaining("the microVM is gone, and its receipt follows"),
   });
-  expect(await vmm.list(controller.microvms)).toEqual([]);
+  expect(await listVmms(controller.microvms)).toEqual([]);
   const ending = { sessionId, state: "completing", outcome: "destroyed-by-request", hasReceipt: false };
   expect(await controller.client.sessions()).toMatchObject([ending]);
   expect(await controller.client.session(sessionId)).toMatchObject(ending);

@@ -16,7 +16,8 @@ import { dataPaths, packageRoot, type DataPaths } from "../../src/lib/paths.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { killProcess } from "../../src/lib/process.ts";
 import { unprivileged } from "../../src/vmm/unprivileged.ts";
-import { startVmm, vmmName } from "../../src/vmm/process.ts";
+import { endCgroup, makeCgroup } from "../../src/vmm/cgroup.ts";
+import { startVmm } from "../../src/vmm/process.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
 import {
   attach,
@@ -127,13 +128,15 @@ const startMicrovm = async (): Promise<void> => {
   await attach(network, nic);
   const guest = await connectGuest(host, nic);
   cleanup.push("guest", () => guest.namespace.remove());
-  // A process of a VMM's user that carries the name and the folder of a microVM, which is how one is found.
+  // A process of a VMM's user in the control group of a microVM, which is how one is found.
   const vm = paths.vm(VM);
   await mkdir(vm.root, { recursive: true });
   const kernelArgs = [`ip=${nic.address}::192.168.100.1:255.255.255.0::eth0:off`];
   await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs } }), { mode: 0o600 });
-  const command = ["perl", "-e", "sleep 1000000", vmmName(VM), vm.console];
-  const argv = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, command);
+  const group = await makeCgroup(vm.cgroup, { memoryMib: 64, pids: 10, cpus: 1 });
+  cleanup.push("control group", () => endCgroup(vm.cgroup));
+  const command = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, ["perl", "-e", "sleep 1000000"]);
+  const argv = ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', group, ...command];
   const { identity, died } = await startVmm({ argv, logFile: vm.vmmLog });
   died.catch(() => {});
   cleanup.push("VMM", () => killProcess("The VMM", identity));

@@ -8,6 +8,7 @@ import { poll } from "../../src/lib/wait.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import { AppError } from "../../src/lib/errors.ts";
 import type { Suitability } from "../../src/vmm/vmm.ts";
+import { listVmms } from "../../src/vmm/process.ts";
 import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { createFakeNetwork } from "../fixtures/fake-network.ts";
@@ -31,7 +32,7 @@ const startSession = async () => {
   const { sessionId } = await controller.client.start({ provider: "oidc" });
   await untilState(sessionId, "ready");
   const vm = (await controller.client.vms()).find((view) => view.sessionId === sessionId);
-  const vmm = (await backend.list(controller.microvms)).find(({ vmId }) => vmId === vm?.vmId);
+  const vmm = (await listVmms(controller.microvms)).find(({ vmId }) => vmId === vm?.vmId);
   if (!vm || !vmm) throw new Error("the session has no microVM");
   return { sessionId, vm, vmm };
 };
@@ -113,7 +114,7 @@ test("a destroy that is tried again touches nothing of the microVM that has the 
   isFirst = false;
   const second = await startSession();
   expect(second.vm.address).toBe(first.vm.address);
-  expect((await controller.client.destroy(first.sessionId)).body.gone).toHaveLength(8);
+  expect((await controller.client.destroy(first.sessionId)).body.gone).toHaveLength(10);
   expect(await isAlive(second.vmm.process)).toBe(true);
   expect(await network.presence({ ...second.vm, mac: "", uid: 0 })).toMatchObject({ tap: true, firewall: true });
 });
@@ -164,7 +165,7 @@ test("a removal that fails keeps no other from being done, and all is told; the 
   expect(held?.vmId).toBe(vm.vmId);
 
   isBroken = false;
-  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(8);
+  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(10);
   expect(await controller.client.vms()).toEqual([]);
 });
 
@@ -176,11 +177,16 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
   const vm = paths.vm("unrecorded00");
   await mkdir(vm.root, { mode: 0o700 });
   const image = { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" };
-  const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, tap: "", mac: "" };
+  const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, tap: "", mac: "", netns: "/proc/self/ns/net" };
   const { process: vmm } = await backend.start(
     { vmId: "unrecorded00", paths: vm, image, ...machine, uid },
     { kind: "boot" },
-    { acquire: async () => {}, onProcess: async () => {}, signal: new AbortController().signal },
+    {
+      acquire: async () => {},
+      onProcess: async () => {},
+      beforeRun: async () => {},
+      signal: new AbortController().signal,
+    },
   );
   const child = await decoy(SLEEP, uid);
   await begin(left);
@@ -194,7 +200,7 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
 test("a session that ends while its VMM starts ends the start, and leaves nothing", async () => {
   await begin({ behaviour: () => ({ vmm: "never-answers" }) });
   const { sessionId } = await controller.client.start({ provider: "oidc" });
-  const started = async () => (await backend.list(controller.microvms))[0];
+  const started = async () => (await listVmms(controller.microvms))[0];
   const vmm = await poll(started, { what: "the VMM", timeoutMs: 10_000, intervalMs: 20 });
   const { body } = await controller.client.destroy(sessionId);
   expect(body).toMatchObject({ outcome: "destroyed-by-request" });
@@ -233,7 +239,7 @@ test("a microVM of a VMM that this version does not know is left alone while it 
   await expect(controller.client.destroy(sessionId)).rejects.toMatchObject({
     message: expect.stringContaining('knows no VMM "hal9000"'),
   });
-  expect((await controller.client.destroy(other.sessionId)).body.gone).toHaveLength(8);
+  expect((await controller.client.destroy(other.sessionId)).body.gone).toHaveLength(10);
   expect((await controller.client.session(sessionId)).state).toBe("ready");
   expect(await isAlive(vmm.process)).toBe(true);
   expect(await stat(controller.paths.vm(vm.vmId).root)).toBeDefined();
@@ -242,7 +248,7 @@ test("a microVM of a VMM that this version does not know is left alone while it 
   changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "fake", vm.vmId);
   await begin(again);
   expect((await controller.client.session(sessionId)).state).toBe("ready");
-  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(8);
+  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(10);
 });
 
 test("one of an unknown VMM that has ended is taken apart like any other", async () => {
@@ -252,5 +258,5 @@ test("one of an unknown VMM that has ended is taken apart like any other", async
   changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "hal9000", vm.vmId);
   await killProcess("The VMM", vmm.process);
   await begin(left);
-  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(8);
+  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(10);
 });

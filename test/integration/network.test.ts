@@ -274,7 +274,7 @@ describe("a guest may not", () => {
 test("no frame passes a TAP before its guest has joined, either way", async () => {
   const nic = nicOf(8, "sp-eeeeeeeeeeee");
   await network.prepare(nic);
-  const early = await connectGuest(host, nic);
+  const early = await connectGuest(host, nic, network);
   const moved = await counted(async () => {
     expect(await dial(early.namespace, SERVER, 80)).toMatch(/EHOSTUNREACH|timeout/);
     expect(await dial(host, nic.address, 8080)).toMatch(/EHOSTUNREACH|timeout/);
@@ -290,7 +290,7 @@ test("no frame passes a TAP before its guest has joined, either way", async () =
 describe("presence", () => {
   test("is whole for a guest that has joined, and repeating changes nothing", async () => {
     await attach(network, nicA);
-    expect(await network.presence(nicA)).toEqual({ tap: true, firewall: true, neighbour: true });
+    expect(await network.presence(nicA)).toEqual({ tap: true, netns: false, firewall: true, neighbour: true });
     expect(await tapsOf(network)).toEqual([nicA.tap, nicB.tap]);
     expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
   });
@@ -300,7 +300,7 @@ describe("presence", () => {
     await attach(network, nic);
     await network.remove(nic);
     await network.remove(nic);
-    expect(await network.presence(nic)).toEqual({ tap: false, firewall: false, neighbour: false });
+    expect(await network.presence(nic)).toEqual({ tap: false, netns: false, firewall: false, neighbour: false });
     expect(await tapsOf(network)).not.toContain(nic.tap);
   });
 
@@ -515,7 +515,7 @@ describe("refusals", () => {
     const isAsItWas = async (): Promise<void> => {
       expect(await dial(a.namespace, SERVER, 80)).toContain("internet");
       expect(await dial(a.namespace, "10.9.9.9", 80)).toBe("timeout");
-      expect(await network.presence(nicA)).toEqual({ tap: true, firewall: true, neighbour: true });
+      expect(await network.presence(nicA)).toEqual({ tap: true, netns: false, firewall: true, neighbour: true });
     };
     const owner = `sallyport ${directory}`;
     for (const call of ["ensureHost", "ensure"] as const) {
@@ -623,7 +623,7 @@ test("a second controller on the same bridge is refused and takes nothing of the
   expect(await second.found()).toEqual([]);
   await expect(second.ensure()).rejects.toThrow("bridge-taken");
   const wasThere = await first.presence(nicA);
-  expect(wasThere).toEqual({ tap: true, firewall: true, neighbour: true });
+  expect(wasThere).toEqual({ tap: true, netns: false, firewall: true, neighbour: true });
   // As an earlier version's table: its rules are for the bridge of that name, which is the first one's.
   await place.run("nft", ["delete", "map", "inet", TABLE, "owner"]);
   // Its own TAP has another name; the address is the same.

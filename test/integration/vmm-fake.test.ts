@@ -7,7 +7,7 @@ vmmConformance("fake", async () => ({
   }),
   image: { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" },
   uidBase: 1_000_000_000 + (process.pid % 1_000_000) * 200,
-  makeTap: async () => {},
+  makeTap: async () => "/proc/self/ns/net",
   removeTap: async () => {},
   broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
   saysBroken: /could not open/i,

@@ -6,7 +6,7 @@ import { configuration, kernelCommandLine, START, STATE } from "./requests.ts";
 
 const spec = {
   vmId: "abc",
-  paths: vmPaths("/data/vms/abc"),
+  paths: vmPaths("/data/vms/abc", "/sallyport-1/abc"),
   image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/rootfs.ext4" },
   kernelArgs: ["ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off"],
   vcpuCount: 2,

@@ -5,13 +5,14 @@ import type { MicrovmSpec } from "../vmm.ts";
 
 const spec: MicrovmSpec = {
   vmId: "0123456789ab",
-  paths: vmPaths("/data/vms/0123456789ab"),
+  paths: vmPaths("/data/vms/0123456789ab", "/sallyport-1/0123456789ab"),
   image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/a,b/rootfs" },
   kernelArgs: ["ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off"],
   vcpuCount: 2,
   memoryMib: 2048,
   tap: "sp-0123456789ab",
   mac: "06:00:c0:a8:64:05",
+  netns: "/run/netns/sp-0123456789ab.1",
   uid: 1234,
 };
 const emulation = { kind: "emulation", tscKhz: 2_596_122 } as const;
@@ -23,14 +24,18 @@ const valuesOf = (args: string[], option: string): string[] =>
 describe("qemuArguments", () => {
   const args = qemuArguments(spec, emulation);
 
-  test("names the microVM and a path of it, by which the process is found again", () => {
-    expect(valuesOf(args, "-name")).toEqual(["sallyport-0123456789ab"]);
-    expect(valuesOf(args, "-qmp")).toEqual(["unix:/data/vms/0123456789ab/run/qmp.sock,server=on,wait=off"]);
+  test("names nothing of the host: paths are those of its room", () => {
+    expect(valuesOf(args, "-qmp")).toEqual(["unix:/vm/run/qmp.sock,server=on,wait=off"]);
+    expect(args.join(" ")).not.toMatch(/\/data|\/i\//);
   });
 
-  test("shares the root read-only and unlocked; doubles a comma in its path", () => {
+  test("waits for its TAP to be on the bridge before the guest runs", () => {
+    expect(args).toContain("-S");
+  });
+
+  test("shares the root read-only and unlocked", () => {
     expect(valuesOf(args, "-blockdev")).toEqual([
-      "driver=file,filename=/i/a,,b/rootfs,node-name=root,read-only=on,locking=off",
+      "driver=file,filename=/image/rootfs,node-name=root,read-only=on,locking=off",
     ]);
   });
 

@@ -1,8 +1,8 @@
 /** What QEMU is started with. Pure: a machine in, a command line out. */
 import { CHANNEL_PORT_NAME } from "../../contract/guest.ts";
-import { vmmName } from "../process.ts";
 import type { MicrovmSpec } from "../vmm.ts";
-import { socketsOf } from "./sockets.ts";
+import { ROOM } from "./jail.ts";
+import { SOCKETS } from "./sockets.ts";
 
 export const QEMU = "qemu-system-x86_64";
 
@@ -13,25 +13,26 @@ export type Accelerator =
   /** `tscKhz`: frequency of the host's time stamp counter, which an emulated guest sees as its own. */
   | { kind: "emulation"; tscKhz: number };
 
+/** Paths are those of its room (jail.ts). The machine stands still until it is told to go on. */
 export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): string[] => {
-  const { channel, control } = socketsOf(spec.paths);
+  const { vmlinux, initrd, rootfs } = ROOM.image;
   return [
-    ["-name", vmmName(spec.vmId)],
+    ["-name", spec.vmId, "-S"],
     machineArguments(accelerator, spec.memoryMib),
     ["-smp", String(spec.vcpuCount)],
-    ["-kernel", spec.image.vmlinux, "-initrd", spec.image.initrd, "-append", kernelCommandLine(spec, accelerator)],
+    ["-kernel", vmlinux, "-initrd", initrd, "-append", kernelCommandLine(spec, accelerator)],
     // Shared by all microVMs and never written: no lock, which would be one holder's alone.
-    ["-blockdev", `driver=file,filename=${escaped(spec.image.rootfs)},node-name=root,read-only=on,locking=off`],
+    ["-blockdev", `driver=file,filename=${rootfs},node-name=root,read-only=on,locking=off`],
     ["-device", "virtio-blk-device,drive=root"],
     ["-netdev", `tap,id=net,ifname=${spec.tap},script=no,downscript=no`],
     ["-device", `virtio-net-device,netdev=net,mac=${spec.mac}`],
     ["-device", "virtio-serial-device"],
-    ["-chardev", `socket,id=channel,path=${escaped(channel)},server=on,wait=off`],
+    ["-chardev", `socket,id=channel,path=${ROOM.run}/${SOCKETS.channel},server=on,wait=off`],
     ["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME}`],
     ["-device", "virtio-rng-device"],
     // Appending, so that whoever trims the file by truncating it is followed to its new end.
-    ["-chardev", `file,id=console,path=${escaped(spec.paths.console)},append=on`, "-serial", "chardev:console"],
-    ["-qmp", `unix:${escaped(control)},server=on,wait=off`],
+    ["-chardev", `file,id=console,path=${ROOM.console},append=on`, "-serial", "chardev:console"],
+    ["-qmp", `unix:${ROOM.run}/${SOCKETS.control},server=on,wait=off`],
   ].flat();
 };
 
@@ -64,6 +65,3 @@ export const kernelCommandLine = (spec: Pick<MicrovmSpec, "kernelArgs">, acceler
     ...(accelerator.kind === "emulation" ? [`tsc_early_khz=${accelerator.tscKhz}`] : []),
     ...spec.kernelArgs,
   ].join(" ");
-
-/** A comma ends a value in QEMU's option syntax unless doubled. */
-const escaped = (path: string): string => path.replaceAll(",", ",,");

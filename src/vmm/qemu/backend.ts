@@ -1,13 +1,14 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
 import { openSocket } from "../../lib/open-stream.ts";
-import { handleOf, listVmms } from "../process.ts";
+import { MAX_FILE_BYTES } from "../jail.ts";
+import { handleOf } from "../process.ts";
 import type { VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
 import { qemuArguments } from "./arguments.ts";
 import { QEMU_CHECKS } from "./checks.ts";
 import { askQemu } from "./client.ts";
 import { socketsOf } from "./sockets.ts";
-import { MAX_FILE_BYTES, startQemu } from "./start.ts";
+import { startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
 
 export interface QemuBackendOptions extends AcceleratorOptions {
@@ -16,6 +17,8 @@ export interface QemuBackendOptions extends AcceleratorOptions {
 }
 
 const MIB = 1024 * 1024;
+/** Measured under emulation, where most of it is translated code; KVM needs less. */
+const OVERHEAD_MIB = 384;
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
   const chooseAccelerator = createAcceleratorChoice(options);
@@ -26,8 +29,7 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
   });
   return {
     name: "qemu",
-    // Measured under emulation, where most of it is translated code; KVM needs less.
-    overheadMib: 384,
+    overheadMib: OVERHEAD_MIB,
     diskMib: MAX_FILE_BYTES / MIB,
     // It has one for all that is wrong, and says in its log what it was.
     exitCodes: {},
@@ -45,10 +47,10 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
       const { accelerator } = await chooseAccelerator(spec.image.vmlinux);
       const version = await qemuVersion();
       const args = qemuArguments(spec, accelerator);
-      const process = await startQemu({ spec, accelerator, version }, options.changeArguments?.(args) ?? args, hooks);
+      const start = { spec, accelerator, version, overheadMib: OVERHEAD_MIB };
+      const process = await startQemu(start, options.changeArguments?.(args) ?? args, hooks);
       return { ...reopen({ ...spec, process }), process };
     },
     reopen,
-    list: listVmms,
   };
 };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AppError } from "../../lib/errors.ts";
+import { withShortPath } from "../../lib/open-stream.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import { msUntil, poll } from "../../lib/wait.ts";
@@ -16,7 +17,18 @@ export const askQemu = async (paths: VmPaths, timeoutMs: number): Promise<Machin
   const qmp = await connected(socketsOf(paths).control, timeoutMs);
   try {
     const { status } = runState.parse(await qmp.execute("query-status", COMMAND_TIMEOUT_MS));
+    if (status === "prelaunch") return "paused";
     return status === "running" || status === "paused" || status === "shutdown" ? status : "other";
+  } finally {
+    qmp.close();
+  }
+};
+
+/** Lets a machine run that stands still. */
+export const letQemuRun = async (paths: VmPaths): Promise<void> => {
+  const qmp = await connected(socketsOf(paths).control, COMMAND_TIMEOUT_MS);
+  try {
+    await qmp.execute("cont", COMMAND_TIMEOUT_MS);
   } finally {
     qmp.close();
   }
@@ -30,7 +42,8 @@ const connected = async (path: string, timeoutMs: number, signal?: AbortSignal):
   const deadline = performance.now() + timeoutMs;
   // The socket is not there yet, or not listened on yet; or a client before us has just gone.
   const notYet = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"];
-  const attempt = () => unlessMissing(connectQmp(path, msUntil(deadline)), undefined, notYet);
+  const connect = (short: string) => connectQmp(short, msUntil(deadline));
+  const attempt = () => unlessMissing(withShortPath(path, connect), undefined, notYet);
   try {
     const what = "QEMU's control socket";
     return await poll(attempt, { what, timeoutMs, intervalMs: 50, ...(signal ? { signal } : {}) });

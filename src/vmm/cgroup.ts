@@ -1,0 +1,166 @@
+/**
+ * Control groups (cgroup v2) of microVMs: what bounds a VMM's processes, and by what they are recognised and killed. Paths are as in
+ * /proc/PID/cgroup. Where the hierarchy is mounted nowhere that this process sees, it is mounted once more, which changes nothing
+ * for anybody else.
+ */
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { CgroupFacts } from "../contract/diagnosis.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import { run } from "../lib/exec.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import { poll } from "../lib/wait.ts";
+
+/** Of all processes of one microVM together. */
+export interface CgroupLimits {
+  memoryMib: number;
+  /** Processes and threads. */
+  pids: number;
+  /** Processors' worth of time. */
+  cpus: number;
+}
+
+/** Of the hierarchy, where no one else has mounted it. */
+const OWN_MOUNT = "/run/sallyport/cgroup";
+const PERIOD_US = 100_000;
+const MIB = 1024 * 1024;
+const CONTROLLERS = ["cpu", "memory", "pids"];
+
+/**
+ * The group exists afterwards, with what can be limited here: a controller that the host has no longer (it hangs in a hierarchy of
+ * version 1) or never had is left out. Answers the folder. Throws AppError `cgroup-missing`.
+ */
+export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<string> => {
+  const root = (await mountPoint()) ?? (await mountOwn());
+  const folder = join(root, path);
+  await enableControllers(root);
+  await mkdir(dirname(folder), { recursive: true });
+  await enableControllers(dirname(folder));
+  await mkdir(folder, { recursive: true });
+  for (const [file, value] of Object.entries(filesOf(limits))) {
+    // A file that is not there is a controller that is not there; group-wide ends and swap are of newer kernels.
+    await unlessMissing(writeFile(join(folder, file), value, { flag: "r+" }), undefined);
+  }
+  return folder;
+};
+
+const filesOf = ({ memoryMib, pids, cpus }: CgroupLimits): Record<string, string> => ({
+  "memory.max": String(memoryMib * MIB),
+  "memory.swap.max": "0",
+  // A VMM without one of its processes is none.
+  "memory.oom.group": "1",
+  "pids.max": String(pids),
+  "cpu.max": `${Math.round(cpus * PERIOD_US)} ${PERIOD_US}`,
+});
+
+/** Which controllers limit a microVM here; the others' limits are the processes' own (jail.ts). */
+export const cgroupControllers = async (): Promise<string[]> => {
+  const root = await mountPoint();
+  const known = root === undefined ? "" : await readFile(join(root, "cgroup.controllers"), "utf8");
+  return CONTROLLERS.filter((name) => known.split(/\s/).includes(name));
+};
+
+/** Processes in it, root's too; none where there is no such group. */
+export const cgroupPids = async (path: string): Promise<number[]> =>
+  // A group that is being removed answers ENODEV.
+  ((await readIn(path, "cgroup.procs")) ?? "").split("\n").filter(Boolean).map(Number);
+
+/** Of a group whose microVM is known no more: what is in it is killed, and it goes. */
+export const endCgroup = async (path: string): Promise<void> => {
+  await killCgroup(path);
+  await removeCgroup(path);
+};
+
+/** Kills everything in it at one stroke, also what forks faster than one can look (Linux 5.14). */
+export const killCgroup = async (path: string): Promise<void> => {
+  const root = await mountPoint();
+  if (root === undefined) return;
+  await unlessMissing(writeFile(join(root, path, "cgroup.kill"), "1", { flag: "r+" }), undefined, GONE);
+};
+
+/** Idempotent. What is dead already may be counted for another moment. */
+export const removeCgroup = async (path: string): Promise<void> => {
+  const root = await mountPoint();
+  if (root === undefined) return;
+  const remove = async (): Promise<true | undefined> => {
+    const removed = unlessMissing(rmdir(join(root, path)), undefined, GONE).then(() => true as const);
+    return unlessMissing(removed, undefined, ["EBUSY"]);
+  };
+  await poll(remove, { what: `the end of the control group ${path}`, timeoutMs: 5_000, intervalMs: 20 });
+};
+
+export const cgroupExists = async (path: string): Promise<boolean> =>
+  (await readIn(path, "cgroup.procs")) !== undefined;
+
+/** Names of the groups in it. */
+export const cgroupsIn = async (path: string): Promise<string[]> => {
+  const root = await mountPoint();
+  if (root === undefined) return [];
+  const entries = await unlessMissing(readdir(join(root, path), { withFileTypes: true }), []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+};
+
+/** Where a process is, which nobody but root decides; undefined for one that is gone. */
+export const cgroupOfProcess = async (pid: number): Promise<string | undefined> => {
+  const text = await unlessMissing(readFile(`/proc/${pid}/cgroup`, "utf8"), "", GONE);
+  return /^0::(.*)$/m.exec(text)?.[1];
+};
+
+/** What the kernel counted of it; undefined: the memory controller or the group is not there. */
+export const cgroupFacts = async (path: string): Promise<CgroupFacts | undefined> => {
+  const [limit, events, pids] = await Promise.all(
+    ["memory.max", "memory.events", "pids.events"].map((file) => readIn(path, file)),
+  );
+  if (limit === undefined || events === undefined) return undefined;
+  // The highest is known since Linux 5.19; before, what it has now.
+  const bytes = (await readIn(path, "memory.peak")) ?? (await readIn(path, "memory.current"));
+  return {
+    memoryLimitMib: Math.round(Number(limit) / MIB),
+    memoryPeakMib: Math.round(Number(bytes ?? 0) / MIB),
+    oomKills: countIn(events, "oom_kill"),
+    limitHits: countIn(events, "oom"),
+    pidsMaxHits: countIn(pids ?? "", "max"),
+  };
+};
+
+const countIn = (text: string, name: string): number =>
+  Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
+
+const GONE = ["ENOENT", "ENODEV", "ESRCH"];
+
+const readIn = async (path: string, file: string): Promise<string | undefined> => {
+  const root = await mountPoint();
+  return root === undefined ? undefined : unlessMissing(readFile(join(root, path, file), "utf8"), undefined, GONE);
+};
+
+/** Of the whole hierarchy; undefined: mounted nowhere. */
+const mountPoint = async (): Promise<string | undefined> => {
+  const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" "));
+  // Fields of proc_pid_mountinfo(5): 4 root, 5 mount point; after " - " the file system's type.
+  return mounts.find((fields) => fields[3] === "/" && fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
+};
+
+const mountOwn = async (): Promise<string> => {
+  try {
+    await mkdir(OWN_MOUNT, { recursive: true });
+    await run("mount", ["-t", "cgroup2", "-o", "nosuid,nodev,noexec", "cgroup2", OWN_MOUNT]);
+    return OWN_MOUNT;
+  } catch (cause) {
+    const sentence = `Control groups (cgroup v2), by which a microVM is bounded and ended, cannot be had here: ${messageOf(cause)}`;
+    throw new AppError("unavailable", "cgroup-missing", sentence, {
+      hint: "Linux 5.14 or newer has them; in a container they must be mounted writable at /sys/fs/cgroup.",
+      cause,
+    });
+  }
+};
+
+/** For the groups in it. */
+const enableControllers = async (folder: string): Promise<void> => {
+  const [known, enabled] = await Promise.all(
+    ["cgroup.controllers", "cgroup.subtree_control"].map((file) => readFile(join(folder, file), "utf8")),
+  );
+  const missing = CONTROLLERS.filter(
+    (name) => known?.split(/\s/).includes(name) && !enabled?.split(/\s/).includes(name),
+  );
+  for (const name of missing) await writeFile(join(folder, "cgroup.subtree_control"), `+${name}`);
+};

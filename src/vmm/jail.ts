@@ -1,0 +1,63 @@
+/** What every VMM is started in, whatever its kind: a control group, a network namespace with nothing in it, bounds of its own. */
+import type { MicrovmSpec } from "./vmm.ts";
+
+/** Above what the controller lets the console's file grow to: reached only when none is there to trim it. */
+export const MAX_FILE_BYTES = 64 * 1024 * 1024;
+
+/** Of each process, also where the control group's controllers are missing. */
+export interface ProcessLimits {
+  /** Largest size of any file that it writes, bytes. */
+  maxFileBytes: number;
+  /** Address space, MiB; a VMM maps more than it uses. */
+  addressSpaceMib?: number;
+  openFiles?: number;
+  /** Processes and threads of its user. */
+  processes?: number;
+}
+
+/** Threads of a VMM are its processors', its devices' and a pool of workers'. */
+export const MAX_PROCESSES = 192;
+const MAX_OPEN_FILES = 1024;
+/** QEMU's emulation alone maps 1 GiB for translated code, and each thread's allocator 64 MiB. */
+const EXTRA_ADDRESS_SPACE_MIB = 6144;
+
+/**
+ * Command line that becomes `command`, in the microVM's control group (`folder`) and network namespace. Each part replaces itself by
+ * the next, so that the process number given out at the start stays the command's.
+ */
+export const inJail = (folder: string, { netns, memoryMib }: MicrovmSpec, command: string[]): string[] => [
+  "sh",
+  "-c",
+  'echo 0 >"$0/cgroup.procs" && exec "$@"',
+  folder,
+  "nsenter",
+  `--net=${netns}`,
+  "--",
+  ...bounded(
+    {
+      maxFileBytes: MAX_FILE_BYTES,
+      addressSpaceMib: memoryMib + EXTRA_ADDRESS_SPACE_MIB,
+      openFiles: MAX_OPEN_FILES,
+      processes: MAX_PROCESSES,
+    },
+    command,
+  ),
+];
+
+/**
+ * The file size limit is the last bound of the console's file when no controller is there to trim it. Beyond it a
+ * write must fail and not end the process, hence the ignored signal (which a VMM may handle in its own way); and guest memory must be
+ * anonymous, because the limit applies to a memfd as well.
+ */
+export const bounded = (limits: ProcessLimits, command: string[]): string[] => [
+  "prlimit",
+  `--fsize=${limits.maxFileBytes}`,
+  ...(limits.addressSpaceMib === undefined ? [] : [`--as=${limits.addressSpaceMib * 1024 * 1024}`]),
+  ...(limits.openFiles === undefined ? [] : [`--nofile=${limits.openFiles}`]),
+  ...(limits.processes === undefined ? [] : [`--nproc=${limits.processes}`]),
+  "--core=0",
+  "--",
+  "env",
+  "--ignore-signal=XFSZ",
+  ...command,
+];
