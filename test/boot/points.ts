@@ -78,4 +78,14 @@ export const testPoints = (seen: () => Seen): void => {
     expect(seen().log).toMatch(/"stage":"agent","seen":/);
     expect(seen().log).not.toContain("EHOSTUNREACH");
   });
+
+  test("and none of the guest's units failed", () => {
+    const { units, failedUnits, virtioDevices } = seen().guest;
+    expect(failedUnits).toEqual([]);
+    // Runs where the VMM has vsock; elsewhere nothing has touched it.
+    const channel = units.find(({ name }) => name === "sallyport-channel.service");
+    expect(channel).toMatchObject({ load: "loaded", result: "success", restarts: 0 });
+    const hasVsock = virtioDevices.some(({ driver }) => driver === "vmw_vsock_virtio_transport");
+    expect(channel?.active).toBe(hasVsock ? "active" : "inactive");
+  });
 };
