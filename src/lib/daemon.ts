@@ -10,6 +10,8 @@ export interface DaemonCommand {
   argv: string[];
   /** Both output streams are appended to it. */
   logFile: string;
+  /** What it says on standard output is appended to this instead; the file is there. */
+  outFile?: string;
   /** Open files the process gets as numbers 3, 4, … */
   files?: number[];
 }
@@ -19,15 +21,16 @@ export interface DaemonCommand {
  * and nothing breaks for it when we end. Its environment holds nothing of ours. Who wants to find it again writes `identity` down;
  * `ended` says how it ended, which its parent alone learns. Throws the system's error when the program cannot be started.
  */
-export const startDaemon = async ({ argv, logFile, files = [] }: DaemonCommand) => {
+export const startDaemon = async ({ argv, logFile, outFile, files = [] }: DaemonCommand) => {
   const [program = "", ...args] = argv;
   const log = await open(logFile, "a", 0o600);
+  const out = outFile === undefined ? log : await open(outFile, "a");
   try {
     const child = spawn(program, args, {
       detached: true,
       cwd: "/",
       env: { PATH: SYSTEM_PATH },
-      stdio: ["ignore", log.fd, log.fd, ...files],
+      stdio: ["ignore", out.fd, log.fd, ...files],
     });
     const identity = child.pid === undefined ? undefined : identifyChild(child.pid);
     child.unref();
@@ -42,5 +45,6 @@ export const startDaemon = async ({ argv, logFile, files = [] }: DaemonCommand) 
     return { identity, ended };
   } finally {
     await log.close();
+    if (out !== log) await out.close();
   }
 };

@@ -2,7 +2,9 @@
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { once } from "../lib/once.ts";
+import { SYSTEM_PATH } from "../lib/programs.ts";
 import { chooseBackend } from "./choice.ts";
+import { createFirecrackerBackend } from "./firecracker/backend.ts";
 import { createQemuBackend } from "./qemu/backend.ts";
 import { probeKvm, type KvmProbeOptions } from "./qemu/kvm-probe.ts";
 import type { VmmBackend } from "./vmm.ts";
@@ -10,7 +12,7 @@ import type { VmmBackend } from "./vmm.ts";
 export interface StandardOptions {
   /** Of the configuration. */
   vm: { accel: "auto" | "kvm" | "emulation" };
-  vmm: { backend: "auto" | "firecracker" | "qemu" };
+  vmm: { backend: "auto" | "firecracker" | "qemu"; firecracker?: string | undefined; jailer?: string | undefined };
   /** How KVM is tried, and where the verdict is kept. */
   probe: Omit<KvmProbeOptions, "vmlinux">;
   logger: Logger;
@@ -20,8 +22,12 @@ export type VmmBackends = ReturnType<typeof createBackends>;
 
 export const standardBackends = ({ vm, vmm, probe, logger }: StandardOptions): VmmBackends => {
   const kvm = once((vmlinux: string) => probeKvm({ vmlinux, ...probe }));
-  const all = [createQemuBackend({ ...vm, kvm })];
-  const isCandidate = ({ name }: VmmBackend): boolean => vmm.backend === "auto" || vmm.backend === name;
+  const { backend, ...named } = vmm;
+  // In the order of the wish: who is not suited is passed over.
+  const firecracker = createFirecrackerBackend({ ...named, searchPath: SYSTEM_PATH, kvm });
+  const all = [firecracker, createQemuBackend({ ...vm, kvm })];
+  const isCandidate = (one: VmmBackend): boolean =>
+    backend === "auto" ? one !== firecracker || vm.accel !== "emulation" : backend === one.name;
   return createBackends({
     candidates: all.filter(isCandidate),
     others: all.filter((each) => !isCandidate(each)),

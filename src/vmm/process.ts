@@ -19,6 +19,8 @@ export interface VmmCommand {
   argv: string[];
   /** Open files the process gets as numbers 3, 4, … */
   files?: number[];
+  /** What it says on standard output is appended to this file, and not to its log. */
+  outFile?: string;
   /** Of a jail that answers its VMM's end with a code of its own. Default: the code as it is. */
   endOf?: (code: number) => string;
 }

@@ -1,5 +1,6 @@
 /** What the conformance tests of VMM backends share: microVMs to start, and their removal. */
 import { chmod, mkdtemp, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
@@ -18,6 +19,8 @@ export interface VmmUnderTest {
   backend: VmmBackend;
   /** All of a specification but what the suite makes itself. */
   image: MicrovmSpec["image"];
+  /** Where the suite may make a folder; default /tmp. */
+  folder?: string;
   /** First of the users that the suite's VMMs run as; the hundred from it on are nobody else's. */
   uidBase: number;
   /** Makes the interface that the VMM opens, in a namespace whose file it answers; and takes both away. */
@@ -40,8 +43,8 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
 
   beforeAll(async () => {
     under = await prepare();
-    // Short, for the sockets; open to the VMM's user, as a data directory is.
-    root = await mkdtemp("/tmp/sp-vmm-");
+    // Open to the VMM's user, as a data directory is.
+    root = await mkdtemp(join(under.folder ?? "/tmp", "sp-vmm-"));
     await chmod(root, 0o711);
   });
 

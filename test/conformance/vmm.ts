@@ -57,10 +57,13 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
 
     test("offers the guest channel, one after the other, and writes the console", async () => {
       const { spec, process } = await start();
+      const reader = { buffer: Buffer.alloc(1024), callback: () => true };
+      const { signal } = new AbortController();
       for (let round = 0; round < 2; round += 1) {
-        const reader = { buffer: Buffer.alloc(1024), callback: () => true };
-        const { signal } = new AbortController();
-        (await handle({ ...spec, process }).openChannel(reader, signal)).destroy();
+        // Some VMMs offer it before there is a guest, others when the guest listens.
+        const open = () => handle({ ...spec, process }).openChannel(reader, signal);
+        const attempt = async () => open().catch(() => undefined);
+        (await poll(attempt, { what: "the channel", timeoutMs: 240_000, intervalMs: 500 })).destroy();
       }
       const size = () => stat(spec.paths.console).then((found) => found.size || undefined);
       expect(await poll(size, { what: "the console", timeoutMs: 60_000, intervalMs: 50 })).toBeGreaterThan(0);
@@ -128,7 +131,10 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
           },
         })
         .catch((error: unknown) => error);
-      expect(failure).toMatchObject({ code: "vmm-died", message: expect.stringMatching(saysBroken()) });
+      expect(failure).toMatchObject({
+        code: expect.stringMatching(/^vmm-(died|refused)$/),
+        message: expect.stringMatching(saysBroken()),
+      });
       expect(told && (await isAlive(told))).toBe(false);
       expect(await vms()).toEqual([]);
     });

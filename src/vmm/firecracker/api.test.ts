@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startFakeApi, type FakeAnswer } from "../../../test/fixtures/fake-firecracker-api.ts";
 import { withApi } from "./api.ts";
 import { START, STATE } from "./requests.ts";
-import { withShortPath } from "./sockets.ts";
+import { withShortPath } from "../../lib/open-stream.ts";
 
 let root: string;
 let socket: string;

@@ -7,7 +7,7 @@ import { createMutex } from "../../lib/mutex.ts";
 import { redactText } from "../../lib/redact.ts";
 import { oneLine } from "../../lib/terminal.ts";
 import { faultsOf, type ApiRequest } from "./api-facts.ts";
-import { withShortPath } from "./sockets.ts";
+import { withShortPath } from "../../lib/open-stream.ts";
 
 /** Its longest answer here is 200 bytes, a refusal 500. What is longer comes of a VMM that was taken over. */
 const MAX_ANSWER_BYTES = 64 * 1024;

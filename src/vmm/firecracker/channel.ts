@@ -5,7 +5,7 @@
  */
 import { AppError } from "../../lib/errors.ts";
 import { openSocket, type OpenStream, type StreamReader } from "../../lib/open-stream.ts";
-import { withShortPath } from "./sockets.ts";
+import { withShortPath } from "../../lib/open-stream.ts";
 
 /** More than `OK 4294967295\n`. */
 const MAX_ANSWER_BYTES = 32;

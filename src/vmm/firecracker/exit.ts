@@ -1,4 +1,5 @@
 import type { ExitCodes } from "../exit.ts";
+import { endOfHeld } from "../process.ts";
 
 /** Of Firecracker 1.12 to 1.17. Its own handlers turn signals into codes; 12 is what is seen when it gets no memory. */
 export const EXIT_CODES: ExitCodes = {
@@ -14,3 +15,9 @@ export const EXIT_CODES: ExitCodes = {
   156: "killed",
   157: "crashed",
 };
+
+/** Its own codes are as high as those by which what holds its jail tells of a signal. Pure. */
+export const endOfFirecracker = (code: number): string =>
+  code in EXIT_CODES || code === SIGPIPE ? `ended with code ${code}` : endOfHeld(code);
+
+const SIGPIPE = 155;

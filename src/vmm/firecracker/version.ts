@@ -7,7 +7,7 @@ import { findProgram } from "../../lib/programs.ts";
 import { oneLine } from "../../lib/terminal.ts";
 import { compareVersions } from "./api-facts.ts";
 
-const OLDEST = "1.12";
+export const OLDEST = "1.12";
 
 /** Versions that would start, and then fail their users. */
 const KNOWN_BAD: Readonly<Record<string, string>> = {

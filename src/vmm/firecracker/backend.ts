@@ -1,0 +1,64 @@
+/** Firecracker, in its own jailer: where KVM works and both programs are there. */
+import { CHANNEL_VSOCK_PORT } from "../../contract/guest.ts";
+import { MAX_FILE_BYTES } from "../jail.ts";
+import { kvmUnusable, type KvmProof } from "../kvm.ts";
+import { handleOf } from "../process.ts";
+import type { VmmBackend, VmmRecord } from "../vmm.ts";
+import { openVsock } from "./channel.ts";
+import { inChroot, leftOfChroot } from "./chroot.ts";
+import { EXIT_CODES } from "./exit.ts";
+import { askFirecracker, startFirecracker } from "./start.ts";
+import { findBinaries, type BinaryOptions } from "./version.ts";
+
+const MIB = 1024 * 1024;
+/** Its makers promise 5 MiB; the rest is the kernel's for it: page tables, TAP, sockets. */
+const OVERHEAD_MIB = 64;
+/** Console and log as large as they may get, and the copy of the program. */
+const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB + 8;
+
+export interface FirecrackerBackendOptions extends BinaryOptions {
+  kvm: KvmProof;
+}
+
+export const createFirecrackerBackend = (options: FirecrackerBackendOptions): VmmBackend => {
+  const reopen = (vm: VmmRecord) => {
+    const common = handleOf(vm);
+    return {
+      ...common,
+      openChannel: openVsock(inChroot(vm.paths, "vsockSocket"), CHANNEL_VSOCK_PORT),
+      status: (timeoutMs: number) => askFirecracker(vm.paths, timeoutMs),
+      left: async () => [...(await common.left()), ...(await leftOfChroot(vm))],
+    };
+  };
+  return {
+    name: "firecracker",
+    overheadMib: OVERHEAD_MIB,
+    diskMib: DISK_MIB,
+    exitCodes: EXIT_CODES,
+    checks: [
+      {
+        name: "firecracker",
+        deadlineMs: 6_000,
+        look: async () => {
+          const { firecracker, jailer, version } = await findBinaries(options);
+          return { result: "ok", text: `Firecracker ${version} (${firecracker}) and its jailer (${jailer})` };
+        },
+      },
+    ],
+    version: async () => (await findBinaries(options)).version,
+    capabilities: async () => ({ canSnapshot: false }),
+    suits: async (vmlinux) => {
+      const { version } = await findBinaries(options);
+      const verdict = await options.kvm(vmlinux);
+      if (!verdict.usable) throw kvmUnusable(verdict);
+      return { accel: "kvm", why: `Firecracker ${version} in KVM. ${verdict.reason}` };
+    },
+    start: async (spec, plan, hooks) => {
+      if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it says so in its capabilities");
+      const binaries = await findBinaries(options);
+      const process = await startFirecracker({ spec, binaries, overheadMib: OVERHEAD_MIB }, hooks);
+      return { ...reopen({ ...spec, process }), process };
+    },
+    reopen,
+  };
+};

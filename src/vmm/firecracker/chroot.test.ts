@@ -1,0 +1,72 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { vmPaths } from "../../lib/paths.ts";
+import type { MicrovmSpec } from "../vmm.ts";
+import { furnish, inChroot, leftOfChroot } from "./chroot.ts";
+import { inRoom } from "./jail.ts";
+
+let root: string;
+let spec: MicrovmSpec;
+
+beforeEach(() => {
+  root = mkdtempSync("/tmp/sp-chroot-");
+  const paths = vmPaths(join(root, "vms", "abc"), "/sallyport-1/abc");
+  mkdirSync(paths.root, { recursive: true });
+  const image = { vmlinux: join(root, "vmlinux"), initrd: join(root, "initrd"), rootfs: join(root, "rootfs.ext4") };
+  for (const file of Object.values(image)) writeFileSync(file, file);
+  spec = { vmId: "abc", paths, image, uid: process.getuid?.() ?? 0 } as MicrovmSpec;
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const furnished = async (program = "/usr/local/bin/firecracker") => {
+  const told: unknown[] = [];
+  await furnish(spec, program, { acquire: async (kind, ref) => void told.push({ kind, ref }) });
+  return told;
+};
+
+test("has the image's own files, not copies, in folders that only root enters", async () => {
+  expect(await furnished()).toEqual([{ kind: "chroot", ref: "abc/jail" }]);
+  for (const file of ["vmlinux", "initrd", "rootfs"] as const) {
+    expect(statSync(inChroot(spec.paths, file)).ino).toBe(statSync(spec.image[file]).ino);
+  }
+  expect(statSync(inChroot(spec.paths, "log")).ino).toBe(statSync(spec.paths.vmmLog).ino);
+  expect(statSync(join(spec.paths.root, "jail")).mode & 0o777).toBe(0o700);
+});
+
+test("is where the jailer will look, whatever the program's file is called", async () => {
+  await furnished("/opt/firecracker-v1.12.1-x86_64");
+  const made = join(spec.paths.root, "jail", "firecracker-v1.12.1-x86_64", "abc", "root", "vmlinux");
+  expect(readFileSync(made, "utf8")).toBe(spec.image.vmlinux);
+});
+
+test("is named as left until it is removed", async () => {
+  const vm = { ...spec, process: null };
+  expect(await leftOfChroot(vm)).toEqual([]);
+  await furnished();
+  expect(await leftOfChroot(vm)).toEqual([{ kind: "chroot", ref: "abc/jail" }]);
+  rmSync(spec.paths.root, { recursive: true });
+  expect(await leftOfChroot(vm)).toEqual([]);
+});
+
+test.skipIf(!existsSync("/dev/shm"))("an image on another file system is refused with what to do", async () => {
+  const elsewhere = mkdtempSync("/dev/shm/sp-chroot-");
+  const initrd = join(elsewhere, "initrd");
+  writeFileSync(initrd, "");
+  spec = { ...spec, image: { ...spec.image, initrd } };
+  await expect(furnished()).rejects.toMatchObject({
+    code: "images-elsewhere",
+    message: expect.stringContaining(initrd),
+    hint: expect.stringContaining("on one file system"),
+  });
+  rmSync(elsewhere, { recursive: true });
+});
+
+test("the jailer sees its own program, Firecracker, and its folder, and has the rights for its work and no others", () => {
+  const line = inRoom(spec, { firecracker: "/opt/fc", jailer: "/opt/jailer" }, 3).join(" ");
+  const jail = join(spec.paths.root, "jail");
+  expect(line).toContain("--bounding-set=-all,+chown,+dac_override,+mknod,+setgid,+setuid,+sys_admin -- bwrap ");
+  expect([...line.matchAll(/--\S*bind \S+ (\S+)/g)].map(([, to]) => to)).toEqual(["/opt/fc", "/opt/jailer", jail]);
+  expect(line).toContain(`--seccomp 3 -- /opt/jailer --id abc --exec-file /opt/fc --chroot-base-dir ${jail} `);
+  expect(line).toMatch(/ -- --api-sock run\/firecracker\.socket --log-path vmm\.log --level Warning --show-level$/);
+});

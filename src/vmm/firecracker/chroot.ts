@@ -1,0 +1,72 @@
+/**
+ * The folder that is Firecracker's whole world, with the machine's files as hard links of the image's, so that a hundred microVMs
+ * share one image's page cache. Its jailer makes devices and the run folder in it.
+ */
+import { chmod, chown, link, mkdir, open, rm, stat, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { AppError, errnoOf } from "../../lib/errors.ts";
+import type { VmPaths } from "../../lib/paths.ts";
+import { unlessMissing } from "../../lib/unless-missing.ts";
+import type { Left, MicrovmSpec, StartHooks, VmmRecord } from "../vmm.ts";
+import { IN_CHROOT } from "./requests.ts";
+
+/** Given to the jailer; only root comes in. */
+export const jailFolder = (paths: VmPaths): string => join(paths.root, "jail");
+
+/** Of a file or socket in the world of a microVM's VMM, whatever the program's file is called, by which the jailer names folders. */
+export const inChroot = (paths: VmPaths, name: keyof typeof IN_CHROOT): string =>
+  join(chrootOf(paths), IN_CHROOT[name]);
+
+const chrootOf = (paths: VmPaths): string => join(jailFolder(paths), "root");
+
+/** `program`: Firecracker's path. Throws AppError `images-elsewhere`. */
+export const furnish = async (
+  { vmId, paths, uid, image }: MicrovmSpec,
+  program: string,
+  { acquire }: Pick<StartHooks, "acquire">,
+): Promise<void> => {
+  await acquire(CHROOT, refOf(vmId));
+  const inside = join(basename(program), vmId, "root");
+  await mkdir(join(jailFolder(paths), inside), { recursive: true, mode: 0o700 });
+  await symlink(inside, chrootOf(paths));
+  for (const file of [paths.console, paths.vmmLog]) await (await open(file, "a", 0o600)).close();
+  // It opens its log itself; the console it is handed open.
+  await chown(paths.vmmLog, uid, uid);
+  for (const file of ["vmlinux", "initrd", "rootfs"] as const) await linkImage(image[file], inChroot(paths, file));
+  await link(paths.vmmLog, inChroot(paths, "log"));
+};
+
+const linkImage = async (file: string, to: string): Promise<void> => {
+  try {
+    await link(file, to);
+  } catch (cause) {
+    if (!["EXDEV", "EPERM", "ENOTSUP"].includes(errnoOf(cause) ?? "")) throw cause;
+    const sentence = `The image's file ${file} can have no hard link at ${to}, by which Firecracker gets it in its jail.`;
+    throw new AppError("unavailable", "images-elsewhere", sentence, {
+      hint: "Have the data directory's folders images and vms on one file system that knows hard links, without mounts of their own; or use QEMU (vmm.backend: qemu).",
+      cause,
+    });
+  }
+};
+
+/**
+ * To be done before the guest runs, when TAP, log and sockets are open: from then on nothing in it is the VMM's to change, so that
+ * who breaks out of the guest has no folder to write to, no other device than KVM, and cannot put anything in a socket's place.
+ */
+export const seal = async (paths: VmPaths): Promise<void> => {
+  const root = chrootOf(paths);
+  for (const device of ["dev/net", "dev/urandom", "dev/userfaultfd"]) {
+    await rm(join(root, device), { recursive: true, force: true });
+  }
+  for (const folder of ["run", "dev", "."]) {
+    await chown(join(root, folder), 0, 0);
+    await chmod(join(root, folder), 0o711);
+  }
+};
+
+/** The folder, while it is there. */
+export const leftOfChroot = async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
+  (await unlessMissing(stat(jailFolder(paths)), undefined)) ? [{ kind: CHROOT, ref: refOf(vmId) }] : [];
+
+const CHROOT = "chroot";
+const refOf = (vmId: string): string => `${vmId}/jail`;

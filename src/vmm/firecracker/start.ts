@@ -1,0 +1,82 @@
+import { open, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { VmPaths } from "../../lib/paths.ts";
+import type { ProcessIdentity } from "../../lib/process.ts";
+import { unlessMissing } from "../../lib/unless-missing.ts";
+import { poll } from "../../lib/wait.ts";
+import { startAnswering } from "../process.ts";
+import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
+import type { MachineStatus, MicrovmSpec, StartHooks, VmmBackend } from "../vmm.ts";
+import { withApi, type Send } from "./api.ts";
+import { furnish, inChroot, seal } from "./chroot.ts";
+import { endOfFirecracker } from "./exit.ts";
+import { inRoom } from "./jail.ts";
+import { configuration, START, STATE } from "./requests.ts";
+import { OLDEST, type Binaries } from "./version.ts";
+
+/** Until the API answers; measured in an emulated host: 1.5 s. */
+const API_TIMEOUT_MS = 15_000;
+/** For what is looked up or opened; measured: milliseconds. */
+const REQUEST_TIMEOUT_MS = 10_000;
+/** For kernel and initrd to be read into the guest's memory, and the processors to be made; measured in an emulated host: 2 s. */
+const RUN_TIMEOUT_MS = 30_000;
+
+export interface FirecrackerStart extends Pick<VmmBackend, "overheadMib"> {
+  spec: MicrovmSpec;
+  binaries: Binaries;
+}
+
+/** See `VmmBackend.start`. */
+export const startFirecracker = async (start: FirecrackerStart, hooks: StartHooks): Promise<ProcessIdentity> => {
+  const { spec, binaries, overheadMib } = start;
+  const { version } = binaries;
+  await furnish(spec, binaries.firecracker, hooks);
+  const filter = join(spec.paths.root, "seccomp.bpf");
+  await writeFile(filter, seccompFilter(REFUSALS_AROUND_JAILER), { mode: 0o600 });
+  const argv = inRoom(spec, binaries, FIRST_FILE);
+  await writeFile(spec.paths.config, JSON.stringify({ spec, version, argv }, undefined, 2), { mode: 0o600 });
+  const api = { socket: inChroot(spec.paths, "apiSocket"), version };
+
+  const configure = async (signal: AbortSignal): Promise<void> => {
+    await untilAnswers(spec.paths, signal);
+    await withApi({ ...api, signal }, async (send) => {
+      for (const request of configuration(spec, version)) await send(request, REQUEST_TIMEOUT_MS);
+    });
+    await seal(spec.paths);
+  };
+  const run = async (): Promise<void> => void (await withApi(api, (send) => send(START, RUN_TIMEOUT_MS)));
+  const file = await open(filter, "r");
+  try {
+    const streams = { files: [file.fd], outFile: spec.paths.console };
+    return await startAnswering(
+      spec,
+      { argv, ...streams, overheadMib, endOf: endOfFirecracker },
+      configure,
+      hooks,
+      run,
+    );
+  } finally {
+    await file.close();
+  }
+};
+
+/** The number that a process finds its first open file under, after the three of every process. */
+const FIRST_FILE = 3;
+
+const instance = z.object({ state: z.string() });
+
+/** Asks Firecracker once how its machine is. Throws what `Send` throws. */
+export const askFirecracker = async (paths: VmPaths, timeoutMs: number): Promise<MachineStatus> => {
+  // Whatever version started it: every one knows this request.
+  const api = { socket: inChroot(paths, "apiSocket"), version: OLDEST };
+  const { state } = instance.parse(await withApi(api, (send: Send) => send(STATE, timeoutMs)));
+  return ({ Running: "running", Paused: "paused" }[state] as MachineStatus | undefined) ?? "other";
+};
+
+const untilAnswers = async (paths: VmPaths, signal: AbortSignal): Promise<void> => {
+  // The socket is not there yet, or not listened on yet.
+  const notYet = ["ENOENT", "ECONNREFUSED", "UND_ERR_SOCKET"];
+  const attempt = () => unlessMissing(askFirecracker(paths, REQUEST_TIMEOUT_MS), undefined, notYet);
+  await poll(attempt, { what: "Firecracker's API", timeoutMs: API_TIMEOUT_MS, intervalMs: 20, signal });
+};
