@@ -1,0 +1,129 @@
+/** What all VMMs are started in: seen from within by a program that says it, and ended from outside whatever it does. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { newVmId } from "../../src/lib/id.ts";
+import { dataPaths, type VmPaths } from "../../src/lib/paths.ts";
+import { identify, isAlive } from "../../src/lib/process.ts";
+import { poll } from "../../src/lib/wait.ts";
+import {
+  cgroupControllers,
+  cgroupExists,
+  cgroupFacts,
+  cgroupPids,
+  cgroupsIn,
+  endCgroup,
+} from "../../src/vmm/cgroup.ts";
+import { makeCgroup } from "../../src/vmm/cgroup.ts";
+import { inJail, MAX_FILE_BYTES, MAX_PROCESSES } from "../../src/vmm/jail.ts";
+import { handleOf, listVmms, startVmm } from "../../src/vmm/process.ts";
+import { asUser } from "../../src/vmm/unprivileged.ts";
+import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
+import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
+
+const UID = 1_900_000_101;
+const LIMITS = { memoryMib: 96, pids: 40, cpus: 1 };
+let folder: string;
+let empty: Namespace;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "sallyport-jail-"));
+  empty = await createNamespace("jail");
+});
+afterAll(async () => {
+  await empty.remove();
+  for (const vmId of await cgroupsIn(dataPaths(folder).cgroup)) await endCgroup(dataPaths(folder).vm(vmId).cgroup);
+  await endCgroup(dataPaths(folder).cgroup);
+  await rm(folder, { recursive: true });
+});
+
+const start = async (script: string, { uid = UID, limits = LIMITS } = {}) => {
+  const vmId = newVmId();
+  const paths: VmPaths = { ...dataPaths(folder).vm(vmId), vmmLog: join(folder, `${vmId}.log`) };
+  const spec = { netns: `/run/netns/${empty.name}`, memoryMib: 64 } as MicrovmSpec;
+  const program = uid === 0 ? ["sh", "-c", script] : asUser(uid, ["sh", "-c", script]);
+  const argv = inJail(await makeCgroup(paths.cgroup, limits), spec, program);
+  const { identity, died } = await startVmm({ argv, logFile: paths.vmmLog });
+  const record = { vmId, uid: UID, paths, process: identity };
+  return { vmId, paths, identity, died, record, vmm: handleOf(record) };
+};
+
+const said = async (script: string): Promise<string> => {
+  const { died, paths, vmm } = await start(script);
+  await died.catch(() => {});
+  await vmm.kill();
+  return readFile(paths.vmmLog, "utf8");
+};
+
+test("it has its microVM's control group, an empty network namespace, and limits that need no controller", async () => {
+  const text = await said("cat /proc/self/cgroup /proc/self/limits; ip -o link");
+  expect(text).toMatch(/^0::\/sallyport-[0-9a-f]{12}\/[0-9a-z]{12}$/m);
+  expect(text.match(/^\d+: /gm)).toEqual(["1: "]);
+  expect(text).toMatch(/^1: lo: /m);
+  const limit = (name: string): string | undefined => new RegExp(`^${name} +(\\d+) +(\\d+) `, "m").exec(text)?.[2];
+  expect(limit("Max file size")).toBe(String(MAX_FILE_BYTES));
+  expect(limit("Max core file size")).toBe("0");
+  expect(limit("Max processes")).toBe(String(MAX_PROCESSES));
+  expect(limit("Max open files")).toBe("1024");
+  expect(Number(limit("Max address space"))).toBeLessThan(8 * 1024 ** 3);
+});
+
+test("what is in the group is the microVM's, root's programs too, and nobody else's", async () => {
+  const held = await start("sleep 600 & sleep 600", { uid: 0 });
+  const both = async () => ((await held.vmm.processes()).length >= 2 ? held.vmm.processes() : undefined);
+  const found = await poll(both, { what: "both processes", timeoutMs: 5_000, intervalMs: 20 });
+  expect(found.map(({ pid }) => pid)).toContain(held.identity.pid);
+  expect(new Set(found.map(({ pid }) => pid))).toEqual(new Set(await cgroupPids(held.paths.cgroup)));
+  expect(await handleOf({ ...held.record, paths: dataPaths(folder).vm(newVmId()), process: null }).processes()).toEqual(
+    [],
+  );
+  expect((await held.vmm.left()).map(({ kind }) => kind)).toContain("cgroup");
+  await held.vmm.kill();
+  expect(await isAlive(held.identity)).toBe(false);
+  expect(await held.vmm.left()).toEqual([]);
+});
+
+test("VMMs are found by the group they are in, whatever they call themselves", async () => {
+  const { vmId, identity, vmm } = await start("exec sleep 600");
+  const range = { cgroup: dataPaths(folder).cgroup, uids: [UID, UID] } as const;
+  const found = async () => ((await listVmms(range)).length > 0 ? listVmms(range) : undefined);
+  expect(await poll(found, { what: "the VMM", timeoutMs: 5_000, intervalMs: 20 })).toEqual([
+    { vmId, uid: UID, process: identity },
+  ]);
+  expect(await listVmms({ ...range, cgroup: `${range.cgroup}0` })).toEqual([]);
+  await vmm.kill();
+});
+
+test("one that forks without end is bounded, ended at one stroke, and its group goes", async () => {
+  const { vmm, paths, identity } = await start("while :; do sleep 5 & done");
+  const many = async () => ((await cgroupPids(paths.cgroup)).length >= 30 ? true : undefined);
+  await poll(many, { what: "many processes", timeoutMs: 10_000, intervalMs: 20 });
+  const most = (await cgroupControllers()).includes("pids") ? LIMITS.pids : MAX_PROCESSES + 2;
+  expect((await cgroupPids(paths.cgroup)).length).toBeLessThanOrEqual(most);
+  await vmm.kill();
+  expect(await identify(identity.pid)).toBeUndefined();
+  expect(await cgroupExists(paths.cgroup)).toBe(false);
+  await vmm.kill();
+});
+
+test("one that takes more memory than it was given ends, and no other", async ({ skip }) => {
+  if (!(await cgroupControllers()).includes("memory")) skip("cgroup v2 has no memory controller on this host");
+  const { died, vmm, paths } = await start("perl -e 'my $x = q(x) x (300 << 20); sleep 600'");
+  await expect(died).rejects.toThrow(/SIGKILL/);
+  expect(await cgroupFacts(paths.cgroup)).toMatchObject({
+    memoryLimitMib: LIMITS.memoryMib,
+    oomKills: expect.any(Number),
+  });
+  expect((await cgroupFacts(paths.cgroup))?.oomKills).toBeGreaterThan(0);
+  await vmm.kill();
+});
+
+test("a group without a microVM is ended with all that is in it", async () => {
+  const { paths, identity } = await start("sleep 600");
+  const isIn = async () => (await cgroupPids(paths.cgroup)).includes(identity.pid) || undefined;
+  await poll(isIn, { what: "its place in the group", timeoutMs: 5_000, intervalMs: 10 });
+  await endCgroup(paths.cgroup);
+  expect(await isAlive(identity)).toBe(false);
+  await endCgroup(paths.cgroup);
+});
