@@ -12,6 +12,7 @@ import type { Network } from "../network/network.ts";
 import { plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { orAfter } from "../lib/wait.ts";
+import { cgroupFacts } from "../vmm/cgroup.ts";
 import { endOf, type ExitCodes } from "../vmm/exit.ts";
 import { exitIn } from "../vmm/process.ts";
 import { noConsole } from "./console-facts.ts";
@@ -34,6 +35,8 @@ export interface FactOptions {
   machine: () => Promise<HostFacts["vmm"]["machine"]>;
   consoleFile: string;
   vmmLog: string;
+  /** The microVM's, as in /proc/PID/cgroup; with what it counted it is there until the microVM is destroyed. */
+  cgroup: string;
   /** What the VMM means by how it ends. */
   exitCodes: ExitCodes;
   dataDir: string;
@@ -108,7 +111,7 @@ const hostFacts = async (
 ): Promise<HostFacts> => {
   const { nic, process, probes, holderOf, vmId } = options;
   const view = options.network.view(nic);
-  const [known, vmm, log = "", machine] = await Promise.all([
+  const [known, vmm, cgroup, log = "", machine] = await Promise.all([
     whatIsKnown({
       tap: learn("TAP", view.tap),
       bridge: learn("bridge", view.bridge),
@@ -130,6 +133,7 @@ const hostFacts = async (
       isAlive: process !== null && (await isAlive(process)),
       isStopped: process !== null && (await isStopped(process)),
     })),
+    learn("control group", () => cgroupFacts(options.cgroup)),
     learn("VMM log", async () => plainText((await readEnd(options.vmmLog, LOG_BYTES)) ?? "")),
     learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
     learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
@@ -142,6 +146,7 @@ const hostFacts = async (
       ...(machine === undefined ? {} : { machine }),
       exit,
       end: endOf(exit, options.exitCodes),
+      ...(cgroup ? { cgroup } : {}),
       logTail: tailOf(log),
     },
     ...known,

@@ -34,7 +34,7 @@ export const examineMicrovm = (
   { stages, channel, purpose }: Look,
 ): Promise<Examination> => {
   const { config, db, network } = deps;
-  const { console: consoleFile, vmmLog } = deps.paths.vm(vm.id);
+  const { console: consoleFile, vmmLog, cgroup } = deps.paths.vm(vm.id);
   const isHeard = stages.some(({ stage }) => stage === "agent");
   return examine({
     // Not in passing before its agent has spoken: questions would queue up for its start.
@@ -48,6 +48,7 @@ export const examineMicrovm = (
     machine: async () => handleOf(deps, vm).status(CONTROL_MS),
     consoleFile,
     vmmLog,
+    cgroup,
     exitCodes: deps.vmms.all.find(({ name }) => name === vm.backend)?.exitCodes ?? {},
     dataDir: config.dataDir,
     probes: { health: () => probeHealth(vm.address, PROBE_MS), rfb: () => probeRfb(vm.address, PROBE_MS) },

@@ -39,6 +39,9 @@ export interface BootHostOptions {
   diskMib?: number;
 }
 
+/** Seconds at most, but in a machine that is emulated itself. */
+const START_TIMEOUT_MS = 120_000;
+
 export const createBootHost = async (
   name: string,
   cacheDir: string,
@@ -88,13 +91,13 @@ export const createBootHost = async (
       host.controller = (await spawn(process.execPath, options.controller?.(configFile) ?? program("up"))).child;
       const key = await poll(() => readFile(paths.adminKey, "utf8").catch(() => undefined), {
         what: "the admin key",
-        timeoutMs: 20_000,
+        timeoutMs: START_TIMEOUT_MS,
         intervalMs: 100,
       });
       host.client = createClient({ url, key: key.trim() });
       await poll(async () => (await host.client.sessions().catch(() => undefined)) && true, {
         what: "the controller's API",
-        timeoutMs: 20_000,
+        timeoutMs: START_TIMEOUT_MS,
         intervalMs: 100,
       });
     },

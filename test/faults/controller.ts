@@ -26,7 +26,7 @@ const sabotageOf = async ({ kernelArgs }: MicrovmSpec) => {
   const address = /^ip=([^:]+):/.exec(kernelArgs.join(" "))?.[1];
   const text = await poll(() => readFile(join(plansFolder, `${address}.json`), "utf8").catch(() => undefined), {
     what: `the plan for ${address}`,
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     intervalMs: 50,
   });
   return sabotageSchema.parse(JSON.parse(text));

@@ -1,4 +1,5 @@
 /** Diagnosis through the controller and the command line, on a fake machine; real guests are test/faults. */
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
@@ -8,6 +9,7 @@ import { AppError } from "../../src/lib/errors.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { runCli } from "../../src/cli/cli.ts";
 import { readEnv } from "../../src/config/env.ts";
+import { cgroupControllers, cgroupOfProcess } from "../../src/vmm/cgroup.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
 
@@ -74,6 +76,22 @@ test("a VMM that ends with a code of its own is named by what its backend says t
   expect(verdict?.evidence).toContainEqual(
     expect.stringMatching(/^host: process \d+ is gone: it ended with code 148$/),
   );
+});
+
+test("a VMM that wants more memory than its control group has is named so, and what it was granted", async ({
+  skip,
+}) => {
+  if (!(await cgroupControllers()).includes("memory")) skip("no control group limits memory here");
+  const sessionId = await start({});
+  const { vmId } = await until(sessionId, "ready");
+  const [vm] = await controller.client.vms();
+  const path = await cgroupOfProcess(vm?.pid ?? 0);
+  expect(path).toBe(controller.paths.vm(vmId ?? "").cgroup);
+  // Less than it has already.
+  await writeFile(`/sys/fs/cgroup${path}/memory.max`, String(8 * 1024 * 1024));
+  const { verdict } = await until(sessionId, "failed");
+  expect(verdict).toMatchObject({ code: "vmm-out-of-memory", sentence: expect.stringContaining("(8 MiB)") });
+  expect(verdict?.consequences).toEqual([]);
 });
 
 test("a guest that floods its channel is named and ended while its stage still had time, and another is none the worse", async () => {
