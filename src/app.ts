@@ -45,6 +45,8 @@ export interface ControllerOptions {
   logger: Logger;
   /** Aborting it stops the controller; microVMs go on. */
   signal: AbortSignal;
+  /** Folders, joined by `:`, of programs besides the system's own. */
+  path?: string | undefined;
   /** Test seam. */
   overrides?: {
     vmm?: VmmBackend;
@@ -75,7 +77,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   });
   const vmms = overrides.vmm
     ? createBackends({ candidates: [overrides.vmm], logger })
-    : standardBackends({ ...config, probe: { cacheFile: paths.kvmProbe }, logger });
+    : standardBackends({ ...config, path: options.path, probe: { cacheFile: paths.kvmProbe }, logger });
   const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
   const ledger = createLedger(db);
   const store = createSessionStore(

@@ -44,6 +44,7 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const isRoot = process.getuid?.() === 0;
   const backends = standardBackends({
     ...config,
+    path,
     probe: { cacheFile: paths.kvmProbe, timeoutMs: KVM_MS, keepsVerdict: false },
     logger: silentLogger(),
   });

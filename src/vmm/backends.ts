@@ -13,6 +13,8 @@ export interface StandardOptions {
   /** Of the configuration. */
   vm: { accel: "auto" | "kvm" | "emulation" };
   vmm: { backend: "auto" | "firecracker" | "qemu"; firecracker?: string | undefined; jailer?: string | undefined };
+  /** Folders, joined by `:`, of programs that the configuration does not name; the system's own follow. */
+  path?: string | undefined;
   /** How KVM is tried, and where the verdict is kept. */
   probe: Omit<KvmProbeOptions, "vmlinux">;
   logger: Logger;
@@ -20,19 +22,20 @@ export interface StandardOptions {
 
 export type VmmBackends = ReturnType<typeof createBackends>;
 
-export const standardBackends = ({ vm, vmm, probe, logger }: StandardOptions): VmmBackends => {
+export const standardBackends = ({ vm, vmm, path, probe, logger }: StandardOptions): VmmBackends => {
   const kvm = once((vmlinux: string) => probeKvm({ vmlinux, ...probe }));
   const { backend, ...named } = vmm;
-  // In the order of the wish: who is not suited is passed over.
-  const firecracker = createFirecrackerBackend({ ...named, searchPath: SYSTEM_PATH, kvm });
-  const all = [firecracker, createQemuBackend({ ...vm, kvm })];
-  const isCandidate = (one: VmmBackend): boolean =>
-    backend === "auto" ? one !== firecracker || vm.accel !== "emulation" : backend === one.name;
-  return createBackends({
-    candidates: all.filter(isCandidate),
-    others: all.filter((each) => !isCandidate(each)),
-    logger,
+  const firecracker = createFirecrackerBackend({
+    ...named,
+    searchPath: path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`,
+    kvm,
   });
+  const qemu = createQemuBackend({ ...vm, kvm });
+  // In the order of the wish.
+  const auto = vm.accel === "emulation" ? [qemu] : [firecracker, qemu];
+  const candidates = { auto, firecracker: [firecracker], qemu: [qemu] }[backend];
+  const others = [firecracker, qemu].filter((each) => !candidates.includes(each));
+  return createBackends({ candidates, others, logger });
 };
 
 export interface Registry {

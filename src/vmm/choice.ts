@@ -26,5 +26,5 @@ export const chooseBackend = async (candidates: readonly VmmBackend[], vmlinux: 
       against.push(`Not ${backend.name}: ${code === "kvm-unusable" ? "it needs KVM." : oneLine(message)}`);
     }
   }
-  throw refusal ?? new Error("a choice among no VMM backends");
+  throw refusal;
 };

@@ -14,6 +14,7 @@ export const addUp = (program: Command, context: CliContext): void => {
         config,
         logger: createLogger({ level: config.logLevel }),
         signal: context.signal,
+        path: context.env.path,
         onListening: (address) => context.out.note(`Sallyport listens on ${address}. Ctrl-C stops it; microVMs go on.`),
       });
     });

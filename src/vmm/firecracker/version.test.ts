@@ -39,7 +39,7 @@ test("finds both in the search path, or where the configuration says, and behind
 test("says where it looked and how to get what is missing", async () => {
   await expect(findBinaries({ searchPath: "/nowhere:/else" })).rejects.toMatchObject({
     code: "vmm-missing",
-    message: expect.stringContaining("/nowhere, /else"),
+    message: expect.stringContaining("looked for in PATH, /usr/local/bin and"),
     hint: expect.stringMatching(/release page.*\/usr\/local\/bin.*vmm\.firecracker, vmm\.jailer/),
   });
   await expect(findBinaries({ searchPath: "/nowhere", firecracker: "/opt/fc" })).rejects.toThrow(

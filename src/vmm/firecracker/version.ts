@@ -54,7 +54,7 @@ export const findBinaries = async ({ searchPath, ...named }: BinaryOptions): Pro
 const locate = async (name: string, configured: string | undefined, searchPath: string): Promise<string> => {
   const found = findProgram(configured ?? name, searchPath);
   if (found === undefined) {
-    const where = configured ?? searchPath.split(":").join(", ");
+    const where = configured ?? "PATH, /usr/local/bin and the system's own folders";
     const sentence = `The program ${name} is not there, or cannot be run (looked for in ${where}).`;
     throw new AppError("unavailable", "vmm-missing", sentence, { hint: GET_IT });
   }
