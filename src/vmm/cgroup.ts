@@ -34,9 +34,13 @@ export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<st
   const root = (await mountPoint()) ?? (await mountOwn());
   const folder = join(root, path);
   await enableControllers(root);
-  await mkdir(dirname(folder), { recursive: true });
-  await enableControllers(dirname(folder));
-  await mkdir(folder, { recursive: true });
+  try {
+    await mkdir(dirname(folder), { recursive: true });
+    await enableControllers(dirname(folder));
+    await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw cgroupMissing(cause);
+  }
   for (const [file, value] of Object.entries(filesOf(limits))) {
     // A file that is not there is a controller that is not there; group-wide ends and swap are of newer kernels.
     await unlessMissing(writeFile(join(folder, file), value, { flag: "r+" }), undefined);
@@ -127,6 +131,7 @@ const countIn = (text: string, name: string): number =>
   Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
 
 const GONE = ["ENOENT", "ENODEV", "ESRCH"];
+const NOT_GIVEN = ["EBUSY", "EACCES", "EPERM", "EROFS", "EOPNOTSUPP", "ENOENT", "EINVAL"];
 
 const readIn = async (path: string, file: string): Promise<string | undefined> => {
   const root = await mountPoint();
@@ -146,15 +151,19 @@ const mountOwn = async (): Promise<string> => {
     await run("mount", ["-t", "cgroup2", "-o", "nosuid,nodev,noexec", "cgroup2", OWN_MOUNT]);
     return OWN_MOUNT;
   } catch (cause) {
-    const sentence = `Control groups (cgroup v2), by which a microVM is bounded and ended, cannot be had here: ${messageOf(cause)}`;
-    throw new AppError("unavailable", "cgroup-missing", sentence, {
-      hint: "Linux 5.14 or newer has them; in a container they must be mounted writable at /sys/fs/cgroup.",
-      cause,
-    });
+    throw cgroupMissing(cause);
   }
 };
 
-/** For the groups in it. */
+const cgroupMissing = (cause: unknown): AppError => {
+  const sentence = `Control groups (cgroup v2), by which a microVM is bounded and ended, cannot be had here: ${messageOf(cause)}`;
+  return new AppError("unavailable", "cgroup-missing", sentence, {
+    hint: "Linux 5.14 or newer has them; in a container they must be mounted writable at /sys/fs/cgroup.",
+    cause,
+  });
+};
+
+/** For the groups in it. One that may not be given on, as in a container whose own processes are in `folder`, is left out. */
 const enableControllers = async (folder: string): Promise<void> => {
   const [known, enabled] = await Promise.all(
     ["cgroup.controllers", "cgroup.subtree_control"].map((file) => readFile(join(folder, file), "utf8")),
@@ -162,5 +171,7 @@ const enableControllers = async (folder: string): Promise<void> => {
   const missing = CONTROLLERS.filter(
     (name) => known?.split(/\s/).includes(name) && !enabled?.split(/\s/).includes(name),
   );
-  for (const name of missing) await writeFile(join(folder, "cgroup.subtree_control"), `+${name}`);
+  for (const name of missing) {
+    await unlessMissing(writeFile(join(folder, "cgroup.subtree_control"), `+${name}`), undefined, NOT_GIVEN);
+  }
 };

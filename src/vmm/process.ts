@@ -8,11 +8,19 @@ import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { cgroupExists, cgroupOfProcess, cgroupPids, killCgroup, makeCgroup, removeCgroup } from "./cgroup.ts";
+import {
+  type CgroupLimits,
+  cgroupExists,
+  cgroupOfProcess,
+  cgroupPids,
+  killCgroup,
+  makeCgroup,
+  removeCgroup,
+} from "./cgroup.ts";
 import { leftInFolder } from "./folder.ts";
 import { inJail, MAX_PROCESSES } from "./jail.ts";
 import { notStarted } from "./unprivileged.ts";
-import type { FoundVmm, Left, MicrovmSpec, StartHooks, VmmBackend, VmmRange, VmmRecord } from "./vmm.ts";
+import type { FoundVmm, Left, MicrovmSpec, StartHooks, VmmRange, VmmRecord } from "./vmm.ts";
 
 /** A VMM's command line, to be run in its jail. */
 export interface VmmCommand {
@@ -25,23 +33,19 @@ export interface VmmCommand {
   endOf?: (code: number) => string;
 }
 
-/** Beside the guest's memory and the VMM's own: page tables, sockets, the programs that hold the jail. */
-const JAIL_MIB = 128;
-
 /**
  * Starts a VMM in its jail, waits until it answers, as `hasAnswered` finds out, and lets its machine run; or until it died, or the start
  * is ended. The process answered is the VMM's own, not that of a program which holds its jail. Whatever fails, no process is left.
  */
 export const startAnswering = async (
   spec: MicrovmSpec,
-  { overheadMib, ...command }: VmmCommand & Pick<VmmBackend, "overheadMib">,
+  { memoryMib, ...command }: VmmCommand & Pick<CgroupLimits, "memoryMib">,
   hasAnswered: (signal: AbortSignal) => Promise<void>,
   { acquire, onProcess, beforeRun, signal }: StartHooks,
   letRun: () => Promise<void>,
 ): Promise<ProcessIdentity> => {
   signal.throwIfAborted();
   await acquire(CGROUP, spec.paths.cgroup);
-  const memoryMib = spec.memoryMib + overheadMib + JAIL_MIB;
   const limits = { memoryMib, pids: MAX_PROCESSES, cpus: spec.vcpuCount + EXTRA_CPUS };
   const argv = inJail(await makeCgroup(spec.paths.cgroup, limits), spec, command.argv);
   const { identity, died } = await startVmm({ ...command, argv, logFile: spec.paths.vmmLog });

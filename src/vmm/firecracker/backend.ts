@@ -13,6 +13,8 @@ import { findBinaries, type BinaryOptions } from "./version.ts";
 const MIB = 1024 * 1024;
 /** Its makers promise 5 MiB; the rest is the kernel's for it: page tables, TAP, sockets. */
 const OVERHEAD_MIB = 64;
+/** Beside the guest's memory, at most: also the copy of kernel and initrd that it reads, and the jailer's of the program. */
+const MOST_MIB = 192;
 /** Console and log as large as they may get, and the copy of the program. */
 const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB + 8;
 
@@ -56,7 +58,7 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it says so in its capabilities");
       const binaries = await findBinaries(options);
-      const process = await startFirecracker({ spec, binaries, overheadMib: OVERHEAD_MIB }, hooks);
+      const process = await startFirecracker({ spec, binaries, memoryMib: spec.memoryMib + MOST_MIB }, hooks);
       return { ...reopen({ ...spec, process }), process };
     },
     reopen,

@@ -5,9 +5,10 @@ import type { VmPaths } from "../../lib/paths.ts";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import { poll } from "../../lib/wait.ts";
+import type { CgroupLimits } from "../cgroup.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
-import type { MachineStatus, MicrovmSpec, StartHooks, VmmBackend } from "../vmm.ts";
+import type { MachineStatus, MicrovmSpec, StartHooks } from "../vmm.ts";
 import { withApi, type Send } from "./api.ts";
 import { furnish, inChroot, seal } from "./chroot.ts";
 import { endOfFirecracker } from "./exit.ts";
@@ -22,14 +23,14 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** For kernel and initrd to be read into the guest's memory, and the processors to be made; measured in an emulated host: 2 s. */
 const RUN_TIMEOUT_MS = 30_000;
 
-export interface FirecrackerStart extends Pick<VmmBackend, "overheadMib"> {
+export interface FirecrackerStart extends Pick<CgroupLimits, "memoryMib"> {
   spec: MicrovmSpec;
   binaries: Binaries;
 }
 
 /** See `VmmBackend.start`. */
 export const startFirecracker = async (start: FirecrackerStart, hooks: StartHooks): Promise<ProcessIdentity> => {
-  const { spec, binaries, overheadMib } = start;
+  const { spec, binaries, memoryMib } = start;
   const { version } = binaries;
   await furnish(spec, binaries.firecracker, hooks);
   const filter = join(spec.paths.root, "seccomp.bpf");
@@ -49,13 +50,7 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
   const file = await open(filter, "r");
   try {
     const streams = { files: [file.fd], outFile: spec.paths.console };
-    return await startAnswering(
-      spec,
-      { argv, ...streams, overheadMib, endOf: endOfFirecracker },
-      configure,
-      hooks,
-      run,
-    );
+    return await startAnswering(spec, { argv, ...streams, memoryMib, endOf: endOfFirecracker }, configure, hooks, run);
   } finally {
     await file.close();
   }

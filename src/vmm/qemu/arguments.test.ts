@@ -87,7 +87,7 @@ describe("qemuArguments", () => {
 
   test("takes KVM from an open file, not from a device it may not open", () => {
     expect(valuesOf(qemuArguments(spec, { kind: "kvm" }), "-accel")).toEqual(["kvm,device=/dev/fdset/1"]);
-    expect(valuesOf(args, "-accel")).toEqual(["tcg"]);
+    expect(valuesOf(args, "-accel")).toEqual(["tcg,tb-size=512"]);
   });
 });
 

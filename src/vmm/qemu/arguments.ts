@@ -4,6 +4,9 @@ import type { MicrovmSpec } from "../vmm.ts";
 import { ROOM } from "./jail.ts";
 import { SOCKETS } from "./sockets.ts";
 
+/** When it is full, QEMU begins anew; by default it takes up to 1 GiB, by the host's memory. */
+export const TRANSLATED_CODE_MIB = 512;
+
 export const QEMU = "qemu-system-x86_64";
 
 /** How the guest's instructions run. */
@@ -44,7 +47,7 @@ export const machineArguments = (accelerator: Accelerator, memoryMib: number): s
     ["-object", `memory-backend-ram,id=ram,size=${memoryMib}M`, "-m", String(memoryMib)],
     accelerator.kind === "kvm"
       ? ["-add-fd", "fd=3,set=1", "-accel", "kvm,device=/dev/fdset/1", "-cpu", "host"]
-      : ["-accel", "tcg", "-cpu", "max"],
+      : ["-accel", `tcg,tb-size=${TRANSLATED_CODE_MIB}`, "-cpu", "max"],
     // The default firmware may let the ACPI tables and the initrd overlap, by the initrd's size; the kernel then hangs.
     ["-bios", "qboot.rom"],
     ["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],

@@ -4,7 +4,7 @@ import { MAX_FILE_BYTES } from "../jail.ts";
 import { handleOf } from "../process.ts";
 import type { VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
-import { qemuArguments } from "./arguments.ts";
+import { qemuArguments, TRANSLATED_CODE_MIB } from "./arguments.ts";
 import { QEMU_CHECKS } from "./checks.ts";
 import { askQemu } from "./client.ts";
 import { socketsOf } from "./sockets.ts";
@@ -19,6 +19,8 @@ export interface QemuBackendOptions extends AcceleratorOptions {
 const MIB = 1024 * 1024;
 /** Measured under emulation, where most of it is translated code; KVM needs less. */
 const OVERHEAD_MIB = 384;
+/** Beside the guest's memory, at most: translated code (arguments.ts bounds it), QEMU itself, what the kernel holds for it. */
+const MOST_MIB = { emulation: TRANSLATED_CODE_MIB + 384, kvm: 384 };
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
   const chooseAccelerator = createAcceleratorChoice(options);
@@ -47,7 +49,7 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
       const { accelerator } = await chooseAccelerator(spec.image.vmlinux);
       const version = await qemuVersion();
       const args = qemuArguments(spec, accelerator);
-      const start = { spec, accelerator, version, overheadMib: OVERHEAD_MIB };
+      const start = { spec, accelerator, version, memoryMib: spec.memoryMib + MOST_MIB[accelerator.kind] };
       const process = await startQemu(start, options.changeArguments?.(args) ?? args, hooks);
       return { ...reopen({ ...spec, process }), process };
     },

@@ -2,10 +2,11 @@ import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { findProgram, SYSTEM_PATH } from "../../lib/programs.ts";
+import type { CgroupLimits } from "../cgroup.ts";
 import { handOver } from "../folder.ts";
 import { endOfHeld, startAnswering } from "../process.ts";
 import { seccompFilter } from "../seccomp.ts";
-import type { MicrovmSpec, StartHooks, VmmBackend } from "../vmm.ts";
+import type { MicrovmSpec, StartHooks } from "../vmm.ts";
 import { QEMU, type Accelerator } from "./arguments.ts";
 import { letQemuRun, untilQemuAnswers } from "./client.ts";
 import { inRoom } from "./jail.ts";
@@ -14,7 +15,7 @@ import { openKvm } from "./kvm-probe.ts";
 /** Until the control socket answers; measured: 0.1 s, and 0.3 s with both cores busy. */
 const CONTROL_TIMEOUT_MS = 15_000;
 
-export interface QemuStart extends Pick<VmmBackend, "overheadMib"> {
+export interface QemuStart extends Pick<CgroupLimits, "memoryMib"> {
   spec: MicrovmSpec;
   accelerator: Accelerator;
   /** For the record in config.json. */
@@ -23,7 +24,7 @@ export interface QemuStart extends Pick<VmmBackend, "overheadMib"> {
 
 /** See `VmmBackend.start`; `args` are QEMU's. */
 export const startQemu = async (start: QemuStart, args: string[], hooks: StartHooks): Promise<ProcessIdentity> => {
-  const { spec, overheadMib } = start;
+  const { spec, memoryMib } = start;
   await handOver(spec, hooks);
   const filter = join(spec.paths.root, "seccomp.bpf");
   await writeFile(filter, seccompFilter(), { mode: 0o600 });
@@ -35,7 +36,7 @@ export const startQemu = async (start: QemuStart, args: string[], hooks: StartHo
     const program = findProgram(QEMU, SYSTEM_PATH) ?? QEMU;
     const argv = inRoom(spec, FIRST_FILE + files.length - 1, [program, ...args]);
     await writeFile(spec.paths.config, JSON.stringify({ ...start, argv }, undefined, 2), { mode: 0o600 });
-    const command = { argv, files: files.map(({ fd }) => fd), endOf: endOfHeld, overheadMib };
+    const command = { argv, files: files.map(({ fd }) => fd), endOf: endOfHeld, memoryMib };
     const hasAnswered = (signal: AbortSignal) => untilQemuAnswers(spec.paths, CONTROL_TIMEOUT_MS, signal);
     return await startAnswering(spec, command, hasAnswered, hooks, () => letQemuRun(spec.paths));
   } finally {
