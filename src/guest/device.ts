@@ -18,9 +18,12 @@ export const CHANNEL_SOCKET = "/run/sallyport/channel.sock";
 /** The number that the standard gives to socket devices on the virtio bus. */
 const VSOCK = 19;
 
-/** A socket where there is vsock, else the port; rejects while that is not there. */
+/** A socket where there is vsock, else the port; rejects while what there should be is not there. */
 export const openDevice = async (options: DeviceOptions, listener: DeviceListener): Promise<Device> => {
   const { root, portPath, socketPath, log } = options;
-  const hasVsock = (await virtioDevices({ root })).some(({ type }) => type === VSOCK);
-  return hasVsock ? listenForHost(socketPath, listener) : openVirtioPort(portPath, { ...listener, log });
+  const vsock = (await virtioDevices({ root })).find(({ type }) => type === VSOCK);
+  if (!vsock) return openVirtioPort(portPath, { ...listener, log });
+  // Said by the agent, because without it nothing else starts that could.
+  if (vsock.driver === "") throw new Error(`the vsock device ${vsock.name} has no driver`);
+  return listenForHost(socketPath, listener);
 };
