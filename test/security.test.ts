@@ -15,3 +15,17 @@ test("every promise of docs/SECURITY.md is held by a test that is there", () => 
   );
   expect(missing).toEqual([]);
 });
+
+test("docs/SECURITY.md lists what an escape tries, in the words and the order of the program that does", () => {
+  const listed = readFileSync("docs/SECURITY.md", "utf8")
+    .split("## What an escape finds")[1]
+    ?.split("\n## ")[0]
+    ?.split("\n")
+    .flatMap((line) => /^\| (.+?) \| .+ \|$/.exec(line)?.[1] ?? [])
+    .slice(1);
+  const tried = ["files", "processes", "sockets", "kernel", "bounds"].flatMap((name) =>
+    [...readFileSync(`test/escape/${name}.c`, "utf8").matchAll(/^ {4}\{"(.+)", \w+\},$/gm)].map(([, title]) => title),
+  );
+  expect(tried).toHaveLength(40);
+  expect(listed).toEqual(tried);
+});

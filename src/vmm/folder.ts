@@ -23,6 +23,12 @@ export const handOver = async (
   await chown(paths.console, uid, uid);
 };
 
+/**
+ * To be done before the guest runs, when all sockets are open: from then on whoever takes the VMM over has no folder to fill with
+ * files, whose sizes alone are bounded, and cannot put anything in a socket's place.
+ */
+export const seal = (paths: VmPaths): Promise<void> => chown(runFolder(paths), 0, 0);
+
 /** The folder of sockets, while it is there. */
 export const leftInFolder = async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
   (await unlessMissing(stat(runFolder(paths)), undefined)) ? [{ kind: SOCKETS, ref: refOf(vmId) }] : [];

@@ -99,8 +99,8 @@ describe("a QEMU microVM", () => {
     expect(await readFile(`/proc/${vmm.pid}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
   });
 
-  test("hides its sockets from other users", async () => {
-    expect(await stat(runFolder(spec.paths))).toMatchObject({ uid: UID, mode: 0o40700 });
+  test("hides its sockets from other users, and is not left the folder itself", async () => {
+    expect(await stat(runFolder(spec.paths))).toMatchObject({ uid: 0, mode: 0o40700 });
     expect((await stat(spec.paths.root)).mode & 0o777).toBe(0o710);
   });
 

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { AppError } from "../../src/lib/errors.ts";
 import { packageRoot } from "../../src/lib/paths.ts";
+import { compileEscape } from "../escape/compile.ts";
 import { IN_HOST } from "./prepare.ts";
 import { portOf } from "./machine.ts";
 import { runInHost, type HostCommand } from "./port.ts";
@@ -14,6 +15,8 @@ const MAX_CHECKOUT_BYTES = 256 * 1024 * 1024;
 
 /** All but the packages, which the disk has, the history, and what CI fetched. Replaces what was carried in before. */
 export const carryIn = async (folder: string, signal?: AbortSignal): Promise<void> => {
+  // There is no compiler in it.
+  await compileEscape();
   const stdin = await packCheckout();
   const script = [
     `mkdir -p ${IN_HOST.checkout} && cd ${IN_HOST.checkout}`,

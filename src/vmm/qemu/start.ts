@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { findProgram, SYSTEM_PATH } from "../../lib/programs.ts";
 import type { CgroupLimits } from "../cgroup.ts";
-import { handOver } from "../folder.ts";
+import { handOver, seal } from "../folder.ts";
 import { endOfHeld, startAnswering } from "../process.ts";
 import { seccompFilter } from "../seccomp.ts";
 import type { MicrovmSpec, StartHooks } from "../vmm.ts";
@@ -37,7 +37,10 @@ export const startQemu = async (start: QemuStart, args: string[], hooks: StartHo
     const argv = inRoom(spec, FIRST_FILE + files.length - 1, [program, ...args]);
     await writeFile(spec.paths.config, JSON.stringify({ ...start, argv }, undefined, 2), { mode: 0o600 });
     const command = { argv, files: files.map(({ fd }) => fd), endOf: endOfHeld, memoryMib };
-    const hasAnswered = (signal: AbortSignal) => untilQemuAnswers(spec.paths, CONTROL_TIMEOUT_MS, signal);
+    const hasAnswered = async (signal: AbortSignal): Promise<void> => {
+      await untilQemuAnswers(spec.paths, CONTROL_TIMEOUT_MS, signal);
+      await seal(spec.paths);
+    };
     return await startAnswering(spec, command, hasAnswered, hooks, () => letQemuRun(spec.paths));
   } finally {
     for (const file of files) await file.close();

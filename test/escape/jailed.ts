@@ -1,0 +1,151 @@
+/** Runs the tries in a VMM's jail, and measures from outside what they cost the host. */
+import { lstat, mkdir, readdir, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { run } from "../../src/lib/exec.ts";
+import { newVmId } from "../../src/lib/id.ts";
+import { dataPaths } from "../../src/lib/paths.ts";
+import { processesOf } from "../../src/lib/process.ts";
+import { unlessMissing } from "../../src/lib/unless-missing.ts";
+import {
+  cgroupControllers,
+  cgroupFacts,
+  cgroupPids,
+  killCgroup,
+  makeCgroup,
+  removeCgroup,
+} from "../../src/vmm/cgroup.ts";
+import { inJail, MAX_PROCESSES } from "../../src/vmm/jail.ts";
+import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
+import { partsIn, runTries, type Part } from "./tries.ts";
+import type { World } from "./world.ts";
+
+/** Of the guest and its VMM; the tries ask for more. */
+const MEMORY_MIB = 512;
+const MIB = 1024 * 1024;
+/** Of its log or its console, whichever the tries fill at the time; and what there is beside. */
+const MOST_DISK_MIB = 64 + 16;
+
+/** The backend's own part of the jail. */
+export interface Room {
+  /** Command line that becomes the program of the tries, with these arguments. */
+  command: (args: string[]) => string[];
+  /** Open files, from number 3 on. */
+  files: number[];
+  /** What the backend does when the VMM answers, before the guest runs: closes the folder. */
+  seal: () => Promise<void>;
+  /** As seen in there: the folder that was the VMM's own until then, the image, a file that it writes. */
+  folder: string;
+  image: string;
+  log: string;
+  /** Gets what the program says, as the VMM's log or console would. */
+  output: string;
+}
+
+/** What a backend is asked to start. There is the folder, and the namespace, without the TAP, which is on the bridge. */
+export const prepareSpec = async (world: World, uid: number): Promise<MicrovmSpec> => {
+  const vmId = newVmId();
+  const paths = dataPaths(join(world.root, "data")).vm(vmId);
+  const tap = `sp-${vmId}`;
+  await mkdir(paths.root, { recursive: true, mode: 0o711 });
+  await run("ip", ["netns", "add", tap]);
+  const image = { vmlinux: world.image, initrd: world.image, rootfs: world.image };
+  const common = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: MEMORY_MIB, tap, uid };
+  return { ...common, netns: `/run/netns/${tap}`, mac: "06:00:c0:a8:64:05" };
+};
+
+/** All parts, those that are measured from outside among them. The jail is gone afterwards. */
+export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Promise<Part[]> => {
+  const { paths } = spec;
+  const isMemoryBounded = (await cgroupControllers()).includes("memory");
+  const limits = { memoryMib: MEMORY_MIB, pids: MAX_PROCESSES, cpus: 2 };
+  const seen = { processes: 0, diskMib: 0, facts: await cgroupFacts(paths.cgroup) };
+  try {
+    const cgroup = await makeCgroup(paths.cgroup, limits);
+    const args = [
+      ...world.found,
+      `folder=${room.folder}`,
+      `setuid=${room.folder}/setuid`,
+      `image=${room.image}`,
+      `log=${room.log}`,
+      "walk=/",
+      "sealed=yes",
+      ...(isMemoryBounded ? ["touch=yes"] : []),
+    ];
+    let walls: Part[] | undefined;
+    const look = async (): Promise<void> => {
+      const pid = walls ? undefined : await pidIn(spec);
+      if (pid !== undefined) {
+        walls = await wallsOf(pid);
+        await room.seal();
+      }
+      seen.processes = Math.max(seen.processes, (await cgroupPids(paths.cgroup)).length);
+      seen.diskMib = Math.max(seen.diskMib, await diskMib(paths.root));
+      seen.facts = await cgroupFacts(paths.cgroup);
+    };
+    const { end, output } = await runTries(inJail(cgroup, spec, room.command(args)), room.output, look, room.files);
+    await look();
+    const { oomKills = 0, memoryPeakMib = Infinity } = seen.facts ?? {};
+    const wasEnded = oomKills > 0;
+    const parts = partsIn(output).map((part) =>
+      part.part === "MiB of many processes" ? { ...part, held: wasEnded, how: `${oomKills} of them ended` } : part,
+    );
+    if (!wasEnded && end !== 0) throw new Error(`The tries ended with ${end}: ${output.slice(-2_000)}`);
+    return [
+      ...parts,
+      ...(walls ?? []),
+      outside("make 2,000 processes", "seen from outside", seen.processes, MAX_PROCESSES + OF_THE_JAIL),
+      outside("write 1 GiB into a file", "MiB of disk, from outside", seen.diskMib, MOST_DISK_MIB),
+      ...(isMemoryBounded ? [outside("use 20 GiB of memory", "MiB, from outside", memoryPeakMib, MEMORY_MIB)] : []),
+    ];
+  } finally {
+    await killCgroup(paths.cgroup);
+    await removeCgroup(paths.cgroup);
+    await run("ip", ["netns", "delete", spec.tap]);
+  }
+};
+
+/** Of the program itself, once it has become the user. */
+const pidIn = async ({ uid, paths }: MicrovmSpec): Promise<number | undefined> => {
+  const grouped = await cgroupPids(paths.cgroup);
+  return (await processesOf((user) => user === uid)).find(({ process }) => grouped.includes(process.pid))?.process.pid;
+};
+
+/** What one wall would hide of another. */
+const wallsOf = async (pid: number): Promise<Part[]> => {
+  const of = (process: number | "self", name: string) => readlink(`/proc/${process}/ns/${name}`);
+  const shared: string[] = [];
+  for (const name of ["cgroup", "ipc", "mnt", "net", "pid", "uts"])
+    if ((await of(pid, name)) === (await of("self", name))) shared.push(name);
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const missing = [/^Cap(Inh|Prm|Eff|Amb):.*[1-9a-f]/m, /^NoNewPrivs:\s*0/m, /^Seccomp:\s*0/m, /^Groups:\s*\d/m]
+    .flatMap((wrong) => wrong.exec(status)?.[0].replace(/\s+/g, " ") ?? [])
+    .join(", ");
+  const wall = (name: string, part: string, wrong: string): Part => ({
+    try: name,
+    part: `${part}, from outside`,
+    held: wrong === "",
+    how: wrong || "none",
+  });
+  return [
+    wall("make or enter namespaces", "those of the host", shared.join(" ")),
+    wall("become root", "what would help", missing),
+  ];
+};
+
+/** Programs that hold it. */
+const OF_THE_JAIL = 4;
+
+const outside = (name: string, part: string, had: number, most: number): Part => ({
+  try: name,
+  part,
+  held: had <= most,
+  how: `${had}, where ${most} are the most`,
+});
+
+/** A file counts once, however many names it has. */
+const diskMib = async (folder: string): Promise<number> => {
+  const names = await unlessMissing(readdir(folder, { recursive: true }), []);
+  const found = await Promise.all(names.map((name) => unlessMissing(lstat(join(folder, name)), undefined)));
+  const blocks = new Map(found.map((file) => [file?.ino, file?.blocks ?? 0]));
+  return Math.round(([...blocks.values()].reduce((sum, count) => sum + count, 0) * 512) / MIB);
+};
