@@ -24,6 +24,7 @@ import {
   BRIDGE,
   connectGuest,
   endResolver,
+  HOST_UPLINK,
   SERVER,
   startInternet,
   startNetwork,
@@ -60,6 +61,9 @@ beforeAll(async () => {
   cleanup.push("host", () => host.remove());
   const internet = await startInternet(host);
   cleanup.push("internet", () => internet.remove());
+  // What drops ARP here shall keep guests from the host, and not, once an entry is old, the host from its name server.
+  await know(host, "up0", SERVER, await addressOf(internet, "eth0"));
+  await know(internet, "eth0", HOST_UPLINK, await addressOf(host, "up0"));
   await startMicrovm();
 });
 
@@ -67,6 +71,11 @@ afterAll(async () => {
   console.log(`doctor took: ${figures.join(", ")}`);
   await cleanup.run();
 });
+
+const addressOf = async (at: Namespace, device: string): Promise<string> =>
+  (await at.run("cat", [`/sys/class/net/${device}/address`])).stdout.trim();
+const know = (at: Namespace, device: string, who: string, mac: string): Promise<unknown> =>
+  at.ip(`neigh replace ${who} lladdr ${mac} nud permanent dev ${device}`);
 
 const makeImage = async (): Promise<void> => {
   // On the same file system: it is moved.
