@@ -10,7 +10,7 @@ declare module "vitest" {
   }
 }
 
-const PROBE_TIMEOUT_MS = 120_000;
+const PROBE_TIMEOUT_MS = 240_000;
 
 export const setup = async (project: TestProject): Promise<void> => {
   const paths = dataPaths(project.getProvidedContext().imageDataDir);
