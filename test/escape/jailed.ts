@@ -1,6 +1,6 @@
 /** Runs the tries in a VMM's jail, and measures from outside what they cost the host. */
 import { lstat, mkdir, readdir, readFile, readlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { run } from "../../src/lib/exec.ts";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
@@ -99,7 +99,7 @@ export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Pr
     ];
   } finally {
     await killCgroup(paths.cgroup);
-    await removeCgroup(paths.cgroup);
+    for (const group of [paths.cgroup, dirname(paths.cgroup)]) await removeCgroup(group);
     await run("ip", ["netns", "delete", spec.tap]);
   }
 };

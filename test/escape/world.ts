@@ -1,7 +1,7 @@
 /** A host with everything in it that an escape could find, as permissive as it gets: where a try fails, the jail made it fail. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type ListenOptions } from "node:net";
 import { dirname, join } from "node:path";
 import { Cleanup } from "../../src/lib/cleanup.ts";
@@ -60,7 +60,8 @@ const plant = async (uid: number, cleanup: Cleanup): Promise<World> => {
   for (const file of [known.console, known.database, known.key, known.outside]) await writeFile(file, "planted\n");
   await writeFile(image, "an image\n");
   for (const path of [known.control, known.api]) await listen({ path }, cleanup);
-  await run("mkdir", ["-p", "/run/dbus"]);
+  const made = await mkdir(dirname(SYSTEM_BUS), { recursive: true });
+  if (made !== undefined) cleanup.push("the bus's folder", () => rm(made, { recursive: true }));
   // A host may have a bus already.
   await listen({ path: SYSTEM_BUS }, cleanup).catch(() => {});
   await run("ip", ["address", "add", `${HOST_ADDRESS}/32`, "dev", "lo"]);
