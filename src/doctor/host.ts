@@ -57,8 +57,14 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const backend = async (): Promise<VmmBackend | undefined> =>
     (await choice().catch(() => undefined))?.backend ?? backends.candidates.at(-1);
   const vmms = once(async () => {
-    const found = await listVmms({ cgroup: paths.cgroup, uids });
-    return Promise.all(found.map(async ({ vmId, process }) => ({ vmId, residentMib: await residentMib(process.pid) })));
+    // A VMM may have more than one process, and whoever broke out of it any number.
+    const byMicrovm = Map.groupBy(await listVmms({ cgroup: paths.cgroup, uids }), ({ vmId }) => vmId);
+    return Promise.all(
+      [...byMicrovm].map(async ([vmId, found]) => {
+        const resident = await Promise.all(found.map(({ process }) => residentMib(process.pid)));
+        return { vmId, residentMib: resident.reduce((sum, mib) => sum + mib, 0) };
+      }),
+    );
   });
   const { cidr, bridge, table, allow } = config.network;
   const network: BridgeOptions & FirewallOptions = {

@@ -137,14 +137,14 @@ const startMicrovm = async (): Promise<void> => {
   await attach(network, nic);
   const guest = await connectGuest(host, nic);
   cleanup.push("guest", () => guest.namespace.remove());
-  // A process of a VMM's user in the control group of a microVM, which is how one is found.
+  // Processes of a VMM's user in the control group of a microVM, which is how one is found, however many they are.
   const vm = paths.vm(VM);
   await mkdir(vm.root, { recursive: true });
   const kernelArgs = [`ip=${nic.address}::192.168.100.1:255.255.255.0::eth0:off`];
   await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs } }), { mode: 0o600 });
   const group = await makeCgroup(vm.cgroup, { memoryMib: 64, pids: 10, cpus: 1 });
   cleanup.push("control group", () => endCgroup(vm.cgroup));
-  const command = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, ["perl", "-e", "sleep 1000000"]);
+  const command = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, ["perl", "-e", "fork; sleep 1000000"]);
   const argv = ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', group, ...command];
   const { identity, died } = await startVmm({ argv, logFile: vm.vmmLog });
   died.catch(() => {});
