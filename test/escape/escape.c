@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define SECONDS_PER_TRY 20
+#define SECONDS_PER_TRY 60
 
 static const struct attempt *const ALL[] = {FILES, PROCESSES, SOCKETS, KERNEL, BOUNDS};
 static char **arguments;
