@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import type { CgroupFacts } from "../contract/diagnosis.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { run } from "../lib/exec.ts";
+import { createMutex } from "../lib/mutex.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
 
@@ -31,7 +32,7 @@ const CONTROLLERS = ["cpu", "memory", "pids"];
  * version 1) or never had is left out. Answers the folder. Throws AppError `cgroup-missing`.
  */
 export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<string> => {
-  const root = (await mountPoint()) ?? (await mountOwn());
+  const root = await mountPoint();
   const folder = join(root, path);
   await enableControllers(root);
   try {
@@ -59,7 +60,7 @@ const filesOf = ({ memoryMib, pids, cpus }: CgroupLimits): Record<string, string
 
 /** Which controllers limit a microVM here; the others' limits are the processes' own (jail.ts). */
 export const cgroupControllers = async (): Promise<string[]> => {
-  const root = await mountPoint();
+  const root = await mountPointIfAny();
   const known = root === undefined ? "" : await readFile(join(root, "cgroup.controllers"), "utf8");
   return CONTROLLERS.filter((name) => known.split(/\s/).includes(name));
 };
@@ -77,14 +78,14 @@ export const endCgroup = async (path: string): Promise<void> => {
 
 /** Kills everything in it at one stroke, also what forks faster than one can look (Linux 5.14). */
 export const killCgroup = async (path: string): Promise<void> => {
-  const root = await mountPoint();
+  const root = await mountPointIfAny();
   if (root === undefined) return;
   await unlessMissing(writeFile(join(root, path, "cgroup.kill"), "1", { flag: "r+" }), undefined, GONE);
 };
 
 /** Idempotent. What is dead already may be counted for another moment. */
 export const removeCgroup = async (path: string): Promise<void> => {
-  const root = await mountPoint();
+  const root = await mountPointIfAny();
   if (root === undefined) return;
   const remove = async (): Promise<true | undefined> => {
     const removed = unlessMissing(rmdir(join(root, path)), undefined, GONE).then(() => true as const);
@@ -98,7 +99,7 @@ export const cgroupExists = async (path: string): Promise<boolean> =>
 
 /** Names of the groups in it. */
 export const cgroupsIn = async (path: string): Promise<string[]> => {
-  const root = await mountPoint();
+  const root = await mountPointIfAny();
   if (root === undefined) return [];
   const entries = await unlessMissing(readdir(join(root, path), { withFileTypes: true }), []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
@@ -134,18 +135,34 @@ const GONE = ["ENOENT", "ENODEV", "ESRCH"];
 const NOT_GIVEN = ["EBUSY", "EACCES", "EPERM", "EROFS", "EOPNOTSUPP", "ENOENT", "EINVAL"];
 
 const readIn = async (path: string, file: string): Promise<string | undefined> => {
-  const root = await mountPoint();
+  const root = await mountPointIfAny();
   return root === undefined ? undefined : unlessMissing(readFile(join(root, path, file), "utf8"), undefined, GONE);
 };
 
-/** Of the whole hierarchy; undefined: mounted nowhere. */
-const mountPoint = async (): Promise<string | undefined> => {
+/**
+ * Of the whole hierarchy: looked for each time, because a later controller may not see what a former one had mounted. Throws AppError
+ * `cgroup-missing`.
+ */
+const mountPoint = async (): Promise<string> => (await findMount()) ?? oneByOne(mountOwn);
+
+/** Undefined where it cannot be had: nothing of ours is in it then. */
+const mountPointIfAny = (): Promise<string | undefined> =>
+  mountPoint().catch((error: unknown) => {
+    if (error instanceof AppError) return undefined;
+    throw error;
+  });
+
+const findMount = async (): Promise<string | undefined> => {
   const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" "));
   // Fields of proc_pid_mountinfo(5): 4 root, 5 mount point; after " - " the file system's type.
   return mounts.find((fields) => fields[3] === "/" && fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
 };
 
+const oneByOne = createMutex();
+
 const mountOwn = async (): Promise<string> => {
+  const meanwhile = await findMount();
+  if (meanwhile !== undefined) return meanwhile;
   try {
     await mkdir(OWN_MOUNT, { recursive: true });
     await run("mount", ["-t", "cgroup2", "-o", "nosuid,nodev,noexec", "cgroup2", OWN_MOUNT]);

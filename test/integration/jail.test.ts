@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newVmId } from "../../src/lib/id.ts";
-import { dataPaths, type VmPaths } from "../../src/lib/paths.ts";
+import { dataPaths, packageRoot, type VmPaths } from "../../src/lib/paths.ts";
 import { identify, isAlive } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import {
@@ -119,10 +119,27 @@ test("one that takes more memory than it was given ends, and no other", async ({
   await vmm.kill();
 });
 
+test("a group is found and ended also where the hierarchy is mounted nowhere, as for a controller that starts after the one that did", async () => {
+  const { paths, identity, vmId } = await start("exec sleep 600");
+  const isIn = async () => (await cgroupPids(paths.cgroup)).includes(identity.pid) || undefined;
+  await poll(isIn, { what: "its place in the group", timeoutMs: 20_000, intervalMs: 10 });
+  // `ip netns exec` gives its program another /sys, with nothing mounted below it.
+  const seen = await empty.evaluate(
+    `const { cgroupsIn, endCgroup } = await import(args.module);
+     const mounts = require("fs").readFileSync("/proc/self/mountinfo", "utf8");
+     const found = await Promise.all([cgroupsIn(args.parent), cgroupsIn(args.parent)]);
+     await endCgroup(args.cgroup);
+     return { isMounted: / - cgroup2 /.test(mounts), found, left: await cgroupsIn(args.parent) };`,
+    { module: join(packageRoot(), "src/vmm/cgroup.ts"), parent: dataPaths(folder).cgroup, cgroup: paths.cgroup },
+  );
+  expect(seen).toEqual({ isMounted: false, found: [[vmId], [vmId]], left: [] });
+  expect(await isAlive(identity)).toBe(false);
+});
+
 test("a group without a microVM is ended with all that is in it", async () => {
   const { paths, identity } = await start("sleep 600");
   const isIn = async () => (await cgroupPids(paths.cgroup)).includes(identity.pid) || undefined;
-  await poll(isIn, { what: "its place in the group", timeoutMs: 5_000, intervalMs: 10 });
+  await poll(isIn, { what: "its place in the group", timeoutMs: 20_000, intervalMs: 10 });
   await endCgroup(paths.cgroup);
   expect(await isAlive(identity)).toBe(false);
   await endCgroup(paths.cgroup);
