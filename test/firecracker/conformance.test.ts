@@ -110,6 +110,7 @@ describe("a Firecracker microVM", () => {
     expect(field("Groups")).toBe("");
     // What it may get at most is of no use to who may gain nothing by running a program.
     for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) expect(field(set)).toBe("0000000000000000");
+    expect(field("CapBnd"), "those that its jailer needed").toBe("00000000082000c3");
     expect(field("NoNewPrivs")).toBe("1");
     expect(field("Seccomp")).toBe("2");
   });

@@ -30,15 +30,17 @@ const serve = async (answer: (request: string) => FakeAnswer) => {
 
 test("sends one request after the other, each when the one before it was answered, and reads the answer", async () => {
   const { requests } = await serve((request) =>
-    request === "GET /" ? { status: 200, body: `{"state":"Running"}` } : { delayMs: 30 },
+    request === "GET /" ? { status: 200, body: `{"state":"Running"}`, delayMs: 30 } : { delayMs: 30 },
   );
   const answers = await withApi({ socket, version: "1.12.1" }, (send) =>
-    Promise.all([send(START, 5_000), send(START, 5_000), send(STATE, 5_000)]),
+    Promise.all([send(STATE, 5_000), send(START, 5_000), send(STATE, 5_000), send(STATE, 5_000)]),
   );
-  expect(answers).toEqual([undefined, undefined, { state: "Running" }]);
+  const running = { state: "Running" };
+  expect(answers).toEqual([running, undefined, running, running]);
   expect(requests.map(({ request, inFlight }) => [request, inFlight])).toEqual([
+    ["GET /", 1],
     ["PUT /actions", 1],
-    ["PUT /actions", 1],
+    ["GET /", 1],
     ["GET /", 1],
   ]);
 });

@@ -3,7 +3,6 @@ import { Client } from "undici";
 import { z } from "zod";
 import { AppError } from "../../lib/errors.ts";
 import { jsonOf } from "../../lib/json.ts";
-import { createMutex } from "../../lib/mutex.ts";
 import { redactText } from "../../lib/redact.ts";
 import { oneLine } from "../../lib/terminal.ts";
 import { faultsOf, type ApiRequest } from "./api-facts.ts";
@@ -31,9 +30,9 @@ export type Send = (request: ApiRequest, timeoutMs: number) => Promise<unknown>;
 /** Throws ENOENT while there is no folder for the socket yet. */
 export const withApi = <T>({ socket, version, signal }: ApiOptions, use: (send: Send) => Promise<T>): Promise<T> =>
   withShortPath(socket, async (socketPath) => {
-    const client = new Client("http://localhost", { socketPath, maxResponseSize: MAX_ANSWER_BYTES });
-    const oneByOne = createMutex();
-    const send: Send = (request, timeoutMs) => oneByOne(() => sendOne(client, request, { version, timeoutMs, signal }));
+    const client = new Client("http://localhost", { socketPath, pipelining: 1, maxResponseSize: MAX_ANSWER_BYTES });
+    // A client of one connection, which sends nothing while an answer is to come.
+    const send: Send = (request, timeoutMs) => sendOne(client, request, { version, timeoutMs, signal });
     try {
       return await use(send);
     } finally {
