@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CHECKS, passes } from "./check.mjs";
-import { testFirecracker } from "./firecracker.mjs";
+import { BRIEF_FILES, testFirecracker } from "./firecracker.mjs";
 import { exitCodeOf, ROOT } from "./run.mjs";
 import { addUp, exitCodeFor, failed, linesOf, tallyOf } from "./tally.mjs";
 
@@ -77,7 +77,8 @@ const tallyOfFirecracker = async (project, timeoutMs) => {
   const interrupt = new AbortController();
   process.once("SIGTERM", () => interrupt.abort(new Error("interrupted")));
   try {
-    return (await testFirecracker({ timeoutMs, signal: interrupt.signal, out: process.stdout })).tally;
+    const options = { files: BRIEF_FILES, timeoutMs, signal: interrupt.signal, out: process.stdout };
+    return (await testFirecracker(options)).tally;
   } catch (error) {
     return failed(project, error instanceof Error ? error.message : String(error));
   }
