@@ -13,7 +13,7 @@ import { exitCodeFor, failed, linesOf, notRun, tallyOf } from "./tally.mjs";
 const TIMEOUT_MS = 45 * 60_000;
 
 /** Those of `npm test`, which has an hour: of the others each needs guests up to their agent or further, in a KVM that is emulated itself. */
-export const BRIEF_FILES = ["kvm", "conformance", "escapes", "choice"].map(
+export const SHORT_FILES = ["kvm", "conformance", "escapes", "choice"].map(
   (name) => `test/firecracker/${name}.test.ts`,
 );
 

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CHECKS, passes } from "./check.mjs";
-import { BRIEF_FILES, testFirecracker } from "./firecracker.mjs";
+import { SHORT_FILES, testFirecracker } from "./firecracker.mjs";
 import { exitCodeOf, ROOT } from "./run.mjs";
 import { addUp, exitCodeFor, failed, linesOf, tallyOf } from "./tally.mjs";
 
@@ -77,7 +77,7 @@ const tallyOfFirecracker = async (project, timeoutMs) => {
   const interrupt = new AbortController();
   process.once("SIGTERM", () => interrupt.abort(new Error("interrupted")));
   try {
-    const options = { files: BRIEF_FILES, timeoutMs, signal: interrupt.signal, out: process.stdout };
+    const options = { files: SHORT_FILES, timeoutMs, signal: interrupt.signal, out: process.stdout };
     return (await testFirecracker(options)).tally;
   } catch (error) {
     return failed(project, error instanceof Error ? error.message : String(error));
