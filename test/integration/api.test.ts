@@ -96,7 +96,18 @@ describe("the documents' call", () => {
     });
     const receipt = await controller.client.destroy(String(body.sessionId));
     expect(receipt.body.gone.map((entry) => entry.kind).toSorted()).toEqual(
-      ["directory", "firewall", "lease", "neighbour", "process", "sockets", "tap", "user"].toSorted(),
+      [
+        "cgroup",
+        "directory",
+        "firewall",
+        "lease",
+        "neighbour",
+        "netns",
+        "process",
+        "sockets",
+        "tap",
+        "user",
+      ].toSorted(),
     );
     expect(await controller.network.found()).toEqual([]);
   });
