@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { summaryOf, type Report } from "./report.ts";
 
 const file = (name: string, ...statuses: string[]): Report["testResults"][number] => ({
-  name: `/work/test/firecracker/${name}`,
+  name: `/checkout/test/firecracker/${name}`,
   status: statuses.includes("failed") || statuses.length === 0 ? "failed" : "passed",
   assertionResults: statuses.map((status) => ({ status, fullName: "x" })),
 });

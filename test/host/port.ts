@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { AppError } from "../../src/lib/errors.ts";
 
 export interface HostCommand {
-  /** Read by bash, in `/work`. */
+  /** Read by bash, in `/carried`. */
   command: string;
   stdin?: Uint8Array;
   /** Both output streams, as they come. */

@@ -9,10 +9,10 @@ import { makeWorkDisk, type Carried } from "./disk.ts";
 
 /** Paths in the host. Data directory, checkout and binaries lie in one file system, as links between them need it. */
 export const IN_HOST = {
-  cache: "/work/cache",
-  checkout: "/work/sallyport",
-  binaries: "/work/bin",
-  results: "/work/results",
+  cache: "/carried/cache",
+  checkout: "/carried/sallyport",
+  binaries: "/carried/bin",
+  results: "/carried/results",
 };
 
 export interface PrepareOptions extends Pick<BuildImageOptions, "onProgress" | "signal"> {

@@ -4,7 +4,7 @@
 exec 3<>"$1"
 stdin=/run/${1##*/}.stdin
 export HOME=/root LC_ALL=C.UTF-8
-cd /work || exit
+cd /carried || exit
 
 while true; do
   IFS=' ' read -r word id bytes command <&3 || { sleep 0.1; continue; }
