@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { isAtLeast } from "../lib/host-packages.mjs";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { ok, warning, type Check } from "./check.ts";
+import { CGROUP_CONTROLLERS } from "../vmm/cgroup.ts";
 import { openSwaps } from "./swap.ts";
 
 export interface Requirement {
@@ -17,7 +18,6 @@ export interface Requirement {
   look(root: string): Promise<{ isFine: boolean; seen: string }>;
 }
 
-const WANTED_CONTROLLERS = ["cpu", "memory", "pids"];
 const VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities";
 /** Series of host kernels that the makers of VMMs test on. */
 const TESTED = ["5.10", "6.1", "6.18"];
@@ -63,10 +63,10 @@ export const PRODUCTION: readonly Requirement[] = [
     remedy: "boot with systemd.unified_cgroup_hierarchy=1",
     look: async (root) => {
       const there = ((await read(root, "/sys/fs/cgroup/cgroup.controllers")) ?? "").split(" ");
-      const missing = WANTED_CONTROLLERS.filter((name) => !there.includes(name));
+      const missing = CGROUP_CONTROLLERS.filter((name) => !there.includes(name));
       const seen =
         missing.length === 0
-          ? `cgroup v2 bounds ${WANTED_CONTROLLERS.join(", ")}`
+          ? `cgroup v2 bounds ${CGROUP_CONTROLLERS.join(", ")}`
           : `cgroup v2 cannot bound ${missing.join(", ")}`;
       return { isFine: missing.length === 0, seen };
     },

@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Every path below the data directory; nobody else joins them. docs/DATA-DIR.md draws the tree. */
-export const dataPaths = (dataDir: string) => ({
+export const dataPaths = (dataDir: string) => pathsBelow(dataDir, cgroupOf(dataDir));
+
+/** `cgroup`: the control group of its microVMs' groups, as in /proc/PID/cgroup. */
+const pathsBelow = (dataDir: string, cgroup: string) => ({
   root: dataDir,
   database: join(dataDir, "sallyport.db"),
   adminKey: join(dataDir, "admin.key"),
@@ -14,9 +17,8 @@ export const dataPaths = (dataDir: string) => ({
   kvmProbe: join(dataDir, "cache", "kvm-probe.json"),
   resolver: join(dataDir, "resolver"),
   vms: join(dataDir, "vms"),
-  /** Control group of its microVMs' groups, as in /proc/PID/cgroup. */
-  cgroup: cgroupOf(dataDir),
-  vm: (vmId: string) => vmPaths(join(dataDir, "vms", vmId), join(cgroupOf(dataDir), vmId)),
+  cgroup,
+  vm: (vmId: string) => vmPaths(join(dataDir, "vms", vmId), join(cgroup, vmId)),
   evidence: (sessionId: string) => join(dataDir, "evidence", sessionId),
   providers: join(dataDir, "providers"),
 });

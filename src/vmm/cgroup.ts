@@ -25,7 +25,8 @@ export interface CgroupLimits {
 const OWN_MOUNT = "/run/sallyport/cgroup";
 const PERIOD_US = 100_000;
 const MIB = 1024 * 1024;
-const CONTROLLERS = ["cpu", "memory", "pids"];
+/** Those that bound a microVM. */
+export const CGROUP_CONTROLLERS = ["cpu", "memory", "pids"];
 
 /**
  * The group exists afterwards, with what can be limited here: a controller that the host has no longer (it hangs in a hierarchy of
@@ -62,7 +63,7 @@ const filesOf = ({ memoryMib, pids, cpus }: CgroupLimits): Record<string, string
 export const cgroupControllers = async (): Promise<string[]> => {
   const root = await mountPointIfAny();
   const known = root === undefined ? "" : await readFile(join(root, "cgroup.controllers"), "utf8");
-  return CONTROLLERS.filter((name) => known.split(/\s/).includes(name));
+  return CGROUP_CONTROLLERS.filter((name) => known.split(/\s/).includes(name));
 };
 
 /** Processes in it, root's too; none where there is no such group. */
@@ -185,7 +186,7 @@ const enableControllers = async (folder: string): Promise<void> => {
   const [known, enabled] = await Promise.all(
     ["cgroup.controllers", "cgroup.subtree_control"].map((file) => readFile(join(folder, file), "utf8")),
   );
-  const missing = CONTROLLERS.filter(
+  const missing = CGROUP_CONTROLLERS.filter(
     (name) => known?.split(/\s/).includes(name) && !enabled?.split(/\s/).includes(name),
   );
   for (const name of missing) {

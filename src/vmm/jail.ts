@@ -1,4 +1,7 @@
 /** What every VMM is started in, whatever its kind: a control group, a network namespace with nothing in it, bounds of its own. */
+import { open, writeFile, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import type { VmPaths } from "../lib/paths.ts";
 import type { MicrovmSpec } from "./vmm.ts";
 
 /** Above what the controller lets the console's file grow to: reached only when none is there to trim it. */
@@ -61,3 +64,13 @@ export const bounded = (limits: ProcessLimits, command: string[]): string[] => [
   "--ignore-signal=XFSZ",
   ...command,
 ];
+
+/** The number that a process finds its first open file under, after the three of every process. */
+export const FIRST_FILE = 3;
+
+/** A filter of system calls as the open file that bubblewrap reads it from, to its end; kept with the microVM. */
+export const openFilter = async ({ root }: VmPaths, filter: Buffer): Promise<FileHandle> => {
+  const file = join(root, "seccomp.bpf");
+  await writeFile(file, filter, { mode: 0o600 });
+  return open(file, "r");
+};

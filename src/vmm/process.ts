@@ -111,7 +111,7 @@ const processesOfVmm = async ({ uid, process, paths }: VmmRecord): Promise<Proce
   const grouped = await Promise.all((await cgroupPids(paths.cgroup)).map(identify));
   const recorded = process && (await isAlive(process)) ? [process] : [];
   const all = [...found, ...grouped.filter((one) => one !== undefined), ...recorded];
-  return all.filter(({ pid }, index) => all.findIndex((other) => other.pid === pid) === index);
+  return [...new Map(all.map((one) => [one.pid, one])).values()];
 };
 
 /** Throws AppError `process-stays`. */

@@ -2,15 +2,12 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { createImageStore, type Image } from "../../src/image/store.ts";
 import { run } from "../../src/lib/exec.ts";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { takeAway } from "../../src/network/ip.ts";
 import { namespaceFile, namespaceOf } from "../../src/network/namespace.ts";
-import { ensureTap } from "../../src/network/tap.ts";
 import { kernelCommandLine, machineArguments, QEMU } from "../../src/vmm/qemu/arguments.ts";
 import { runFolder } from "../../src/vmm/folder.ts";
 import { createQemuBackend } from "../../src/vmm/qemu/backend.ts";
@@ -20,19 +17,12 @@ import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
 import { hostTscKhz } from "../../src/vmm/qemu/tsc.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
 import { asUser } from "../../src/vmm/unprivileged.ts";
+import { findImage, makeTap, OWNER, removeTap } from "./real-machine.ts";
 import { hooks } from "./vmm-suite.ts";
 import { vmmConformance } from "./vmm.ts";
 
 const UID = 54_321;
-const OWNER = "sallyport test";
 const MAC = "06:00:c0:a8:64:05";
-
-const findImage = async (): Promise<Image> => {
-  const dataDir = inject("imageDataDir");
-  const image = await createImageStore(dataPaths(dataDir)).find("default");
-  if (!image) throw new Error(`There is no image "default" in ${dataDir}: build it with sallyport image build.`);
-  return image;
-};
 
 const backendIn = (root: string) =>
   createQemuBackend({
@@ -46,11 +36,8 @@ vmmConformance("qemu", async () => {
     backend: backendIn(inject("imageDataDir")),
     image,
     uidBase: UID + 100,
-    makeTap: async (tap, uid) => {
-      await ensureTap({ tap, uid }, OWNER);
-      return namespaceFile(namespaceOf(tap, OWNER));
-    },
-    removeTap: (tap) => takeAway(`netns delete ${namespaceOf(tap, OWNER)}`),
+    makeTap,
+    removeTap,
     broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
     saysBroken: /can't find source path/i,
   };
@@ -71,7 +58,7 @@ describe("a QEMU microVM", () => {
     const netns = namespaceFile(namespaceOf(tap, OWNER));
     spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap, mac: MAC, netns, uid: UID };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
-    await ensureTap(spec, OWNER);
+    await makeTap(spec.tap, spec.uid);
     ({ process: vmm } = await backendIn(inject("imageDataDir")).start(spec, { kind: "boot" }, hooks()));
   });
 
@@ -79,7 +66,7 @@ describe("a QEMU microVM", () => {
     await backendIn(root)
       .reopen({ ...spec, process: vmm })
       .kill();
-    await takeAway(`netns delete ${namespaceOf(spec.tap, OWNER)}`);
+    await removeTap(spec.tap);
     await rm(root, { recursive: true });
   });
 
@@ -124,8 +111,8 @@ describe("a QEMU microVM", () => {
       await run(program, args);
     };
     const onProcess = async (process: ProcessIdentity) => void (vmm = process);
-    await takeAway(`netns delete ${namespaceOf(spec.tap, OWNER)}`);
-    await ensureTap(spec, OWNER);
+    await removeTap(spec.tap);
+    await makeTap(spec.tap, spec.uid);
     await backend.start(spec, { kind: "boot" }, { ...hooks(), onProcess, beforeRun });
     const reached = async () => (await stat(spec.paths.console)).size >= maxFileBytes || undefined;
     await poll(reached, { what: "a full console", timeoutMs: 60_000, intervalMs: 50 });

@@ -2,31 +2,21 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { createImageStore, type Image } from "../../src/image/store.ts";
 import { run } from "../../src/lib/exec.ts";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { isAlive, type ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { takeAway } from "../../src/network/ip.ts";
 import { namespaceFile, namespaceOf } from "../../src/network/namespace.ts";
-import { ensureTap } from "../../src/network/tap.ts";
 import { createFirecrackerBackend } from "../../src/vmm/firecracker/backend.ts";
 import { exitIn } from "../../src/vmm/process.ts";
 import type { MicrovmHandle, MicrovmSpec, StartHooks } from "../../src/vmm/vmm.ts";
+import { findImage, makeTap, OWNER, removeTap } from "../conformance/real-machine.ts";
 import { hooks } from "../conformance/vmm-suite.ts";
 import { vmmConformance } from "../conformance/vmm.ts";
 
 const UID = 54_321;
-const OWNER = "sallyport test";
 const MAC = "06:00:c0:a8:64:05";
-
-const findImage = async (): Promise<Image> => {
-  const dataDir = inject("imageDataDir");
-  const image = await createImageStore(dataPaths(dataDir)).find("default");
-  if (!image) throw new Error(`There is no image "default" in ${dataDir}: build it with sallyport image build.`);
-  return image;
-};
 
 const backend = createFirecrackerBackend({
   searchPath: process.env.SALLYPORT_TEST_FIRECRACKER ?? "/usr/local/bin",
@@ -41,11 +31,8 @@ vmmConformance("firecracker", async () => {
     // Hard links of the image's files are made in it.
     folder: inject("imageDataDir"),
     uidBase: UID + 100,
-    makeTap: async (tap, uid) => {
-      await ensureTap({ tap, uid }, OWNER);
-      return namespaceFile(namespaceOf(tap, OWNER));
-    },
-    removeTap: (tap) => takeAway(`netns delete ${namespaceOf(tap, OWNER)}`),
+    makeTap,
+    removeTap,
     broken: (spec) => ({ ...spec, image: { ...spec.image, vmlinux: spec.image.initrd } }),
     saysBroken: /Firecracker refused PUT \/actions: .*Invalid Elf magic number/,
   };
@@ -76,13 +63,13 @@ describe("a Firecracker microVM", () => {
       ...changes,
     };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
-    await ensureTap(spec, OWNER);
+    await makeTap(spec.tap, spec.uid);
     vmm = backend.reopen({ ...spec, process: null });
     vmm = await backend.start(spec, { kind: "boot" }, { ...hooks(), ...more });
   };
   const stop = async (): Promise<void> => {
     await vmm.kill();
-    await takeAway(`netns delete ${namespaceOf(spec.tap, OWNER)}`);
+    await removeTap(spec.tap);
   };
   const proc = (name: string): string => `/proc/${vmm.process?.pid}/${name}`;
   const size = async (): Promise<number | undefined> => (await stat(spec.paths.console)).size || undefined;

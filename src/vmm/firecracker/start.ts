@@ -1,11 +1,11 @@
-import { open, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
 import { z } from "zod";
 import type { VmPaths } from "../../lib/paths.ts";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import { poll } from "../../lib/wait.ts";
 import type { CgroupLimits } from "../cgroup.ts";
+import { FIRST_FILE, openFilter } from "../jail.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
 import type { MachineStatus, MicrovmSpec, StartHooks } from "../vmm.ts";
@@ -33,8 +33,6 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
   const { spec, binaries, memoryMib } = start;
   const { version } = binaries;
   await furnish(spec, binaries.firecracker, hooks);
-  const filter = join(spec.paths.root, "seccomp.bpf");
-  await writeFile(filter, seccompFilter(REFUSALS_AROUND_JAILER), { mode: 0o600 });
   const argv = inRoom(spec, binaries, FIRST_FILE);
   await writeFile(spec.paths.config, JSON.stringify({ spec, version, argv }, undefined, 2), { mode: 0o600 });
   const api = { socket: inChroot(spec.paths, "apiSocket"), version };
@@ -47,17 +45,14 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
     await seal(spec.paths);
   };
   const run = async (): Promise<void> => void (await withApi(api, (send) => send(START, RUN_TIMEOUT_MS)));
-  const file = await open(filter, "r");
+  const filter = await openFilter(spec.paths, seccompFilter(REFUSALS_AROUND_JAILER));
   try {
-    const streams = { files: [file.fd], outFile: spec.paths.console };
+    const streams = { files: [filter.fd], outFile: spec.paths.console };
     return await startAnswering(spec, { argv, ...streams, memoryMib, endOf: endOfFirecracker }, configure, hooks, run);
   } finally {
-    await file.close();
+    await filter.close();
   }
 };
-
-/** The number that a process finds its first open file under, after the three of every process. */
-const FIRST_FILE = 3;
 
 const instance = z.object({ state: z.string() });
 

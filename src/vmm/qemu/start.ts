@@ -1,9 +1,9 @@
-import { open, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { findProgram, SYSTEM_PATH } from "../../lib/programs.ts";
 import type { CgroupLimits } from "../cgroup.ts";
 import { handOver, seal } from "../folder.ts";
+import { FIRST_FILE, openFilter } from "../jail.ts";
 import { endOfHeld, startAnswering } from "../process.ts";
 import { seccompFilter } from "../seccomp.ts";
 import type { MicrovmSpec, StartHooks } from "../vmm.ts";
@@ -26,9 +26,7 @@ export interface QemuStart extends Pick<CgroupLimits, "memoryMib"> {
 export const startQemu = async (start: QemuStart, args: string[], hooks: StartHooks): Promise<ProcessIdentity> => {
   const { spec, memoryMib } = start;
   await handOver(spec, hooks);
-  const filter = join(spec.paths.root, "seccomp.bpf");
-  await writeFile(filter, seccompFilter(), { mode: 0o600 });
-  const files = [await open(filter, "r")];
+  const files = [await openFilter(spec.paths, seccompFilter())];
   try {
     // The filter is read to its end by whoever installs it; QEMU itself has the number of /dev/kvm to know, which comes first.
     const kvm = start.accelerator.kind === "kvm" ? await openKvm() : undefined;
@@ -46,6 +44,3 @@ export const startQemu = async (start: QemuStart, args: string[], hooks: StartHo
     for (const file of files) await file.close();
   }
 };
-
-/** The number that a process finds its first open file under, after the three of every process. */
-const FIRST_FILE = 3;
