@@ -376,7 +376,7 @@ describe("failures", () => {
 
   test("a guest that reboots while it is watched fails clearly, with its console kept", async () => {
     const { view, console: text } = await failure({
-      behaviour: () => ({ endsAfterMs: 4000, console: "the last words\n" }),
+      behaviour: () => ({ endsAfterMs: 1000, console: "the last words\n" }),
     });
     expect(view).toMatchObject({ state: "failed", verdict: { code: "guest-rebooted" } });
     expect(view?.verdict?.evidence).toContain("console: the last words");

@@ -70,7 +70,7 @@ test("a guest whose kernel panics is not waited for, and its session keeps the v
 });
 
 test("a VMM that ends with a code of its own is named by what its backend says that this means", async () => {
-  const sessionId = await start({ endsAfterMs: 3000, exitCode: 148 });
+  const sessionId = await start({ endsAfterMs: 500, exitCode: 148 });
   const { verdict } = await until(sessionId, "failed");
   expect(verdict).toMatchObject({ code: "vmm-call-refused", anchor: "docs/verdicts.md#vmm-call-refused" });
   expect(verdict?.evidence).toContainEqual(
