@@ -1,10 +1,6 @@
+import { setImmediate as immediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createEvidenceTurns } from "./evidence-turns.ts";
-
-const busy = (ms: number): void => {
-  const until = performance.now() + ms;
-  while (performance.now() < until);
-};
 
 test("a session's evidence is made once for all who ask meanwhile, and anew afterwards", async () => {
   const take = createEvidenceTurns();
@@ -16,17 +12,48 @@ test("a session's evidence is made once for all who ask meanwhile, and anew afte
 });
 
 test("one at a time, with a rest of four times as long as it took of the processor", async () => {
-  const take = createEvidenceTurns();
-  const at: { begun: number; ended: number }[] = [];
-  const make = async () => {
-    const begun = performance.now();
-    busy(50);
-    at.push({ begun, ended: performance.now() });
+  const events: string[] = [];
+  let usedMs = 1_000;
+  const take = createEvidenceTurns({
+    usedMs: () => usedMs,
+    rest: async (ms) => {
+      events.push(`rests ${ms} ms`);
+      await immediate();
+      events.push("rested");
+    },
+  });
+  const make = (name: string, tookMs: number) => async () => {
+    events.push(`begins ${name}`);
+    await immediate();
+    usedMs += tookMs;
+    events.push(`has ${name}`);
     return Buffer.of();
   };
-  await Promise.all([take("ses_a", make), take("ses_b", make)]);
-  // Half, for a machine on which others run: less than all of the 50 ms was this process's.
-  expect((at[1]?.begun ?? 0) - (at[0]?.ended ?? 0)).toBeGreaterThan(100);
+  await Promise.all([take("ses_a", make("a", 50)), take("ses_b", make("b", 5_000)), take("ses_c", make("c", 0))]);
+  // The last one's rest may have begun. However long one took, its rest is 10 s at most.
+  expect(events.slice(0, 10).join(", ")).toBe(
+    "begins a, has a, rests 200 ms, rested, begins b, has b, rests 10000 ms, rested, begins c, has c",
+  );
+});
+
+test("what it took is measured, and rested for, when nobody says otherwise", async () => {
+  const events: string[] = [];
+  const take = createEvidenceTurns();
+  const make = (name: string, tookMs: number) => async () => {
+    const before = process.cpuUsage();
+    const took = (): number => process.cpuUsage(before).user / 1000;
+    while (took() < tookMs);
+    events.push(name);
+    return Buffer.of();
+  };
+  const first = take("ses_a", make("a", 10));
+  const second = take("ses_b", make("b", 0));
+  await first;
+  // Whose timer is set before the rest's has the shorter one: in order, however late both are.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  events.push("20 ms later");
+  await second;
+  expect(events).toEqual(["a", "20 ms later", "b"]);
 });
 
 test("who fails is told, and the next one has its turn; too many are refused", async () => {

@@ -9,11 +9,25 @@ const MAX_WAITING = 16;
 const REST = 4;
 const MAX_REST_MS = 10_000;
 
+/** What the processor gave this process so far, and how it rests; in ms. */
+export interface Effort {
+  usedMs: () => number;
+  rest: (ms: number) => Promise<void>;
+}
+
+const OF_THIS_PROCESS: Effort = {
+  usedMs: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+  rest: (ms) => sleep(ms, undefined, { ref: false }),
+};
+
 /**
  * Answers a function that has evidence made by `make`: for one session at a time, shared by all who ask for it meanwhile, with a rest in
  * proportion after each. Throws AppError `too-many-evidence` (429) when too many others wait.
  */
-export const createEvidenceTurns = () => {
+export const createEvidenceTurns = ({ usedMs, rest } = OF_THIS_PROCESS) => {
   const inTurn = createMutex();
   const awaited = new Map<string, Promise<Buffer>>();
   return async (sessionId: string, make: () => Promise<Buffer>): Promise<Buffer> => {
@@ -27,11 +41,10 @@ export const createEvidenceTurns = () => {
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
     awaited.set(sessionId, promise);
     void inTurn(async () => {
-      const before = process.cpuUsage();
+      const before = usedMs();
       await make().then(resolve, reject);
       awaited.delete(sessionId);
-      const { user, system } = process.cpuUsage(before);
-      await sleep(Math.min(((user + system) / 1000) * REST, MAX_REST_MS), undefined, { ref: false });
+      await rest(Math.min((usedMs() - before) * REST, MAX_REST_MS));
     });
     return promise;
   };
