@@ -64,8 +64,9 @@ export type Warning = z.infer<typeof warning>;
 export const PAIRING_TRIES = 5;
 
 /**
- * Kind of a thing that a microVM owns on its host, of which there may be several. `lease`, `directory`, `tap`, `firewall`, `neighbour`,
- * `user` (its number, for as long as a process of it is there) and `process`, and what else its VMM backend makes.
+ * Kind of a thing that a microVM owns on its host, of which there may be several: `lease`, `directory`, what its network has of it
+ * (src/network/network.ts), `user` (its number, for as long as a process of it is there), `process`, `cgroup`, and what else its VMM
+ * backend makes.
  */
 export const resourceKind = z.string().regex(/^[a-z][a-z-]{0,31}$/);
 

@@ -7,6 +7,7 @@ import { createTransport } from "../../src/client/transport.ts";
 import { ISSUER } from "../../rig/deployment.ts";
 import { verifyReceipt } from "../../src/handover/receipt.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
+import { KINDS_OF_A_FAKE, kindsOf } from "../fixtures/receipt.ts";
 import { filesWith, linesOf } from "./find-text.ts";
 import { createSignInWorld, type SignInWorld } from "./sign-in.ts";
 
@@ -47,11 +48,7 @@ describe("mode oidc", () => {
     expect(verifyReceipt(receipt)).toBe(true);
     expect(verifyReceipt({ ...receipt, body: { ...receipt.body, outcome: "failed" } })).toBe(false);
     expect(receipt.body).toMatchObject({ sessionId: result.started.sessionId, outcome: "signed-in" });
-    // Its own process, and that of the program that holds its jail.
-    const kinds = [...new Set(receipt.body.gone.map(({ kind }) => kind))].toSorted();
-    const ofVmm = ["cgroup", "process", "sockets", "user"];
-    const ofNetwork = ["firewall", "lease", "neighbour", "netns", "tap"];
-    expect(kinds).toEqual([...ofVmm, ...ofNetwork, "directory"].toSorted());
+    expect(kindsOf(receipt)).toEqual(KINDS_OF_A_FAKE);
   });
 
   test("what was handed over once is not handed over again", async () => {

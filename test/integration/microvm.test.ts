@@ -12,6 +12,7 @@ import { listVmms } from "../../src/vmm/process.ts";
 import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { createFakeNetwork } from "../fixtures/fake-network.ts";
+import { KINDS_OF_A_FAKE, kindsOf } from "../fixtures/receipt.ts";
 import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
 
 const backend = createFakeBackend();
@@ -114,7 +115,7 @@ test("a destroy that is tried again touches nothing of the microVM that has the 
   isFirst = false;
   const second = await startSession();
   expect(second.vm.address).toBe(first.vm.address);
-  expect((await controller.client.destroy(first.sessionId)).body.gone).toHaveLength(10);
+  expect(kindsOf(await controller.client.destroy(first.sessionId))).toEqual(KINDS_OF_A_FAKE);
   expect(await isAlive(second.vmm.process)).toBe(true);
   expect(await network.presence({ ...second.vm, mac: "", uid: 0 })).toMatchObject({ tap: true, firewall: true });
 });
@@ -165,7 +166,7 @@ test("a removal that fails keeps no other from being done, and all is told; the 
   expect(held?.vmId).toBe(vm.vmId);
 
   isBroken = false;
-  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(10);
+  expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
   expect(await controller.client.vms()).toEqual([]);
 });
 
@@ -239,7 +240,7 @@ test("a microVM of a VMM that this version does not know is left alone while it 
   await expect(controller.client.destroy(sessionId)).rejects.toMatchObject({
     message: expect.stringContaining('knows no VMM "hal9000"'),
   });
-  expect((await controller.client.destroy(other.sessionId)).body.gone).toHaveLength(10);
+  expect(kindsOf(await controller.client.destroy(other.sessionId))).toEqual(KINDS_OF_A_FAKE);
   expect((await controller.client.session(sessionId)).state).toBe("ready");
   expect(await isAlive(vmm.process)).toBe(true);
   expect(await stat(controller.paths.vm(vm.vmId).root)).toBeDefined();
@@ -248,7 +249,7 @@ test("a microVM of a VMM that this version does not know is left alone while it 
   changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "fake", vm.vmId);
   await begin(again);
   expect((await controller.client.session(sessionId)).state).toBe("ready");
-  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(10);
+  expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
 });
 
 test("one of an unknown VMM that has ended is taken apart like any other", async () => {
@@ -258,5 +259,5 @@ test("one of an unknown VMM that has ended is taken apart like any other", async
   changeRecord("UPDATE vms SET backend = ? WHERE id = ?", "hal9000", vm.vmId);
   await killProcess("The VMM", vmm.process);
   await begin(left);
-  expect((await controller.client.destroy(sessionId)).body.gone).toHaveLength(10);
+  expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
 });
