@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { msUntil, orAfter, poll } from "./wait.ts";
+import { msUntil, orAborted, orAfter, poll } from "./wait.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -14,16 +14,25 @@ test("poll asks until there is an answer, and says what it waited for in vain", 
   );
 });
 
-test("poll ends with its signal's reason", async () => {
+test.each([
+  ["between two attempts", async () => undefined],
+  ["in the middle of an attempt that gets no answer", () => never],
+])("poll ends with its signal's reason %s", async (_, ask) => {
   const stop = new AbortController();
-  const waiting = poll(async () => undefined, {
-    what: "x",
-    timeoutMs: 60_000,
-    intervalMs: 60_000,
-    signal: stop.signal,
-  });
-  stop.abort(new Error("enough"));
-  await expect(waiting).rejects.toThrow(/enough|aborted/);
+  const reason = new Error("enough");
+  const waiting = poll(ask, { what: "x", timeoutMs: 60_000, intervalMs: 60_000, signal: stop.signal });
+  setImmediate(() => stop.abort(reason));
+  await expect(waiting).rejects.toBe(reason);
+});
+
+test("orAborted begins nothing once its signal is aborted, and does not wait for what it began", async () => {
+  const stop = new AbortController();
+  const reason = new Error("enough");
+  expect(await orAborted(async () => "work", stop.signal)).toBe("work");
+  await expect(orAborted(() => Promise.reject(new Error("broke")), stop.signal)).rejects.toThrow("broke");
+  setImmediate(() => stop.abort(reason));
+  await expect(orAborted(() => never, stop.signal)).rejects.toBe(reason);
+  await expect(orAborted(() => expect.unreachable("begun"), stop.signal)).rejects.toBe(reason);
 });
 
 test("orAfter gives what came first, a failure as well", async () => {

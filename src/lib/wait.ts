@@ -9,8 +9,14 @@ export interface PollOptions {
   signal?: AbortSignal;
 }
 
-/** Asks until the answer is not undefined. Throws AppError `deadline` after `timeoutMs`, or the signal's reason. */
-export const poll = async <T>(ask: () => Promise<T | undefined>, options: PollOptions): Promise<T> => {
+/**
+ * Asks until the answer is not undefined. Throws AppError `deadline` when there is none after `timeoutMs`, which the last attempt may
+ * outlast; or the signal's reason at once, also in the middle of an attempt.
+ */
+export const poll = <T>(ask: () => Promise<T | undefined>, options: PollOptions): Promise<T> =>
+  options.signal ? orAborted(() => pollToTheEnd(ask, options), options.signal) : pollToTheEnd(ask, options);
+
+const pollToTheEnd = async <T>(ask: () => Promise<T | undefined>, options: PollOptions): Promise<T> => {
   const deadline = performance.now() + options.timeoutMs;
   for (;;) {
     options.signal?.throwIfAborted();
@@ -28,6 +34,21 @@ export const orAfter = async <T, U>(work: Promise<T>, timeoutMs: number, instead
   const done = new AbortController();
   try {
     return await Promise.race([work, sleep(timeoutMs, undefined, { signal: done.signal }).then(instead)]);
+  } finally {
+    done.abort();
+  }
+};
+
+/** What `work` answers, or the signal's reason as soon as it is aborted: then it is not begun or not stopped, only no longer waited for. */
+export const orAborted = async <T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> => {
+  signal.throwIfAborted();
+  const done = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    const listening = { once: true, signal: done.signal };
+    signal.addEventListener("abort", () => reject(signal.reason), listening);
+  });
+  try {
+    return await Promise.race([work(), aborted]);
   } finally {
     done.abort();
   }

@@ -8,6 +8,7 @@ import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
+import { orAborted } from "../lib/wait.ts";
 import {
   type CgroupLimits,
   cgroupExists,
@@ -35,7 +36,8 @@ export interface VmmCommand {
 
 /**
  * Starts a VMM in its jail, waits until it answers, as `hasAnswered` finds out, and lets its machine run; or until it died, or the start
- * is ended. The process answered is the VMM's own, not that of a program which holds its jail. Whatever fails, no process is left.
+ * is ended, which no step has to look out for. The process answered is the VMM's own, not that of a program which holds its jail.
+ * Whatever fails, no process is left.
  */
 export const startAnswering = async (
   spec: MicrovmSpec,
@@ -50,17 +52,17 @@ export const startAnswering = async (
   const argv = inJail(await makeCgroup(spec.paths.cgroup, limits), spec, command.argv);
   const { identity, died } = await startVmm({ ...command, argv, logFile: spec.paths.vmmLog });
   const waiting = new AbortController();
+  const step = (work: () => Promise<void>): Promise<void> => orAborted(() => Promise.race([work(), died]), signal);
   try {
     await onProcess(identity);
-    await Promise.race([hasAnswered(AbortSignal.any([waiting.signal, signal])), died]);
+    await step(() => hasAnswered(waiting.signal));
     // The oldest: others are its own doing.
     const [own = identity] = (await processesOf((user) => user === spec.uid))
       .map(({ process }) => process)
       .toSorted((a, b) => Number(a.startTicks) - Number(b.startTicks) || a.pid - b.pid);
     if (own.pid !== identity.pid) await onProcess(own);
-    await beforeRun();
-    signal.throwIfAborted();
-    await Promise.race([letRun(), died]);
+    await step(beforeRun);
+    await step(letRun);
     return own;
   } catch (error) {
     waiting.abort();

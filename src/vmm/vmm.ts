@@ -47,7 +47,10 @@ export interface StartHooks {
   acquire: (kind: string, ref: string) => Promise<void>;
   /** Told of the process as soon as there is one, before anything is waited for. */
   onProcess: (process: ProcessIdentity) => Promise<void>;
-  /** Of a boot: the VMM has its TAP open, which may be moved into another namespace now, and the guest does not run yet. */
+  /**
+   * Of a boot: the VMM has its TAP open, which may be moved into another namespace now, and the guest does not run yet. It may still be
+   * at work when the start was ended.
+   */
   beforeRun: () => Promise<void>;
   /** Ends the start at once; no process is left then, and the start rejects with its reason. */
   signal: AbortSignal;

@@ -112,6 +112,33 @@ export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest
       expect(await vms()).toEqual([]);
     });
 
+    test.each([
+      ["before it answered", "onProcess"],
+      ["when its machine is to run", "beforeRun"],
+    ] as const)("ends a start at once whose VMM is silent %s, and leaves no process", async (_, from) => {
+      const stop = new AbortController();
+      const spec = await newSpec();
+      const vm = handle({ ...spec, process: null });
+      const silence = async (...told: ProcessIdentity[]): Promise<void> => {
+        for (const { pid } of [...told, ...(await vm.processes())]) process.kill(pid, "SIGSTOP");
+        setTimeout(() => stop.abort(new Error("enough")), 300);
+      };
+      const started = backend().start(spec, BOOT, { ...hooks(), [from]: silence, signal: stop.signal });
+      await expect(started).rejects.toThrow("enough");
+      expect(await vms()).toEqual([]);
+    });
+
+    test("ends a start at once while others still prepare for its guest, and leaves no process", async () => {
+      const stop = new AbortController();
+      const beforeRun = (): Promise<never> => {
+        setImmediate(() => stop.abort(new Error("enough")));
+        return new Promise(() => {});
+      };
+      const started = backend().start(await newSpec(), BOOT, { ...hooks(), beforeRun, signal: stop.signal });
+      await expect(started).rejects.toThrow("enough");
+      expect(await vms()).toEqual([]);
+    });
+
     test("records what was started where only the controller reads it", async () => {
       const { spec } = await start();
       expect((await stat(spec.paths.config)).mode & 0o777).toBe(0o600);

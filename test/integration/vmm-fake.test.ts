@@ -1,7 +1,11 @@
+import { describe, expect, test } from "vitest";
+import { handOver } from "../../src/vmm/folder.ts";
+import { startAnswering } from "../../src/vmm/process.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
+import { createSuite, hooks, type VmmUnderTest } from "../conformance/vmm-suite.ts";
 import { vmmConformance } from "../conformance/vmm.ts";
 
-vmmConformance("fake", async () => ({
+const fake = async (): Promise<VmmUnderTest> => ({
   backend: createFakeBackend({
     behaviour: ({ image }) => (image.rootfs === "/missing" ? { vmm: "dies-at-start" } : {}),
   }),
@@ -11,4 +15,32 @@ vmmConformance("fake", async () => ({
   removeTap: async () => {},
   broken: (spec) => ({ ...spec, image: { ...spec.image, rootfs: "/missing" } }),
   saysBroken: /could not open/i,
-}));
+});
+
+vmmConformance("fake", fake);
+
+describe("a start is ended at once, whatever its backend overhears", () => {
+  const { newSpec, handle } = createSuite(fake);
+
+  test.each(["hasAnswered", "letRun"])("in %s", async (deaf) => {
+    const stop = new AbortController();
+    const spec = await newSpec();
+    await handOver(spec, hooks());
+    const step = async (name: string): Promise<void> => {
+      if (name !== deaf) return;
+      setImmediate(() => stop.abort(new Error("enough")));
+      await new Promise(() => {});
+    };
+    const command = { argv: ["sleep", "600"], memoryMib: 64 };
+    const watched = { ...hooks(), signal: stop.signal };
+    const started = startAnswering(
+      spec,
+      command,
+      () => step("hasAnswered"),
+      watched,
+      () => step("letRun"),
+    );
+    await expect(started).rejects.toThrow("enough");
+    expect(await handle({ ...spec, process: null }).processes()).toEqual([]);
+  });
+});
