@@ -1,13 +1,14 @@
 #!/bin/bash
 # Serves one virtio port. `run ID BYTES COMMAND` (COMMAND in base64; BYTES of standard input follow) starts a shell with the port
-# as its output, between the lines `begin ID` and `end ID CODE`. Who hangs up ends it: reads end at once while nobody is connected.
+# as its output, between the lines `begin ID` and `end ID CODE`. Who hangs up ends it: reads end at once while nobody is connected,
+# and writes wait until somebody is.
 exec 3<>"$1"
 stdin=/run/${1##*/}.stdin
 export HOME=/root LC_ALL=C.UTF-8
 cd /carried || exit
 
 while true; do
-  IFS=' ' read -r word id bytes command <&3 || { sleep 0.1; continue; }
+  IFS=' ' read -r word id bytes command <&3 || { echo >&3 || exit; continue; }
   [ "$word" = run ] || continue
   head -c "$bytes" <&3 >"$stdin"
   [ "$(stat -c %s "$stdin")" = "$bytes" ] || continue
