@@ -6,21 +6,19 @@ import { say } from "./run.mjs";
 
 const args = process.argv.slice(2);
 const only = args.filter((arg) => /^\d+$/.test(arg)).map(Number);
+const { tellImage, testCache } = await import("../test/cache.ts");
 const { runFaults } = await import("../test/faults/run.ts");
 const { FAULT_COUNT } = await import("../test/faults/faults.ts");
 const { isRight, rowOf, summaryOf } = await import("../test/faults/report.ts");
 
-const cacheDir = process.env.SALLYPORT_TEST_CACHE ?? "/var/tmp/sallyport-test";
-const onProgress = (/** @type {{ stage: string, message: string }} */ { stage, message }) =>
-  say(`image: ${stage}: ${message}`);
 const interrupt = new AbortController();
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]))
   process.once(signal, () => interrupt.abort());
 const results = await runFaults({
-  cacheDir,
+  cacheDir: testCache(),
   only,
   signal: interrupt.signal,
-  onProgress,
+  onProgress: tellImage(say),
   onResult: (result) => say(rowOf(result)),
 });
 

@@ -23,10 +23,11 @@ export const SHORT_FILES = ["kvm", "conformance", "escapes", "choice"].map(
  */
 export const testFirecracker = async ({ files = [], isKept = false, timeoutMs = TIMEOUT_MS, signal, out }) => {
   await build();
+  const { testCache } = await import("../test/cache.ts");
   const { runSuite } = await import("../test/firecracker/run.ts");
   const run = await runSuite({
     binaries: process.env.SALLYPORT_TEST_FIRECRACKER,
-    cacheDir: process.env.SALLYPORT_TEST_CACHE ?? "/var/tmp/sallyport-test",
+    cacheDir: testCache(),
     files,
     isKept,
     timeoutMs: Math.min(Math.max(timeoutMs, 0), TIMEOUT_MS),

@@ -2,6 +2,7 @@
  * The machine that microVMs of the tests run on where this one has no KVM, by hand, one for each checkout:
  * `up` (until Ctrl-C), `push` (this checkout again), `run [--port N] [--stdin] COMMAND` (where the checkout lies).
  */
+import { tellImage, testCache } from "../test/cache.ts";
 import { consoleOf, hostFolderOf, MEMORY_MIB, PORTS, startTestHost } from "../test/host/machine.ts";
 import { carryIn, runThere } from "../test/host/checkout.ts";
 import { prepareTestHost } from "../test/host/prepare.ts";
@@ -24,10 +25,7 @@ const up = async (memoryMib) => {
   const binaries = process.env.SALLYPORT_TEST_FIRECRACKER;
   if (!binaries) throw new Refusal("No Firecracker binary.", "Name its folder: SALLYPORT_TEST_FIRECRACKER=DIR");
   await build();
-  const cacheDir = process.env.SALLYPORT_TEST_CACHE ?? "/var/tmp/sallyport-test";
-  const onProgress = (/** @type {{ stage: string, message: string }} */ { stage, message }) =>
-    say(`image: ${stage}: ${message}`);
-  const parts = await prepareTestHost({ cacheDir, binaries, onProgress, signal });
+  const parts = await prepareTestHost({ cacheDir: testCache(), binaries, onProgress: tellImage(say), signal });
   const host = await startTestHost({ ...parts, folder, memoryMib, signal });
   await carryIn(folder, signal);
   say(`Up. Its console: ${consoleOf(folder)}`);

@@ -3,6 +3,7 @@ import type { TestProject } from "vitest/node";
 import { buildImage } from "../src/image/build.ts";
 import { dataPaths } from "../src/lib/paths.ts";
 import { build } from "../scripts/build.mjs";
+import { tellImage, testCache } from "./cache.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -15,11 +16,11 @@ const BUILD_TIMEOUT_MS = 15 * 60_000;
 
 export default async (project: TestProject): Promise<void> => {
   await build();
-  const dataDir = process.env.SALLYPORT_TEST_CACHE ?? "/var/tmp/sallyport-test";
+  const dataDir = testCache();
   await buildImage({
     name: "default",
     paths: dataPaths(dataDir),
-    onProgress: ({ stage, message }) => console.log(`image: ${stage}: ${message}`),
+    onProgress: tellImage(console.log),
     signal: AbortSignal.timeout(BUILD_TIMEOUT_MS),
   });
   project.provide("imageDataDir", dataDir);

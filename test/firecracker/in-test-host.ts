@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { AppError, messageOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
 import { packageRoot } from "../../src/lib/paths.ts";
+import { tellImage } from "../cache.ts";
 import { carryIn, runThere } from "../host/checkout.ts";
 import { consoleOf, hasTestHost, hostFolderOf, MEMORY_MIB, PORTS, startTestHost } from "../host/machine.ts";
 import { IN_HOST, prepareTestHost } from "../host/prepare.ts";
-import { REPORT, tellImage, vitestArguments, type PlaceOptions, type RunInPlace } from "./suite.ts";
+import { REPORT, vitestArguments, type PlaceOptions, type RunInPlace } from "./suite.ts";
 
 /** What a run that hangs may take to hand its results out. */
 const BRING_OUT_TIMEOUT_MS = 60_000;

@@ -13,10 +13,11 @@ import { jsonOf } from "../../src/lib/json.ts";
 import { dataPaths, packageRoot } from "../../src/lib/paths.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { probeKvm } from "../../src/vmm/qemu/kvm-probe.ts";
+import { tellImage } from "../cache.ts";
 import { runInTestHost } from "./in-test-host.ts";
 import { report, summaryOf } from "./report.ts";
 import { isFigures } from "./results.ts";
-import { REPORT, tellImage, vitestArguments, type RunInPlace, type SuiteOptions } from "./suite.ts";
+import { REPORT, vitestArguments, type RunInPlace, type SuiteOptions } from "./suite.ts";
 
 export type SuiteRun = Awaited<ReturnType<typeof runSuite>>;
 

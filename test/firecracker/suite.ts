@@ -1,5 +1,3 @@
-import type { BuildImageOptions } from "../../src/image/build.ts";
-
 export interface SuiteOptions {
   /** Folder with `firecracker` and `jailer`; without it nothing is run. */
   binaries: string | undefined;
@@ -37,8 +35,3 @@ export const vitestArguments = (files: string[], report: string): string[] => {
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   return ["run", "--project", "firecracker", ...files, ...reporters];
 };
-
-export const tellImage =
-  (say: SuiteOptions["say"]): NonNullable<BuildImageOptions["onProgress"]> =>
-  ({ stage, message }) =>
-    say(`image: ${stage}: ${message}`);

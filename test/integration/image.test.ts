@@ -13,9 +13,10 @@ import { createImageStore } from "../../src/image/store.ts";
 import { run } from "../../src/lib/exec.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
+import { testCache } from "../cache.ts";
 
 // Base systems stay in the cache from one run to the next; images do not.
-const paths = dataPaths(join(process.env["SALLYPORT_TEST_CACHE"] ?? "/var/tmp/sallyport-test", "image"));
+const paths = dataPaths(join(testCache(), "image"));
 const store = createImageStore(paths);
 const MINUTES = 60_000;
 
