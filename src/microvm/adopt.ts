@@ -1,6 +1,7 @@
 /** A former controller's microVM is taken over. */
 import { stat } from "node:fs/promises";
 import type { StageRecord } from "../contract/session.ts";
+import { allTried } from "../lib/all-tried.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
@@ -46,17 +47,12 @@ const recordVmmUp = async (deps: MicrovmDeps, vm: Microvm, { stages, onStages }:
 };
 
 /** Each also when the one before failed: from now on each round of `ensure` includes this guest. */
-const attachAgain = async (network: Network, vm: Microvm): Promise<void> => {
-  try {
-    await network.ensureHost();
-  } finally {
-    try {
-      await network.prepare(vm);
-    } finally {
-      await network.join(vm);
-    }
-  }
-};
+const attachAgain = (network: Network, vm: Microvm): Promise<void> =>
+  allTried(
+    () => network.ensureHost(),
+    () => network.prepare(vm),
+    () => network.join(vm),
+  );
 
 const interrupted = (): MicrovmFailure =>
   new MicrovmFailure("vmm-up", {

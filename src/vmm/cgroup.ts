@@ -6,9 +6,11 @@
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { CgroupFacts } from "../contract/diagnosis.ts";
+import { allTried } from "../lib/all-tried.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { run } from "../lib/exec.ts";
 import { createMutex } from "../lib/mutex.ts";
+import { identify, killAll, type ProcessIdentity } from "../lib/process.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
 
@@ -71,26 +73,40 @@ export const cgroupPids = async (path: string): Promise<number[]> =>
   // A group that is being removed answers ENODEV.
   ((await readIn(path, "cgroup.procs")) ?? "").split("\n").filter(Boolean).map(Number);
 
-/** Of a group whose microVM is known no more: what is in it is killed, and it goes. */
+/** As `cgroupPids`, those that can be told from a later one with the same number. */
+export const processesInCgroup = async (path: string): Promise<ProcessIdentity[]> =>
+  (await Promise.all((await cgroupPids(path)).map(identify))).filter((found) => found !== undefined);
+
+/** Of a group whose microVM is known no more: what is in it is killed, and it goes. Throws AppError `process-stays`, `cgroup-refused`. */
 export const endCgroup = async (path: string): Promise<void> => {
   await killCgroup(path);
-  await removeCgroup(path);
+  await allTried(
+    () => killAll(`What is in the control group ${path}`, () => processesInCgroup(path)),
+    () => removeCgroup(path),
+  );
 };
 
-/** Kills everything in it at one stroke, also what forks faster than one can look (Linux 5.14). */
+/**
+ * Kills everything in it at one stroke, also what forks faster than one can look. Where that can't be done (Linux before 5.14, a group
+ * that may not be written to) nothing happens, and nothing is thrown: who calls it kills what is left one by one.
+ */
 export const killCgroup = async (path: string): Promise<void> => {
-  const root = await mountPointIfAny();
-  if (root === undefined) return;
-  await unlessMissing(writeFile(join(root, path, "cgroup.kill"), "1", { flag: "r+" }), undefined, GONE);
+  try {
+    await writeFile(join(await mountPoint(), path, "cgroup.kill"), "1", { flag: "r+" });
+  } catch {
+    // What it was is said by the removal, and what lives on is found by its number.
+  }
 };
 
-/** Idempotent. What is dead already may be counted for another moment. */
+/** Idempotent. What is dead already may be counted for another moment. Throws AppError `cgroup-refused`. */
 export const removeCgroup = async (path: string): Promise<void> => {
   const root = await mountPointIfAny();
   if (root === undefined) return;
   const remove = async (): Promise<true | undefined> => {
     const removed = unlessMissing(rmdir(join(root, path)), undefined, GONE).then(() => true as const);
-    return unlessMissing(removed, undefined, ["EBUSY"]);
+    return unlessMissing(removed, undefined, ["EBUSY"]).catch((cause: unknown) => {
+      throw cgroupRefused(path, cause);
+    });
   };
   await poll(remove, { what: `the end of the control group ${path}`, timeoutMs: 5_000, intervalMs: 20 });
 };
@@ -180,6 +196,12 @@ const cgroupMissing = (cause: unknown): AppError => {
     cause,
   });
 };
+
+const cgroupRefused = (path: string, cause: unknown): AppError =>
+  new AppError("unavailable", "cgroup-refused", `The control group ${path} cannot be changed: ${messageOf(cause)}.`, {
+    hint: "Where cgroup v2 is mounted read-only: run the controller without ProtectControlGroups=, in a container with a writable /sys/fs/cgroup.",
+    cause,
+  });
 
 /** For the groups in it. One that may not be given on, as in a container whose own processes are in `folder`, is left out. */
 const enableControllers = async (folder: string): Promise<void> => {

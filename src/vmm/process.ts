@@ -1,9 +1,10 @@
 /** VMM processes of any kind: start one in its jail, end one for certain, find all that are ours. */
 import { appendFile, constants as fileConstants } from "node:fs/promises";
 import { constants } from "node:os";
+import { allTried } from "../lib/all-tried.ts";
 import { startDaemon } from "../lib/daemon.ts";
 import { AppError } from "../lib/errors.ts";
-import { identify, isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
+import { isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
@@ -13,9 +14,9 @@ import {
   type CgroupLimits,
   cgroupExists,
   cgroupOfProcess,
-  cgroupPids,
   killCgroup,
   makeCgroup,
+  processesInCgroup,
   removeCgroup,
 } from "./cgroup.ts";
 import { leftInFolder } from "./folder.ts";
@@ -110,17 +111,19 @@ export const endOfHeld = (code: number): string => {
  */
 const processesOfVmm = async ({ uid, process, paths }: VmmRecord): Promise<ProcessIdentity[]> => {
   const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
-  const grouped = await Promise.all((await cgroupPids(paths.cgroup)).map(identify));
+  const grouped = await processesInCgroup(paths.cgroup);
   const recorded = process && (await isAlive(process)) ? [process] : [];
-  const all = [...found, ...grouped.filter((one) => one !== undefined), ...recorded];
+  const all = [...found, ...grouped, ...recorded];
   return [...new Map(all.map((one) => [one.pid, one])).values()];
 };
 
-/** Throws AppError `process-stays`. */
+/** Throws AppError `process-stays`, `cgroup-refused`. */
 const killVmm = async (vm: VmmRecord): Promise<void> => {
   await killCgroup(vm.paths.cgroup);
-  await killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm));
-  await removeCgroup(vm.paths.cgroup);
+  await allTried(
+    () => killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm)),
+    () => removeCgroup(vm.paths.cgroup),
+  );
 };
 
 /** What a handle can do whatever the VMM, its processes being those of its user. */

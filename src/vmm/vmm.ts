@@ -82,7 +82,7 @@ export interface MicrovmHandle {
   processes(): Promise<ProcessIdentity[]>;
   /**
    * Kills all that runs for this microVM, waits until it is seen gone, and removes its control group. Idempotent; never signals
-   * another microVM's process. Throws AppError `process-stays`.
+   * another microVM's process. Throws AppError `process-stays`, `cgroup-refused`.
    */
   kill(): Promise<void>;
   /** What of its own is still on this host. */

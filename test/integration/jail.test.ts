@@ -144,3 +144,30 @@ test("a group without a microVM is ended with all that is in it", async () => {
   expect(await isAlive(identity)).toBe(false);
   await endCgroup(paths.cgroup);
 });
+
+test.each([
+  ["a microVM is ended", "asUser", "handleOf(args.record).kill()"],
+  ["a group without a microVM is ended, of root's programs too", "asRoot", "endCgroup(args.record.paths.cgroup)"],
+])("where groups may not be written to, %s, and what keeps its group is said", async (_, who, end) => {
+  const { record, identity, vmm, paths } = await start("exec sleep 600", who === "asRoot" ? { uid: 0 } : {});
+  const isIn = async () => (await cgroupPids(paths.cgroup)).includes(identity.pid) || undefined;
+  await poll(isIn, { what: "its place in the group", timeoutMs: 20_000, intervalMs: 10 });
+  const error = await empty.evaluate(
+    `const { execFileSync } = require("child_process");
+     execFileSync("mount", ["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+     execFileSync("mount", ["-o", "remount,bind,ro", "/sys/fs/cgroup"]);
+     const { handleOf } = await import(args.src + "/vmm/process.ts");
+     const { endCgroup } = await import(args.src + "/vmm/cgroup.ts");
+     return ${end}.then(() => null, ({ code, message, hint }) => ({ code, message, hint }));`,
+    { src: join(packageRoot(), "src"), record },
+  );
+  expect(error).toMatchObject({
+    code: "cgroup-refused",
+    message: expect.stringMatching(/EROFS: read-only file system/),
+    hint: expect.stringContaining("ProtectControlGroups"),
+  });
+  expect(await isAlive(identity)).toBe(false);
+  expect(await vmm.left()).toEqual([{ kind: "cgroup", ref: paths.cgroup }]);
+  await vmm.kill();
+  expect(await vmm.left()).toEqual([]);
+});
