@@ -39,6 +39,15 @@ const OPEN: [name: string, path: string, text: string, seen: string][] = [
     "Vulnerable: mds",
   ],
   ["cpu", "/sys/devices/system/cpu/vulnerabilities/itlb_multihit", "KVM: Vulnerable\n", "Vulnerable: itlb_multihit"],
+  ["cpu", "/sys/devices/system/cpu/vulnerabilities/itlb_multihit", "Processor vulnerable\n", "itlb_multihit"],
+  [
+    "cpu",
+    "/sys/devices/system/cpu/vulnerabilities/taa",
+    "Mitigation: Clear CPU buffers; SMT vulnerable\n",
+    "Vulnerable: taa (SMT)",
+  ],
+  ["cpu", "/sys/devices/system/cpu/vulnerabilities/mmio_stale_data", "Unknown: No mitigations\n", "mmio_stale_data"],
+  ["ksm", "/sys/kernel/mm/ksm/pages_shared", "5000\n", "5000 pages are still merged"],
   ["bpf", "/proc/sys/kernel/unprivileged_bpf_disabled", "0\n", "Every user may load BPF"],
   ["perf", "/proc/sys/kernel/perf_event_paranoid", "1\n", "Every user may count"],
   ["kvm device", "/dev/kvm", "", "Every user may open /dev/kvm"],
@@ -59,12 +68,14 @@ describe("what a host of real people should have", () => {
     ["ksm", "/sys/kernel/mm/ksm/run", "2\n"],
     ["swap", "/proc/swaps", SWAPS],
     ["kernel", "/proc/sys/kernel/osrelease", "6.12.48+deb13-amd64\n"],
-    ["cpu", "/sys/devices/system/cpu/vulnerabilities/mds", "Mitigation: Clear CPU buffers; SMT vulnerable\n"],
+    ["cpu", "/sys/devices/system/cpu/vulnerabilities/mds", "Mitigation: Clear CPU buffers; SMT disabled\n"],
+    ["cpu", "/sys/devices/system/cpu/vulnerabilities/gather_data_sampling", "Not affected\n"],
     ["bpf", "/proc/sys/kernel/unprivileged_bpf_disabled", "2\n"],
     ["perf", "/proc/sys/kernel/perf_event_paranoid", "2\n"],
     ["kvm device", "/dev/kvm", ""],
-  ])("%s: %s with %j is right, and so is a host without it", async (name, path, text) => {
-    if (name !== "kernel") expect(await lineOf(name)).toMatchObject({ result: "ok" });
+  ])("%s: %s with %j is right, and so is a kernel that has nothing of the kind", async (name, path, text) => {
+    const without = { kernel: "warning", smt: "unchecked", cpu: "unchecked" }[name] ?? "ok";
+    expect(await lineOf(name)).toMatchObject({ result: without });
     put(path, text, name === "kvm device" ? 0o660 : 0o644);
     expect(await lineOf(name)).toMatchObject({ result: "ok", text: expect.stringContaining("protects") });
   });
@@ -114,6 +125,20 @@ describe("what a host of real people should have", () => {
       result: "warning",
       text: expect.stringContaining("open: /dev/dm-2."),
     });
+  });
+
+  test("compressed memory that writes what is idle to a device is where that device is", async () => {
+    for (const device of ["zram0", "sda5", "dm-0"]) put(`/dev/${device}`, "");
+    put("/sys/class/block/dm-0/dm/uuid", "CRYPT-PLAIN-swap\n");
+    put("/proc/swaps", `${SWAPS}/dev/zram0  partition 1 0 -2\n`);
+    for (const [backing, result] of [
+      ["none", "ok"],
+      ["/dev/sda5", "warning"],
+      ["/dev/dm-0", "ok"],
+    ] as const) {
+      put("/sys/class/block/zram0/backing_dev", `${backing}\n`);
+      expect(await lineOf("swap")).toMatchObject({ result });
+    }
   });
 
   test("a swap file is where its file system is", async () => {

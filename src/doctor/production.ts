@@ -14,11 +14,13 @@ export interface Requirement {
   /** Shows by hand what is looked at. */
   command: string;
   remedy: string;
-  /** What is there, in a few words, and whether it is good. Nothing here keeps a microVM from running. */
-  look(root: string): Promise<{ isFine: boolean; seen: string }>;
+  /** What is there, in a few words, and whether it is good: undefined, it cannot be told. Nothing here keeps a microVM from running. */
+  look(root: string): Promise<{ isFine: boolean | undefined; seen: string }>;
 }
 
 const VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities";
+/** In the kernel's own words, e.g. "KVM: Vulnerable", "Mitigation: …; SMT vulnerable", "Unknown: No mitigations". */
+const OPEN = /\bvulnerable\b|\bno mitigations\b/i;
 /** Series of host kernels that the makers of VMMs test on. */
 const TESTED = ["5.10", "6.1", "6.18"];
 
@@ -29,18 +31,24 @@ export const PRODUCTION: readonly Requirement[] = [
     command: "cat /sys/devices/system/cpu/smt/active",
     remedy: "echo off > /sys/devices/system/cpu/smt/control, and nosmt on the kernel's command line",
     look: async (root) => {
-      const isOn = (await read(root, "/sys/devices/system/cpu/smt/active")) === "1";
-      return { isFine: !isOn, seen: isOn ? "SMT is on" : "No core has two threads" };
+      const active = await read(root, "/sys/devices/system/cpu/smt/active");
+      if (active === undefined) return { isFine: undefined, seen: "Whether cores have two threads is not said here" };
+      return { isFine: active !== "1", seen: active === "1" ? "SMT is on" : "No core has two threads" };
     },
   },
   {
     name: "ksm",
     protects: "what a guest has in memory from being measured by another",
-    command: "cat /sys/kernel/mm/ksm/run",
+    command: "grep . /sys/kernel/mm/ksm/run /sys/kernel/mm/ksm/pages_shared",
     remedy: "echo 2 > /sys/kernel/mm/ksm/run",
     look: async (root) => {
-      const isOn = (await read(root, "/sys/kernel/mm/ksm/run")) === "1";
-      return { isFine: !isOn, seen: isOn ? "Same pages are merged (KSM)" : "Same pages are not merged" };
+      const [run, shared] = await Promise.all(
+        ["run", "pages_shared"].map((file) => read(root, `/sys/kernel/mm/ksm/${file}`)),
+      );
+      if (run === "1") return { isFine: false, seen: "Same pages are merged (KSM)" };
+      // Who writes 0 ends the merging, and keeps what was merged.
+      if (Number(shared ?? 0) > 0) return { isFine: false, seen: `${shared} pages are still merged (KSM)` };
+      return { isFine: true, seen: "Same pages are not merged" };
     },
   },
   {
@@ -86,13 +94,18 @@ export const PRODUCTION: readonly Requirement[] = [
   {
     name: "cpu",
     protects: "host and guests from what a processor lets others read",
-    command: `grep -r Vulnerable ${VULNERABILITIES}`,
+    command: `grep -ri -e vulnerable -e 'no mitigations' ${VULNERABILITIES}`,
     remedy:
-      "apt-get install amd64-microcode or intel-microcode, a current kernel, and boot; in a virtual machine: its host",
+      "apt-get install amd64-microcode or intel-microcode, a current kernel, and boot; SMT off where that is named; in a virtual machine: its host",
     look: async (root) => {
-      const names = await unlessMissing(readdir(join(root, VULNERABILITIES)), []);
+      const names = await unlessMissing(readdir(join(root, VULNERABILITIES)), undefined);
+      if (!names) return { isFine: undefined, seen: "What is open in the processor is not said here" };
       const states = await Promise.all(names.map((name) => read(root, `${VULNERABILITIES}/${name}`)));
-      const open = names.filter((_, index) => /\bVulnerable\b/.test(states[index] ?? ""));
+      const open = names.flatMap((name, index) => {
+        const state = states[index] ?? "";
+        if (!OPEN.test(state)) return [];
+        return OPEN.test(state.replace(/SMT vulnerable/, "")) ? name : `${name} (SMT)`;
+      });
       return {
         isFine: open.length === 0,
         seen: open.length === 0 ? "Nothing known is open" : `Vulnerable: ${open.join(", ")}`,
@@ -141,6 +154,7 @@ export const production = (root = "/"): Check[] =>
     name: row.name,
     look: async () => {
       const { isFine, seen } = await row.look(root);
+      if (isFine === undefined) return { result: "unchecked", text: `${seen}. It would protect ${row.protects}.` };
       return isFine
         ? ok(`${seen}: protects ${row.protects}.`)
         : warning(`${seen}. Mended, it protects ${row.protects}.`, row.remedy);

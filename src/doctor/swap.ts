@@ -21,8 +21,11 @@ const isGuarded = async (root: string, name: string): Promise<boolean> => {
   if (!found) return false;
   if (!name.startsWith("/dev/")) return isEncrypted(join(root, "/sys/dev/block", numberOf(found.dev)));
   const device = basename(await realpath(path));
-  // Compressed memory.
-  return device.startsWith("zram") || isEncrypted(join(root, "/sys/class/block", device));
+  const folder = join(root, "/sys/class/block", device);
+  if (!device.startsWith("zram")) return isEncrypted(folder);
+  // Compressed memory, which may have a device to write what is idle to.
+  const backing = (await unlessMissing(readFile(join(folder, "backing_dev"), "utf8"), "none")).trim();
+  return backing === "none" || isGuarded(root, backing);
 };
 
 /** `major:minor`, as glibc packs them (gnu_dev_makedev). */
