@@ -13,7 +13,9 @@ test("a database and a file that have no room left say the same, and nothing els
   }
   db.close();
   expect(diskFullOf(error)).toMatchObject({ code: "disk-full", status: 503, cause: error });
-  expect(diskFullOf(Object.assign(new Error("no space left"), { code: "ENOSPC" }))?.code).toBe("disk-full");
+  for (const code of ["ENOSPC", "EDQUOT"]) {
+    expect(diskFullOf(Object.assign(new Error("no space left"), { code }))?.code).toBe("disk-full");
+  }
   expect(diskFullOf(Object.assign(new Error("no entry"), { code: "ENOENT" }))).toBeUndefined();
   expect(diskFullOf("a string")).toBeUndefined();
 });

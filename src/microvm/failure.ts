@@ -1,6 +1,7 @@
 /** How it is said that a microVM cannot go on, and why. */
 import type { GuestChannel } from "../channel/channel.ts";
 import type { BootStage, Verdict } from "../contract/session.ts";
+import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 
@@ -24,20 +25,31 @@ export class MicrovmFailure extends Error {
   }
 }
 
-/** An AppError in the middle of a stage: its own words are the verdict. Throws MicrovmFailure; rethrows what is no AppError. */
+/** An AppError in the middle of a stage: its own words are the verdict. Throws MicrovmFailure; rethrows what nobody foresaw. */
 export const failWith = (error: unknown, stage: BootStage, hint: string): never => {
-  if (!(error instanceof AppError)) throw error;
-  const { code, message: sentence } = error;
-  throw new MicrovmFailure(stage, { code, sentence, hint: error.hint ?? hint, cause: error });
+  const told = toldOf(error);
+  if (!told) throw error;
+  throw new MicrovmFailure(stage, { code: told.code, sentence: told.message, hint: told.hint ?? hint, cause: error });
 };
 
-/** A failure that no rule knows: said as it is. */
-export const unexpected = (error: unknown): Verdict =>
-  verdictOf(null, {
-    code: error instanceof AppError ? error.code : "internal-error",
-    sentence: messageOf(error),
-    hint: (error instanceof AppError && error.hint) || "Read the controller's log for this session.",
+/** Whatever ended a microVM. What nobody foresaw is a bug of ours and no symptom of anything else: it is said as it is. */
+export const failureOf = (error: unknown): MicrovmFailure => {
+  if (error instanceof MicrovmFailure) return error;
+  const told = toldOf(error);
+  return new MicrovmFailure(null, {
+    code: told?.code ?? "internal-error",
+    sentence: messageOf(told ?? error),
+    hint: told?.hint ?? "Read the controller's log for this session.",
+    isSymptom: told !== undefined,
+    cause: error,
   });
+};
+
+/** An error that has words for people; a full disk has them whoever met it. */
+const toldOf = (error: unknown): AppError | undefined => {
+  const full = diskFullOf(error) ?? diskFullOf(error instanceof AppError ? error.cause : undefined);
+  return full ?? (error instanceof AppError ? error : undefined);
+};
 
 /** As it is noticed, now; diagnosis adds what it finds. */
 export const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({

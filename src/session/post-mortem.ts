@@ -3,9 +3,9 @@ import type { GuestChannel } from "../channel/channel.ts";
 import type { Verdict } from "../contract/session.ts";
 import { explain, type Examination } from "../diagnosis/diagnosis.ts";
 import { keepEvidence } from "../diagnosis/evidence.ts";
-import { AppError, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { MicrovmFailure, unexpected } from "../microvm/failure.ts";
+import { failureOf } from "../microvm/failure.ts";
 import { evidenceOf, type Observed } from "./evidence.ts";
 import { examineMicrovm } from "../microvm/examine.ts";
 import type { MicrovmDeps } from "../microvm/microvm.ts";
@@ -22,10 +22,8 @@ export interface Body {
 
 /** Why a session failed: the cause behind what was noticed. Keeps the evidence. */
 export const failureVerdict = async (error: unknown, body: Body): Promise<Verdict> => {
-  const seen = error instanceof MicrovmFailure ? error.verdict : unexpected(error);
+  const { verdict: seen, isSymptom } = failureOf(error);
   const examination = await examined(body);
-  // An error that nobody foresaw is a bug of ours, whatever else may be wrong.
-  const isSymptom = error instanceof MicrovmFailure ? error.isSymptom : error instanceof AppError;
   const verdict = isSymptom && examination ? explain(seen, examination.diagnosis) : seen;
   await keepRecord(body, { verdict, examination, ending: { state: "failed", outcome: "failed" } });
   return verdict;
