@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -72,6 +73,23 @@ describe("an honest guest", () => {
     await guest.start();
     expect(await health()).toEqual(HEALTH);
     expect(guest.sockets.length).toBe(2);
+  });
+});
+
+describe("a stream", () => {
+  test("that has closed before anybody has it is opened again", async () => {
+    let opened = 0;
+    const over = connectChannel({
+      open: async (reader, signal) => {
+        opened++;
+        const socket = await openSocket(socketPath())(reader, signal);
+        socket.destroy();
+        await once(socket, "close");
+        return socket;
+      },
+    });
+    await poll(async () => opened > 3 || undefined, { what: "a fourth connection", timeoutMs: 5000, intervalMs: 5 });
+    over.close();
   });
 });
 

@@ -49,6 +49,8 @@ export const connectChannel = (options: ChannelOptions): GuestChannel => {
     const reader = { buffer, callback: (length: number): boolean => onBytes(lines, length) };
     // What went wrong makes no difference to what follows.
     open(reader, stopping.signal).then((opened) => {
+      // It may have closed on its way here: of that nobody is told a second time.
+      if (opened.destroyed) return connectAgain();
       socket = opened;
       opened.on("close", connectAgain);
       // The first byte ends the half line that a connection before this one may have left behind.

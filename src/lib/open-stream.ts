@@ -11,7 +11,10 @@ export interface StreamReader {
   callback: (length: number) => boolean;
 }
 
-/** Opens a stream whose incoming bytes go to the reader. Rejects with the system's error, or the signal's reason. */
+/**
+ * Opens a stream whose incoming bytes go to the reader; it may be closed already when it is handed over, and tells that nobody then.
+ * Rejects with the system's error, or the signal's reason.
+ */
 export type OpenStream = (reader: StreamReader, signal: AbortSignal) => Promise<Socket>;
 
 export const openSocket =
@@ -42,7 +45,7 @@ const connected = (path: string, onread: StreamReader, signal: AbortSignal): Pro
     };
     signal.addEventListener("abort", abort, { once: true });
     socket.once("connect", () => resolve(socket));
-    // Whoever has the stream sees it close; until then it is an error of opening it.
+    // Whoever has the stream sees it close, or closed; until then it is an error of opening it.
     socket.on("error", reject);
     socket.once("close", () => signal.removeEventListener("abort", abort));
   });

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
@@ -87,6 +88,12 @@ test.each([
 test("says that nobody listens in the guest when the VMM hangs up", async () => {
   await serve((_, socket) => socket.end());
   await expect(open(reader())).rejects.toThrow("nobody in the guest listens yet");
+});
+
+test("says so at once, also when it hung up before it was told anything", async () => {
+  server = createServer((socket) => socket.destroy()).listen(path);
+  await once(server, "listening");
+  for (let tries = 0; tries < 30; tries++) await expect(open(reader())).rejects.toThrow("nobody in the guest");
 });
 
 test("ends at once when it is told so, also while it waits for the answer", async () => {

@@ -31,6 +31,8 @@ export const openVsock =
       const onClose = (): void => answered.reject(refused("closed the connection: nobody in the guest listens yet"));
       signal.addEventListener("abort", abort, { once: true });
       socket.once("close", onClose);
+      // It may have closed on its way here.
+      if (socket.destroyed) onClose();
       try {
         signal.throwIfAborted();
         socket.write(`CONNECT ${port}\n`);
