@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Image } from "../../src/image/store.ts";
 import { AppError } from "../../src/lib/errors.ts";
@@ -11,13 +11,14 @@ import { SYSTEM_PATH } from "../../src/lib/programs.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { kernelCommandLine, machineArguments, QEMU, type Accelerator } from "../../src/vmm/qemu/arguments.ts";
 import { hostTscKhz } from "../../src/vmm/qemu/tsc.ts";
+import { takeLock } from "./lock.ts";
 import { runInHost } from "./port.ts";
 
 /** Commands run at the same time, one on each. */
 export const PORTS = [0, 1, 2];
 
 export interface TestHostOptions {
-  image: Image;
+  image: Pick<Image, "vmlinux" | "initrd" | "rootfs">;
   /** Never written: what the host writes vanishes with it. */
   workDisk: string;
   folder: string;
@@ -46,16 +47,21 @@ export const portOf = (folder: string, port: number): string => join(folder, `ru
 export const consoleOf = (folder: string): string => join(folder, "console.log");
 const diskNoteOf = (folder: string): string => join(folder, "work-disk");
 
-/** Boots a host and answers once it takes commands. Throws AppError `test-host-down` with the end of its console. */
+/**
+ * Boots a host and answers once it takes commands. Throws AppError `test-host-runs` when there is one in this folder, and
+ * `test-host-down` with the end of its console.
+ */
 export const startTestHost = async (options: TestHostOptions): Promise<TestHost> => {
   const { folder, signal } = options;
   signal.throwIfAborted();
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { mode: 0o700, recursive: true });
   const argv = hostArguments(options, { kind: "emulation", tscKhz: await hostTscKhz() });
+  await mkdir(dirname(folder), { mode: 0o700, recursive: true });
+  await using lock = await takeLock(`${folder}.lock`);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { mode: 0o700 });
   // It ends with us, however we end. Its copy on write may grow: not in a RAM disk.
   const env = { PATH: SYSTEM_PATH, TMPDIR: "/var/tmp" };
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", QEMU, ...argv], { env, stdio: ["ignore", 2, 2] });
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", QEMU, ...argv], { env, stdio: ["ignore", 2, 2, lock.fd] });
   const ended = once(child, "close");
   ended.catch(() => {});
   const kill = (): void => void child.kill("SIGKILL");
@@ -63,7 +69,6 @@ export const startTestHost = async (options: TestHostOptions): Promise<TestHost>
   const stop = async (): Promise<void> => {
     kill();
     await ended;
-    for (const port of PORTS) await rm(portOf(folder, port), { force: true });
   };
   try {
     const died = ended.then(([code, how]) => {
