@@ -38,6 +38,12 @@ test("one whose machine stands still since nobody saw its start to the end was i
   await expect(adopted).rejects.toMatchObject({ verdict: { code: "interrupted" } });
 });
 
+test("one whose folder somebody removed while it ran is told as that, not as one that we ended", async () => {
+  const own = (await identify(process.pid)) ?? GONE;
+  const adopted = adopt(own, { hasFolder: false });
+  await expect(adopted).rejects.toMatchObject({ verdict: { code: "folder-gone" }, isSymptom: false });
+});
+
 test.each([
   ["whose folder is gone was ended by us, not by somebody who killed it", GONE, false, "end-not-recorded"],
   ["whose process is gone ended by itself", GONE, true, "vmm-exited"],

@@ -4,6 +4,7 @@ import type { StageRecord } from "../contract/session.ts";
 import { allTried } from "../lib/all-tried.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Network } from "../network/network.ts";
 import { failWhenExited, MicrovmFailure } from "./failure.ts";
@@ -24,7 +25,9 @@ export interface AdoptOptions {
 export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: AdoptOptions): Promise<RunningMicrovm> => {
   const { paths, network } = deps;
   if (!vm.process) throw interrupted();
-  if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) throw endNotRecorded();
+  if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) {
+    throw (await isAlive(vm.process)) ? folderGone(vm.process) : endNotRecorded();
+  }
   await failWhenExited(vm.process, null);
   await recordVmmUp(deps, vm, options);
   try {
@@ -62,11 +65,22 @@ const interrupted = (): MicrovmFailure =>
     isSymptom: false,
   });
 
+/** Its sockets and its console were in it: nobody can reach it any more. */
+const folderGone = ({ pid }: ProcessIdentity): MicrovmFailure =>
+  new MicrovmFailure(null, {
+    code: "folder-gone",
+    sentence:
+      "Somebody removed this virtual machine's folder while it ran: it could not be reached any more, and was ended.",
+    hint: "Leave what is in vms/ to the controller: sallyport destroy ends one. Start a new sign-in.",
+    evidence: [`process ${pid} is there, and its folder is not`],
+    isSymptom: false,
+  });
+
 /** The folder goes last of all that is outside, by our own hand: the VMM was not killed by somebody else. */
 const endNotRecorded = (): MicrovmFailure =>
   new MicrovmFailure(null, {
     code: "end-not-recorded",
     sentence: "This session was ended and its virtual machine destroyed, but how it ended could not be written down.",
-    hint: "The controller was stopped in the middle, or its disk was full: sallyport doctor. Start a new sign-in.",
+    hint: "The controller was stopped in the middle, its disk was full, or somebody did it by hand: sallyport doctor. Start a new sign-in.",
     isSymptom: false,
   });

@@ -209,6 +209,17 @@ test("a session that ends while its VMM starts ends the start, and leaves nothin
   expect(await controller.client.vms()).toEqual([]);
 });
 
+test("a microVM whose folder somebody removed is ended by the next controller, which says so", async () => {
+  await begin();
+  const { sessionId, vm, vmm } = await startSession();
+  const left = await controller.abandon();
+  await rm(controller.paths.vm(vm.vmId).root, { recursive: true });
+  await begin(left);
+  expect((await untilState(sessionId, "failed")).verdict).toMatchObject({ code: "folder-gone" });
+  expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
+  expect(await isAlive(vmm.process)).toBe(false);
+});
+
 /** Changes the record of a controller that was stopped. */
 const changeRecord = (statement: string, ...values: (string | null)[]): void => {
   const db = new DatabaseSync(controller.paths.database);
