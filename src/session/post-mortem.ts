@@ -23,7 +23,7 @@ export interface Body {
 /** Why a session failed: the cause behind what was noticed. Keeps the evidence. */
 export const failureVerdict = async (error: unknown, body: Body): Promise<Verdict> => {
   const { verdict: seen, isSymptom } = failureOf(error);
-  const examination = await examined(body);
+  const examination = await examined(body, seen.code);
   const verdict = isSymptom && examination ? explain(seen, examination.diagnosis) : seen;
   await keepRecord(body, { verdict, examination, ending: { state: "failed", outcome: "failed" } });
   return verdict;
@@ -38,9 +38,12 @@ export const keepRecord = async ({ deps, session, vm, logger }: Body, observed: 
   }
 };
 
-const examined = async ({ deps, session, vm, channel, logger }: Body): Promise<Examination | undefined> => {
+const examined = async (body: Body, seen: string): Promise<Examination | undefined> => {
+  const { deps, session, vm, channel, logger } = body;
   try {
-    return await examineMicrovm(deps, vm, { stages: session.stages, channel, purpose: "verdict" });
+    // The process of a start that failed is in the record alone; unless it ended by itself, it was ended by us, and tells nothing.
+    const started = seen === "vmm-died" ? await deps.vms.get(vm.id) : undefined;
+    return await examineMicrovm(deps, started ?? vm, { stages: session.stages, channel, purpose: "verdict" });
   } catch (error) {
     logger.error({ error: messageOf(error) }, "the microVM could not be examined");
     return undefined;

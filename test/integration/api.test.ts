@@ -355,9 +355,10 @@ describe("failures", () => {
     return { view, receipt, console: console_, held, log: controller.log() };
   };
 
-  test("a VMM that dies at start: the backend's sentence is the verdict, nothing is left", async () => {
+  test("a VMM that dies at start: its own words are in the verdict, nothing is left", async () => {
     const { view, receipt, held } = await failure({ behaviour: () => ({ vmm: "dies-at-start" }) });
-    expect(view).toMatchObject({ state: "failed", verdict: { code: "vmm-died", stage: "vmm-up" } });
+    expect(view).toMatchObject({ state: "failed", verdict: { code: "vmm-failed", stage: "vmm-up" } });
+    expect(view?.verdict?.evidence).toContain("VMM log: fake-vmm: could not open the rootfs");
     expect(receipt.body.outcome).toBe("failed");
     expect(held).toEqual([]);
   });

@@ -78,6 +78,18 @@ test("a VMM that ends with a code of its own is named by what its backend says t
   );
 });
 
+test.each([
+  [148, "vmm-call-refused", "a system call that its filter forbids"],
+  [153, "vmm-failed", "did not take the configuration"],
+  [12, "host-out-of-memory", "The host ran out of memory"],
+  // No guest ran that could have restarted.
+  [0, "vmm-died", "The VMM ended with code 0: fake-vmm: could not open the rootfs"],
+])("a VMM that ends with code %i before it answers is named by what that means: %s", async (exitCode, code, words) => {
+  const sessionId = await start({ vmm: "dies-at-start", exitCode });
+  const { verdict } = await until(sessionId, "failed");
+  expect(verdict).toMatchObject({ code, stage: "vmm-up", sentence: expect.stringContaining(words) });
+});
+
 test("a VMM that wants more memory than its control group has is named so, and what it was granted", async ({
   skip,
 }) => {

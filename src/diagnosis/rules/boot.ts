@@ -140,8 +140,9 @@ export const BOOT_RULES = rules([
 const isRootDamaged = ({ mountFailure, panic }: Facts["console"]): boolean =>
   mountFailure !== null || /\binit\b|root fs/i.test(panic ?? "");
 
-/** A VMM ends without an error when its guest restarts or powers off, whether it said so or not. */
-const hasShutDown = ({ host, console }: Facts): boolean => console.shutdown !== null || host.vmm.end === "by-itself";
+/** A VMM ends without an error when its guest restarts or powers off, whether it said so or not; before its start there is no guest. */
+const hasShutDown = ({ host, console, stage }: Facts): boolean =>
+  console.shutdown !== null || (host.vmm.end === "by-itself" && stage !== "vmm-up");
 
 /** By somebody's signal, or nobody saw how. */
 const wasKilled = (facts: Facts): boolean => {
