@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +20,16 @@ describe("boundConsole", () => {
     expect(text.endsWith("last line\nwritten after\n")).toBe(true);
     expect(text).toMatch(/\[sallyport: at least \d+ bytes cut out here\]/);
     expect(statSync(file).size).toBeLessThan(CONSOLE_HEAD_BYTES + CONSOLE_TAIL_BYTES + 200);
+  });
+
+  test("gives back space that was reserved beyond the end, whatever the size says", async () => {
+    const file = newFile();
+    appendFileSync(file, "short\n");
+    execFileSync("fallocate", ["--keep-size", "--length", "8MiB", file]);
+    expect(statSync(file)).toMatchObject({ size: 6 });
+    expect(await boundConsole(file)).toBe(0);
+    expect(readFileSync(file, "utf8")).toBe("short\n");
+    expect(statSync(file).blocks).toBeLessThan(1024);
   });
 
   test("leaves a short console and a missing one alone", async () => {

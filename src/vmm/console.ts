@@ -16,8 +16,12 @@ export const boundConsole = async (file: string): Promise<number> => {
   const handle = await unlessMissing(open(file, "r+"), undefined);
   if (!handle) return 0;
   try {
-    const { size } = await handle.stat();
-    if (size <= CONSOLE_LIMIT_BYTES) return 0;
+    const { size, blocks } = await handle.stat();
+    if (size <= CONSOLE_LIMIT_BYTES) {
+      // Space that was reserved beyond its end goes.
+      if (blocks * 512 > 2 * CONSOLE_LIMIT_BYTES) await handle.truncate(size);
+      return 0;
+    }
     const tail = Buffer.alloc(CONSOLE_TAIL_BYTES);
     const { bytesRead } = await handle.read(tail, 0, tail.length, size - tail.length);
     const before = await readGap(handle);

@@ -4,24 +4,29 @@
  * does in any of its versions. QEMU puts a second one of its own (`-sandbox`) inside.
  */
 
-/** A call, or any with these bits set in its first argument, or any whose first or second argument (32 bits) is one of these. */
+/** A call, whatever its arguments, or where the low 32 bits of one of them say so. */
 export interface Refusal {
   name: string;
   /** On x86-64. */
   number: number;
   errno: number;
-  only?: { argument: 0 | 1; anyBits: number } | { argument: 0 | 1; oneOf: number[] } | { argument: 0 | 1; not: number };
+  only?: { argument: 0 | 1 } & ({ anyBits: number } | { oneOf: number[] } | { noneOf: number[]; mask?: number });
 }
 
-/** What the caller is told. ENOSYS where programs are prepared for a kernel without the call, and then do it another way. */
+/** What the caller is told: where programs are prepared for a kernel or a file system without the call, that it is one. */
 const EPERM = 1;
+const ENOTTY = 25;
 const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 
 const AF_UNIX = 1;
 /** Types into, or pastes into, the terminal that started us. */
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
+/** Requests of a device's family have this in common: KVM; terminals, TAPs and every open file; network interfaces. */
+const FAMILY = 0xff00;
+const FAMILIES = [0xae00, 0x5400, 0x8900];
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: the flags of clone(2) that make a namespace. */
 const NEW_NAMESPACES = 0x7e020000;
 
@@ -71,10 +76,14 @@ export const REFUSALS: Refusal[] = [
     quotactl_fd:443 settimeofday:164 clock_settime:227 adjtimex:159 clock_adjtime:305 syslog:103 iopl:172 ioperm:173
     sethostname:170 setdomainname:171 vhangup:153`,
   ),
+  // The bound on a file's size is none on its space: reserved beyond its end, or for its attributes.
+  ...table(EOPNOTSUPP, "fallocate:285 setxattr:188 lsetxattr:189 fsetxattr:190 setxattrat:463"),
+  // File systems have dozens of requests, such as to reserve space; of the kernel's own and of each kind of its own number.
+  { name: "ioctl", number: 16, errno: ENOTTY, only: { argument: 1, mask: FAMILY, noneOf: FAMILIES } },
   { name: "ioctl", number: 16, errno: EPERM, only: { argument: 1, oneOf: [TIOCSTI, TIOCLINUX] } },
   // A TAP is a file and vsock of a VMM is in the kernel: it needs no socket but its own Unix ones.
-  { name: "socket", number: 41, errno: EAFNOSUPPORT, only: { argument: 0, not: AF_UNIX } },
-  { name: "socketpair", number: 53, errno: EAFNOSUPPORT, only: { argument: 0, not: AF_UNIX } },
+  { name: "socket", number: 41, errno: EAFNOSUPPORT, only: { argument: 0, noneOf: [AF_UNIX] } },
+  { name: "socketpair", number: 53, errno: EAFNOSUPPORT, only: { argument: 0, noneOf: [AF_UNIX] } },
 ];
 
 /** Of a jailer that makes a smaller room inside, as the last thing it does as root: a user cannot do these without a namespace of its own. */
@@ -99,6 +108,7 @@ const LOAD = 0x20;
 const JUMP_EQUAL = 0x15;
 const JUMP_GREATER = 0x25;
 const JUMP_ANY_BITS = 0x45;
+const AND = 0x54;
 const ANSWER = 0x06;
 
 const ALLOW = 0x7fff0000;
@@ -126,20 +136,25 @@ export const seccompFilter = (refusals = REFUSALS): Buffer =>
   ]);
 
 const refuse = ({ number, errno, only }: Refusal): Buffer[] => {
+  const answer = instruction(ANSWER, ERRNO | errno);
   const body = only
-    ? [instruction(LOAD, ARGUMENTS_AT + 8 * only.argument), ...unless(only), instruction(ANSWER, ERRNO | errno)]
-    : [instruction(ANSWER, ERRNO | errno)];
+    ? [instruction(LOAD, ARGUMENTS_AT + 8 * only.argument), ...skipUnless(only), answer, instruction(LOAD, NUMBER_AT)]
+    : [answer];
   return [instruction(JUMP_EQUAL, number, 0, body.length), ...body];
 };
 
-/** Allows, or goes on to the refusal. */
-const unless = (only: NonNullable<Refusal["only"]>): Buffer[] => {
-  const allow = instruction(ANSWER, ALLOW);
-  if ("anyBits" in only) return [instruction(JUMP_ANY_BITS, only.anyBits, 1, 0), allow];
-  if ("not" in only) return [instruction(JUMP_EQUAL, only.not, 0, 1), allow];
-  // Each match jumps over the others, and over what allows.
-  const { oneOf } = only;
-  return [...oneOf.map((value, index) => instruction(JUMP_EQUAL, value, oneOf.length - index, 0)), allow];
+/** Goes on to the answer, or past it. */
+const skipUnless = (only: NonNullable<Refusal["only"]>): Buffer[] => {
+  if ("anyBits" in only) return [instruction(JUMP_ANY_BITS, only.anyBits, 0, 1)];
+  const values = "oneOf" in only ? only.oneOf : only.noneOf;
+  // How many comparisons are left to jump over.
+  const tests = values.map((value, index): Buffer => {
+    const rest = values.length - 1 - index;
+    return "oneOf" in only
+      ? instruction(JUMP_EQUAL, value, rest, rest === 0 ? 1 : 0)
+      : instruction(JUMP_EQUAL, value, rest + 1, 0);
+  });
+  return "mask" in only && only.mask !== undefined ? [instruction(AND, only.mask), ...tests] : tests;
 };
 
 const instruction = (code: number, k: number, ifTrue = 0, ifFalse = 0): Buffer => {

@@ -1,8 +1,11 @@
 /* What cannot be refused is bounded. The last one may end them all, with their cgroup. */
 #include "escape.h"
+#include <linux/falloc.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #define MIB (1024L * 1024)
@@ -16,6 +19,7 @@
 #define MOST_MADE 20
 #define FLOOD_MIB 1024
 #define MOST_FLOOD_MIB 64
+#define RESERVED_MIB 128
 #define MEMORY_MIB 20480
 #define MOST_MEMORY_MIB 10240
 
@@ -56,7 +60,18 @@ static void flood(const char *what, int fd) {
   bounded(what, had, MOST_FLOOD_MIB);
 }
 
+/* Space that no size tells of. Given back by `flood`. */
+static void reserve(int fd) {
+  /* Of <linux/falloc.h>, which has it for the kernel alone; and with the numbers of file systems that have their own. */
+  struct { short type, whence; long long start, length; int id, owner, unused[4]; } range = {.length = RESERVED_MIB * MIB};
+  refused("space beyond its end", fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, RESERVED_MIB * MIB));
+  refused("the same by its old name", ioctl(fd, _IOW('X', 42, range), &range));
+  refused("an attribute", fsetxattr(fd, "user.sp-escape", "x", 1, 0));
+  nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+}
+
 static void one_file(void) {
+  reserve(STDOUT_FILENO);
   flood("what it says", STDOUT_FILENO);
   if (given_or_null("log")) flood("its other file", open(given("log"), O_WRONLY | O_APPEND));
 }

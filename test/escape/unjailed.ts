@@ -1,5 +1,5 @@
 /** The same tries without a jail: what they do where nothing refuses them, so that one that cannot fail is noticed. */
-import { chown, mkdir, open } from "node:fs/promises";
+import { chown, mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { nameOf, partsIn, runTries, type Part } from "./tries.ts";
 import { asNobody, plantSetuid, type World } from "./world.ts";
@@ -10,6 +10,9 @@ export const tryUnjailed = async (world: World, uid: number, who: "user" | "root
   await mkdir(folder);
   await chown(folder, uid, uid);
   await plantSetuid(world, folder);
+  const log = join(world.root, `${who}.log`);
+  await writeFile(log, "");
+  await chown(log, uid, uid);
   // Of who left one open.
   const left = await open("/", "r");
   try {
@@ -17,7 +20,7 @@ export const tryUnjailed = async (world: World, uid: number, who: "user" | "root
     const own = [`folder=${folder}`, `setuid=${join(folder, "setuid")}`, `image=${world.image}`, `walk=${world.root}`];
     const args = [...world.found, ...own, ...(who === "root" ? ["boundless=yes"] : [])];
     const argv = ["prlimit", "--core=unlimited", "--", ...before, world.program, ...args];
-    const { end, output } = await runTries(argv, join(world.root, `${who}.log`), async () => {}, [left.fd]);
+    const { end, output } = await runTries(argv, log, async () => {}, [left.fd]);
     if (end !== 0) throw new Error(`The tries ended with ${end}: ${output.slice(-2_000)}`);
     return partsIn(output);
   } finally {
