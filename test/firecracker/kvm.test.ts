@@ -1,16 +1,10 @@
 /** What the rest of this suite counts on. */
-import { readFile, stat } from "node:fs/promises";
+import { link, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, expect, inject, test } from "vitest";
-import { createImageStore, type Image } from "../../src/image/store.ts";
+import { expect, inject, onTestFinished, test } from "vitest";
 import { run } from "../../src/lib/exec.ts";
-import { dataPaths } from "../../src/lib/paths.ts";
+import { findImage } from "../conformance/real-machine.ts";
 import { keepFigures } from "./results.ts";
-
-let image: Image | undefined;
-beforeAll(async () => {
-  image = await createImageStore(dataPaths(inject("imageDataDir"))).find("default");
-});
 
 test("KVM boots a kernel here", () => {
   expect(inject("kvm")).toMatchObject({ usable: true });
@@ -22,8 +16,13 @@ test("cgroups of version 2 limit memory, processors and processes", async () => 
 });
 
 test("images and data directories share a file system, so that files can be linked", async () => {
-  const dataDir = inject("imageDataDir");
-  expect((await stat(dataDir)).dev).toBe((await stat(image?.rootfs ?? "")).dev);
+  const dataDir = await mkdtemp(join(inject("imageDataDir"), "link-"));
+  onTestFinished(() => rm(dataDir, { recursive: true }));
+  const image = await findImage();
+  for (const name of ["vmlinux", "initrd", "rootfs"] as const) {
+    await link(image[name], join(dataDir, name));
+    expect((await stat(join(dataDir, name))).ino).toBe((await stat(image[name])).ino);
+  }
 });
 
 test("Firecracker and jailer are of one version", async () => {
