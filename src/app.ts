@@ -34,6 +34,7 @@ import { loadProviders } from "./providers/recipes.ts";
 import { openDatabase } from "./state/db.ts";
 import { loadHostId } from "./state/host-id.ts";
 import { createBackends, standardBackends, type VmmBackends } from "./vmm/backends.ts";
+import { ensureCgroups } from "./vmm/cgroup.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
 const TIDY_INTERVAL_MS = 60_000;
@@ -137,6 +138,8 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger,
   );
   try {
+    // A former controller may have had them mounted where this one does not see it; who looks at them does not mount.
+    await ensureCgroups().catch((error: unknown) => logger.error({ error: messageOf(error) }, "no control groups"));
     // Who asks for a session that lives on must not be told that it is over; looking at the host can wait.
     await sessions.resume().catch((error: unknown) => logger.error({ err: error }, "no session was taken up yet"));
     const address = await listen(app, config);

@@ -22,6 +22,8 @@ const lineOf = async (name: string) =>
     ?.look({} as Host);
 
 const SWAPS = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+const MOUNTS =
+  "30 25 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 const OPEN: [name: string, path: string, text: string, seen: string][] = [
   ["smt", "/sys/devices/system/cpu/smt/active", "1\n", "SMT is on"],
   ["ksm", "/sys/kernel/mm/ksm/run", "1\n", "Same pages are merged"],
@@ -87,15 +89,17 @@ describe("what a host of real people should have", () => {
     expect(await lineOf("kernel")).toMatchObject({ text: expect.stringContaining("(5.10, 6.1, 6.18)") });
   });
 
-  test("controllers that cannot bound a microVM are named", async () => {
-    put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma\n");
+  test("controllers that cannot bound a microVM are named, wherever they are mounted", async () => {
+    expect(await lineOf("cgroup")).toMatchObject({ text: expect.stringContaining("mounted nowhere") });
+    put("/proc/self/mountinfo", MOUNTS);
+    put("/sys/fs/cgroup/unified/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma\n");
     expect(await lineOf("cgroup")).toMatchObject({ result: "ok" });
-    put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io\n");
+    put("/sys/fs/cgroup/unified/cgroup.controllers", "cpuset cpu io\n");
     expect(await lineOf("cgroup")).toMatchObject({
       result: "warning",
       text: expect.stringContaining("cannot bound memory, pids"),
     });
-    rmSync(join(root, "/sys/fs/cgroup/cgroup.controllers"));
+    put("/sys/fs/cgroup/unified/cgroup.controllers", "\n");
     expect(await lineOf("cgroup")).toMatchObject({ text: expect.stringContaining("cannot bound cpu, memory, pids") });
   });
 

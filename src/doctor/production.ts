@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { isAtLeast } from "../lib/host-packages.mjs";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { ok, warning, type Check } from "./check.ts";
-import { CGROUP_CONTROLLERS } from "../vmm/cgroup.ts";
+import { CGROUP_CONTROLLERS, cgroupControllers } from "../vmm/cgroup.ts";
 import { openSwaps } from "./swap.ts";
 
 export interface Requirement {
@@ -70,7 +70,8 @@ export const PRODUCTION: readonly Requirement[] = [
     command: "cat /sys/fs/cgroup/cgroup.controllers",
     remedy: "boot with systemd.unified_cgroup_hierarchy=1",
     look: async (root) => {
-      const there = ((await read(root, "/sys/fs/cgroup/cgroup.controllers")) ?? "").split(" ");
+      const there = await cgroupControllers(root);
+      if (there === undefined) return { isFine: false, seen: "cgroup v2 is mounted nowhere" };
       const missing = CGROUP_CONTROLLERS.filter((name) => !there.includes(name));
       const seen =
         missing.length === 0

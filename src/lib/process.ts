@@ -117,7 +117,7 @@ export const killAll = async (what: string, find: () => Promise<ProcessIdentity[
   try {
     await poll(kill, { what, timeoutMs, intervalMs: 20 });
   } catch (cause) {
-    if (!(cause instanceof AppError)) throw cause;
+    if (!(cause instanceof AppError && cause.code === "deadline")) throw cause;
     const pids = left.map(({ pid }) => pid).join(", ");
     throw new AppError("timeout", "process-stays", `${what} did not end although it was killed: process ${pids}.`, {
       hint: `It hangs in the kernel; see what it waits for (cat /proc/${left[0]?.pid}/stack) and mend that.`,

@@ -1,7 +1,7 @@
 /**
  * Control groups (cgroup v2) of microVMs: what bounds a VMM's processes, and by what they are recognised and killed. Paths are as in
- * /proc/PID/cgroup. Where the hierarchy is mounted nowhere that this process sees, it is mounted once more, which changes nothing
- * for anybody else.
+ * /proc/PID/cgroup. Where the hierarchy is mounted nowhere that this process sees, whoever makes or ends a group mounts it once more,
+ * which changes nothing for anybody else. Who only looks does not: he throws AppError `cgroup-missing`, for nothing was seen gone.
  */
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -61,10 +61,17 @@ const filesOf = ({ memoryMib, pids, cpus }: CgroupLimits): Record<string, string
   "cpu.max": `${Math.round(cpus * PERIOD_US)} ${PERIOD_US}`,
 });
 
-/** Which controllers limit a microVM here; the others' limits are the processes' own (jail.ts). */
-export const cgroupControllers = async (): Promise<string[]> => {
-  const root = await mountPointIfAny();
-  const known = root === undefined ? "" : await readFile(join(root, "cgroup.controllers"), "utf8");
+/** The hierarchy can be looked into afterwards. Throws AppError `cgroup-missing`. */
+export const ensureCgroups = async (): Promise<void> => void (await mountPoint());
+
+/**
+ * Which controllers limit a microVM here; the others' limits are the processes' own (jail.ts). Undefined: the hierarchy is mounted
+ * nowhere. `root`: what stands before /proc and /sys.
+ */
+export const cgroupControllers = async (root = "/"): Promise<string[] | undefined> => {
+  const mount = await findMount(root);
+  if (mount === undefined) return undefined;
+  const known = await readFile(join(root, mount, "cgroup.controllers"), "utf8");
   return CGROUP_CONTROLLERS.filter((name) => known.split(/\s/).includes(name));
 };
 
@@ -100,10 +107,10 @@ export const killCgroup = async (path: string): Promise<void> => {
 
 /** Idempotent. What is dead already may be counted for another moment. Throws AppError `cgroup-refused`. */
 export const removeCgroup = async (path: string): Promise<void> => {
-  const root = await mountPointIfAny();
-  if (root === undefined) return;
+  if (!(await isInUse())) return;
+  const folder = join(await mountPoint(), path);
   const remove = async (): Promise<true | undefined> => {
-    const removed = unlessMissing(rmdir(join(root, path)), undefined, GONE).then(() => true as const);
+    const removed = unlessMissing(rmdir(folder), undefined, GONE).then(() => true as const);
     return unlessMissing(removed, undefined, ["EBUSY"]).catch((cause: unknown) => {
       throw cgroupRefused(path, cause);
     });
@@ -116,9 +123,8 @@ export const cgroupExists = async (path: string): Promise<boolean> =>
 
 /** Names of the groups in it. */
 export const cgroupsIn = async (path: string): Promise<string[]> => {
-  const root = await mountPointIfAny();
-  if (root === undefined) return [];
-  const entries = await unlessMissing(readdir(join(root, path), { withFileTypes: true }), []);
+  const folder = await folderOf(path);
+  const entries = folder === undefined ? [] : await unlessMissing(readdir(folder, { withFileTypes: true }), []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 };
 
@@ -152,9 +158,20 @@ const GONE = ["ENOENT", "ENODEV", "ESRCH"];
 const NOT_GIVEN = ["EBUSY", "EACCES", "EPERM", "EROFS", "EOPNOTSUPP", "ENOENT", "EINVAL"];
 
 const readIn = async (path: string, file: string): Promise<string | undefined> => {
-  const root = await mountPointIfAny();
-  return root === undefined ? undefined : unlessMissing(readFile(join(root, path, file), "utf8"), undefined, GONE);
+  const folder = await folderOf(path);
+  return folder === undefined ? undefined : unlessMissing(readFile(join(folder, file), "utf8"), undefined, GONE);
 };
+
+/** Of a group to look at; undefined where none of any name is there. */
+const folderOf = async (path: string): Promise<string | undefined> => {
+  const root = await findMount();
+  if (root !== undefined) return join(root, path);
+  if (await isInUse()) throw cgroupMissing("they are mounted nowhere");
+  return undefined;
+};
+
+/** The kernel shows the hierarchy from its first mount on, by whomever: before, no group was made. */
+const isInUse = async (): Promise<boolean> => (await cgroupOfProcess(process.pid)) !== undefined;
 
 /**
  * Of the whole hierarchy: looked for each time, because a later controller may not see what a former one had mounted. Throws AppError
@@ -162,15 +179,9 @@ const readIn = async (path: string, file: string): Promise<string | undefined> =
  */
 const mountPoint = async (): Promise<string> => (await findMount()) ?? oneByOne(mountOwn);
 
-/** Undefined where it cannot be had: nothing of ours is in it then. */
-const mountPointIfAny = (): Promise<string | undefined> =>
-  mountPoint().catch((error: unknown) => {
-    if (error instanceof AppError) return undefined;
-    throw error;
-  });
-
-const findMount = async (): Promise<string | undefined> => {
-  const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" "));
+const findMount = async (root = "/"): Promise<string | undefined> => {
+  const text = await unlessMissing(readFile(join(root, "/proc/self/mountinfo"), "utf8"), "");
+  const mounts = text.split("\n").map((line) => line.split(" "));
   // Fields of proc_pid_mountinfo(5): 4 root, 5 mount point; after " - " the file system's type.
   return mounts.find((fields) => fields[3] === "/" && fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
 };

@@ -109,19 +109,24 @@ export const endOfHeld = (code: number): string => {
  * All that runs for a microVM, whatever it says of itself: the processes of its control group, and those of its user, which is nobody
  * else's while the microVM has it; and the recorded one, which is still root's and in no group for an instant after its start.
  */
-const processesOfVmm = async ({ uid, process, paths }: VmmRecord): Promise<ProcessIdentity[]> => {
-  const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
-  const grouped = await processesInCgroup(paths.cgroup);
-  const recorded = process && (await isAlive(process)) ? [process] : [];
-  const all = [...found, ...grouped, ...recorded];
+const processesOfVmm = async (vm: VmmRecord): Promise<ProcessIdentity[]> => {
+  const all = [...(await processesOfUser(vm)), ...(await processesInCgroup(vm.paths.cgroup))];
   return [...new Map(all.map((one) => [one.pid, one])).values()];
 };
 
-/** Throws AppError `process-stays`, `cgroup-refused`. */
+const processesOfUser = async ({ uid, process }: VmmRecord): Promise<ProcessIdentity[]> => {
+  const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
+  return process && (await isAlive(process)) ? [...found, process] : found;
+};
+
+/** Throws AppError `process-stays`, `cgroup-refused`, `cgroup-missing`. */
 const killVmm = async (vm: VmmRecord): Promise<void> => {
   await killCgroup(vm.paths.cgroup);
+  const what = `The VMM of microVM ${vm.vmId}`;
   await allTried(
-    () => killAll(`The VMM of microVM ${vm.vmId}`, () => processesOfVmm(vm)),
+    // Where its group cannot be looked into, it is ended nonetheless.
+    () => killAll(what, () => processesOfUser(vm)),
+    () => killAll(what, () => processesOfVmm(vm)),
     () => removeCgroup(vm.paths.cgroup),
   );
 };

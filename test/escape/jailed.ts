@@ -56,7 +56,7 @@ export const prepareSpec = async (world: World, uid: number): Promise<MicrovmSpe
 /** All parts, those that are measured from outside among them. The jail is gone afterwards. */
 export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Promise<Part[]> => {
   const { paths } = spec;
-  const isMemoryBounded = (await cgroupControllers()).includes("memory");
+  const isMemoryBounded = (await cgroupControllers())?.includes("memory") === true;
   const limits = { memoryMib: MEMORY_MIB, pids: MAX_PROCESSES, cpus: 2 };
   const seen = { processes: 0, diskMib: 0, facts: await cgroupFacts(paths.cgroup) };
   try {

@@ -9,15 +9,19 @@ import { dataPaths } from "../../src/lib/paths.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { listVmms } from "../../src/vmm/process.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
-import { fixture, NODE } from "../fixtures/namespace.ts";
+import { createNamespace, fixture, NODE } from "../fixtures/namespace.ts";
 import { KINDS_OF_A_FAKE, kindsOf } from "../fixtures/receipt.ts";
 
-/** A controller on the data directory of one that was killed at this point; and the session that it had. */
-const after = async (point: string): Promise<{ controller: TestController; sessionId: string }> => {
+/** A controller on the data directory of one that was killed at this point, run by `runner`; and the session that it had. */
+const after = async (
+  point: string,
+  runner: string[] = [],
+): Promise<{ controller: TestController; sessionId: string }> => {
   const dataDir = await mkdtemp(join(tmpdir(), "sallyport-crash-"));
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+  const [program, ...args] = [...runner, NODE, fixture("crash-at.ts"), dataDir, point];
   const signal = await new Promise((resolve) => {
-    execFile(NODE, [fixture("crash-at.ts"), dataDir, point], { timeout: 40_000 }, (error) => resolve(error?.signal));
+    execFile(program, args, { timeout: 40_000 }, (error) => resolve(error?.signal));
   });
   expect(signal).toBe("SIGKILL");
   const db = new DatabaseSync(dataPaths(dataDir).database);
@@ -62,6 +66,16 @@ test("killed when its machine ran: it is adopted and becomes ready", async () =>
 
 test("killed in the middle of a removal: the next one ends it", async () => {
   const { controller, sessionId } = await after("remove");
+  onTestFinished(() => controller.stop());
+  expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
+  await expectNothingLeft(controller);
+});
+
+test("one that sees no control groups has them mounted for itself: its microVM's is found by the next", async () => {
+  // `ip netns exec` gives its program another /sys, with nothing mounted below it.
+  const elsewhere = await createNamespace("crash");
+  onTestFinished(() => elsewhere.remove());
+  const { controller, sessionId } = await after("started", ["ip", "netns", "exec", elsewhere.name]);
   onTestFinished(() => controller.stop());
   expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
   await expectNothingLeft(controller);

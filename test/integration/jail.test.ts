@@ -99,7 +99,7 @@ test("one that forks without end is bounded, ended at one stroke, and its group 
   const { vmm, paths, identity } = await start("while :; do sleep 5 & done");
   const many = async () => ((await cgroupPids(paths.cgroup)).length >= 30 ? true : undefined);
   await poll(many, { what: "many processes", timeoutMs: 10_000, intervalMs: 20 });
-  const most = (await cgroupControllers()).includes("pids") ? LIMITS.pids : MAX_PROCESSES + 2;
+  const most = (await cgroupControllers())?.includes("pids") ? LIMITS.pids : MAX_PROCESSES + 2;
   expect((await cgroupPids(paths.cgroup)).length).toBeLessThanOrEqual(most);
   await vmm.kill();
   expect(await identify(identity.pid)).toBeUndefined();
@@ -108,7 +108,7 @@ test("one that forks without end is bounded, ended at one stroke, and its group 
 });
 
 test("one that takes more memory than it was given ends, and no other", async ({ skip }) => {
-  if (!(await cgroupControllers()).includes("memory")) skip("cgroup v2 has no memory controller on this host");
+  if (!(await cgroupControllers())?.includes("memory")) skip("cgroup v2 has no memory controller on this host");
   const { died, vmm, paths } = await start("perl -e 'my $x = q(x) x (300 << 20); sleep 600'");
   await expect(died).rejects.toThrow(/SIGKILL/);
   expect(await cgroupFacts(paths.cgroup)).toMatchObject({
@@ -119,21 +119,53 @@ test("one that takes more memory than it was given ends, and no other", async ({
   await vmm.kill();
 });
 
-test("a group is found and ended also where the hierarchy is mounted nowhere, as for a controller that starts after the one that did", async () => {
-  const { paths, identity, vmId } = await start("exec sleep 600");
+test("where the hierarchy is mounted nowhere, looks say so and mount nothing; a controller that starts has it, and ends the group", async () => {
+  const { paths, identity, vmId, record } = await start("exec sleep 600");
   const isIn = async () => (await cgroupPids(paths.cgroup)).includes(identity.pid) || undefined;
   await poll(isIn, { what: "its place in the group", timeoutMs: 20_000, intervalMs: 10 });
   // `ip netns exec` gives its program another /sys, with nothing mounted below it.
   const seen = await empty.evaluate(
-    `const { cgroupsIn, endCgroup } = await import(args.module);
-     const mounts = require("fs").readFileSync("/proc/self/mountinfo", "utf8");
-     const found = await Promise.all([cgroupsIn(args.parent), cgroupsIn(args.parent)]);
-     await endCgroup(args.cgroup);
-     return { isMounted: / - cgroup2 /.test(mounts), found, left: await cgroupsIn(args.parent) };`,
-    { module: join(packageRoot(), "src/vmm/cgroup.ts"), parent: dataPaths(folder).cgroup, cgroup: paths.cgroup },
+    `const { cgroupExists, cgroupFacts, cgroupPids, cgroupsIn, endCgroup, ensureCgroups } = await import(args.cgroups);
+     const { handleOf } = await import(args.processes);
+     const isMounted = () => / - cgroup2 /.test(require("fs").readFileSync("/proc/self/mountinfo", "utf8"));
+     const { cgroup } = args.record.paths;
+     const looks = [
+       ...[cgroupExists, cgroupFacts, cgroupPids, cgroupsIn].map((look) => look(cgroup)),
+       handleOf(args.record).left(),
+     ];
+     const said = (await Promise.allSettled(looks)).map(({ reason }) => reason?.code);
+     const byLooks = isMounted();
+     await Promise.all([ensureCgroups(), ensureCgroups()]);
+     const found = await cgroupsIn(args.parent);
+     await endCgroup(cgroup);
+     return { said, byLooks, found, left: await cgroupsIn(args.parent) };`,
+    {
+      cgroups: join(packageRoot(), "src/vmm/cgroup.ts"),
+      processes: join(packageRoot(), "src/vmm/process.ts"),
+      parent: dataPaths(folder).cgroup,
+      record,
+    },
   );
-  expect(seen).toEqual({ isMounted: false, found: [[vmId], [vmId]], left: [] });
+  const said = Array<string>(5).fill("cgroup-missing");
+  expect(seen).toEqual({ said, byLooks: false, found: [vmId], left: [] });
   expect(await isAlive(identity)).toBe(false);
+});
+
+test("where no hierarchy can be had, a VMM is ended nonetheless, and nobody says that its group is gone", async () => {
+  const { identity, record, vmm } = await start("exec sleep 600");
+  const isJailed = async () => (await readFile(`/proc/${identity.pid}/comm`, "utf8")) === "sleep\n" || undefined;
+  await poll(isJailed, { what: "the program", timeoutMs: 20_000, intervalMs: 10 });
+  const said = await empty.evaluate(
+    `require("child_process").execFileSync("mount", ["-t", "tmpfs", "-o", "ro", "tmpfs", "/run"]);
+     const { handleOf } = await import(args.processes);
+     const vmm = handleOf(args.record);
+     return (await Promise.allSettled([vmm.kill(), vmm.left()])).map(({ reason }) => reason?.code);`,
+    { processes: join(packageRoot(), "src/vmm/process.ts"), record },
+  );
+  expect(said).toEqual(["cgroup-missing", "cgroup-missing"]);
+  expect(await isAlive(identity)).toBe(false);
+  await vmm.kill();
+  expect(await vmm.left()).toEqual([]);
 });
 
 test("a group without a microVM is ended with all that is in it", async () => {
