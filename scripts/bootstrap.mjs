@@ -15,7 +15,7 @@ import { ensureSystemPackages } from "./system-packages.mjs";
  */
 
 /** @type {import("../src/lib/host-packages.mjs").Purpose[]} */
-const MICROVMS = ["vmm", "microvm", "image", "debian"];
+const MICROVMS = ["vmm", "jail", "microvm", "image", "debian"];
 
 /** @type {import("../src/lib/host-packages.mjs").Purpose[]} */
 const A_WHOLE_SIGN_IN = [...MICROVMS, "provider"];

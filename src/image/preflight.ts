@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
 import { mkdir, statfs } from "node:fs/promises";
 import { AppError } from "../lib/errors.ts";
-import { missingRequirements, type Purpose } from "../lib/host-packages.mjs";
-import { findProgram, SYSTEM_PATH } from "../lib/programs.ts";
+import type { Purpose } from "../lib/host-packages.mjs";
+import { missingPackages } from "../lib/missing-packages.ts";
 
 const GIB = 1024 ** 3;
 
@@ -22,8 +21,7 @@ export const checkHost = async (needs: { distribution: "debian" | "ubuntu"; fold
 };
 
 const checkPackages = (distribution: Purpose): void => {
-  const probe = { find: (program: string) => findProgram(program, SYSTEM_PATH), exists: existsSync };
-  const missing = new Set(missingRequirements(["image", distribution], probe).map((one) => one.package));
+  const missing = new Set(missingPackages(["image", distribution]).map((one) => one.package));
   if (missing.size === 0) return;
   const names = [...missing].join(" ");
   const sentence = `Building an image needs packages that this host lacks: ${names}.`;

@@ -4,10 +4,11 @@
  */
 
 /**
- * `vmm`: QEMU, which `doctor` looks at more closely. `microvm`: what running sessions needs besides. `image`: build images;
+ * `vmm`: QEMU, which `doctor` looks at more closely. `jail`: what every VMM is started with, from the system's own folders. `microvm`:
+ * what running sessions needs besides. `image`: build images;
  * `debian`, `ubuntu`: of that distribution. `provider`: an identity provider of our own, for demo and tests. `person`: a
  * browser that plays the person, for tests and `demo --auto`.
- * @typedef {"vmm" | "microvm" | "image" | "debian" | "ubuntu" | "provider" | "person"} Purpose
+ * @typedef {"vmm" | "jail" | "microvm" | "image" | "debian" | "ubuntu" | "provider" | "person"} Purpose
  */
 
 /**
@@ -43,13 +44,15 @@ export const REQUIREMENTS = [
   {
     package: "util-linux",
     why: "takes rights and memory away from the VMM",
-    purpose: "microvm",
-    programs: ["setpriv", "prlimit", "unshare", "nsenter"],
+    purpose: "jail",
+    programs: ["setpriv", "prlimit", "nsenter"],
   },
+  { package: "dash", why: "puts the VMM into its control group", purpose: "jail", programs: ["sh"] },
+  { package: "coreutils", why: "lets a console's file be full", purpose: "jail", programs: ["env"] },
   {
     package: "bubblewrap",
     why: "shuts the VMM up in a file system and processes of its own",
-    purpose: "microvm",
+    purpose: "jail",
     programs: ["bwrap"],
   },
   {

@@ -8,7 +8,7 @@ const complete: Probe = {
   version: () => "version 10.0.2",
 };
 const names = (probe: Probe): string[] =>
-  missingRequirements(["vmm", "microvm", "image"], probe).map((one) => one.package);
+  missingRequirements(["vmm", "jail", "microvm", "image"], probe).map((one) => one.package);
 
 test("nothing is missing where everything is there", () => {
   expect(names(complete)).toEqual([]);

@@ -5,6 +5,7 @@ import { once } from "../lib/once.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { chooseBackend } from "./choice.ts";
 import { createFirecrackerBackend } from "./firecracker/backend.ts";
+import { requireJail } from "./jail.ts";
 import { createQemuBackend } from "./qemu/backend.ts";
 import { probeKvm, type KvmProbeOptions } from "./qemu/kvm-probe.ts";
 import type { VmmBackend } from "./vmm.ts";
@@ -43,24 +44,30 @@ export interface Registry {
   candidates: readonly VmmBackend[];
   /** For microVMs that they started before. */
   others?: readonly VmmBackend[];
+  /** Throws where no VMM can be jailed; by default what `requireJail` finds on this host. */
+  requireJail?: () => void;
   logger: Logger;
 }
 
-export const createBackends = ({ candidates, others = [], logger }: Registry) => {
+export const createBackends = ({ candidates, others = [], logger, ...registry }: Registry) => {
   const all: readonly VmmBackend[] = [...candidates, ...others];
+  const decide = once(async (vmlinux: string) => {
+    const choice = await chooseBackend(candidates, vmlinux);
+    const { backend, accel, why } = choice;
+    logger[accel === "kvm" ? "info" : "warn"]({ backend: backend.name, accel, why }, "chosen for new microVMs");
+    return choice;
+  });
   return {
     all,
     candidates,
     /**
-     * What starts new microVMs, and why: decided at the first call with an image's kernel; a decision that failed is taken anew.
-     * Throws AppError, e.g. `kvm-unusable`, `vmm-missing`.
+     * What starts new microVMs, and why: decided at the first call with an image's kernel; a decision that failed is taken anew. What
+     * any VMM is jailed with is looked for each time. Throws AppError, e.g. `kvm-unusable`, `vmm-missing`, `program-missing`.
      */
-    choose: once(async (vmlinux: string) => {
-      const choice = await chooseBackend(candidates, vmlinux);
-      const { backend, accel, why } = choice;
-      logger[accel === "kvm" ? "info" : "warn"]({ backend: backend.name, accel, why }, "chosen for new microVMs");
-      return choice;
-    }),
+    choose: async (vmlinux: string) => {
+      (registry.requireJail ?? requireJail)();
+      return decide(vmlinux);
+    },
     /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
     of: (name: string): VmmBackend => {
       const backend = all.find((each) => each.name === name);

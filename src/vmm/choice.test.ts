@@ -18,7 +18,7 @@ const steady = backend("steady", async () => ({ accel: "emulation", why: "Steady
 const old = backend("steady", () => Promise.reject(new AppError("unavailable", "vmm-too-old", "Steady 1 is too old.")));
 
 const choose = (...candidates: VmmBackend[]) =>
-  createBackends({ candidates, logger: silentLogger() }).choose("/image/vmlinux");
+  createBackends({ candidates, logger: silentLogger(), requireJail: () => {} }).choose("/image/vmlinux");
 
 describe("what starts new microVMs", () => {
   test("the first that suits, with what was against those before it", async () => {
@@ -41,6 +41,25 @@ describe("what starts new microVMs", () => {
     });
   });
 
+  test("none where no VMM can be jailed, however it suits: looked at each time, and before any is tried", async () => {
+    let lacks = ["bwrap"];
+    const tried: string[] = [];
+    const suits = backend("fast", async (vmlinux) => {
+      tried.push(vmlinux);
+      return { accel: "kvm", why: "Fast." };
+    });
+    const requireJail = (): void => {
+      if (lacks.length > 0) throw new AppError("unavailable", "program-missing", `${lacks.join()} is not there.`);
+    };
+    const backends = createBackends({ candidates: [suits], logger: silentLogger(), requireJail });
+    await expect(backends.choose("/a")).rejects.toMatchObject({ code: "program-missing" });
+    expect(tried).toEqual([]);
+    lacks = [];
+    expect(await backends.choose("/a")).toMatchObject({ why: "Fast." });
+    lacks = ["nsenter"];
+    await expect(backends.choose("/a")).rejects.toMatchObject({ message: "nsenter is not there." });
+  });
+
   test("what nobody foresaw is no reason to take another", async () => {
     const broken = backend("fast", () => Promise.reject(new TypeError("x is undefined")));
     await expect(choose(broken, steady)).rejects.toThrow(TypeError);
@@ -53,7 +72,8 @@ describe("what starts new microVMs", () => {
       if (kernels.length === 1) throw noKvm;
       return { accel: "kvm", why: "Fast after all." };
     });
-    const backends = createBackends({ candidates: [slow], others: [steady], logger: silentLogger() });
+    const jailed = { logger: silentLogger(), requireJail: () => {} };
+    const backends = createBackends({ candidates: [slow], others: [steady], ...jailed });
     await expect(backends.choose("/a")).rejects.toMatchObject({ code: "kvm-unusable" });
     const choices = await Promise.all([backends.choose("/b"), backends.choose("/c")]);
     expect(choices.map(({ why }) => why)).toEqual(["Fast after all.", "Fast after all."]);

@@ -1,6 +1,8 @@
 /** What every VMM is started in, whatever its kind: a control group, a network namespace with nothing in it, bounds of its own. */
 import { open, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { AppError } from "../lib/errors.ts";
+import { missingPackages } from "../lib/missing-packages.ts";
 import type { VmPaths } from "../lib/paths.ts";
 import type { MicrovmSpec } from "./vmm.ts";
 
@@ -64,6 +66,15 @@ export const bounded = (limits: ProcessLimits, command: string[]): string[] => [
   "--ignore-signal=XFSZ",
   ...command,
 ];
+
+/** Whether every VMM's jail can be made here, whatever its kind. Throws AppError `program-missing` with what to install. */
+export const requireJail = (path?: string): void => {
+  const missing = missingPackages(["jail"], path);
+  if (missing.length === 0) return;
+  const sentence = `No VMM can be jailed on this host. ${missing.map((one) => one.sentence).join(" ")}`;
+  const hint = `Install it: apt-get install ${missing.map((one) => one.package).join(" ")}`;
+  throw new AppError("unavailable", "program-missing", sentence, { hint });
+};
 
 /** The number that a process finds its first open file under, after the three of every process. */
 export const FIRST_FILE = 3;

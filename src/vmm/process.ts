@@ -3,7 +3,7 @@ import { appendFile, constants as fileConstants } from "node:fs/promises";
 import { constants } from "node:os";
 import { allTried } from "../lib/all-tried.ts";
 import { startDaemon } from "../lib/daemon.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
 import { isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
@@ -21,7 +21,6 @@ import {
 } from "./cgroup.ts";
 import { leftInFolder } from "./folder.ts";
 import { inJail, MAX_PROCESSES } from "./jail.ts";
-import { notStarted } from "./unprivileged.ts";
 import type { FoundVmm, Left, MicrovmSpec, StartHooks, VmmRange, VmmRecord } from "./vmm.ts";
 
 /** A VMM's command line, to be run in its jail. */
@@ -76,11 +75,11 @@ export const startAnswering = async (
 const EXTRA_CPUS = 1;
 const CGROUP = "cgroup";
 
-/** Starts a VMM, which outlives the controller; `died` rejects with AppError `vmm-died` when it ends. Throws AppError `vmm-missing`. */
+/** Starts a VMM, which outlives the controller; `died` rejects with AppError `vmm-died` when it ends. Throws AppError `vmm-not-started`. */
 export const startVmm = async ({ endOf = plainEnd, ...command }: VmmCommand & { logFile: string }) => {
   const { logFile } = command;
   const { identity, ended } = await startDaemon(command).catch((cause: unknown) => {
-    throw notStarted(command.argv[0], cause);
+    throw notStarted(cause);
   });
   const died = ended.then(async ({ code, signal }): Promise<never> => {
     const how = signal === null ? endOf(code) : endBySignal(signal);
@@ -95,6 +94,13 @@ export const startVmm = async ({ endOf = plainEnd, ...command }: VmmCommand & { 
   died.catch(() => {});
   return { identity, died };
 };
+
+/** Not for want of a program that the jail is made of: those are looked for before (`requireJail`). */
+export const notStarted = (cause: unknown): AppError =>
+  new AppError("unavailable", "vmm-not-started", `The VMM could not be started: ${messageOf(cause)}`, {
+    hint: "Run sallyport doctor on this host.",
+    cause,
+  });
 
 const plainEnd = (code: number): string => `ended with code ${code}`;
 const endBySignal = (signal: string): string => `was ended by ${signal}`;

@@ -1,5 +1,4 @@
 /** How a program is started so that whoever takes it over finds as little as possible: no root, no rights, no way to get any. */
-import { AppError } from "../lib/errors.ts";
 import { bounded } from "./jail.ts";
 
 export interface Confinement {
@@ -30,10 +29,3 @@ export const asUser = (uid: number, command: string[]): string[] => [
 /** As `asUser`, with a bound on files and no core dump. */
 export const unprivileged = ({ uid, maxFileBytes }: Confinement, command: string[]): string[] =>
   asUser(uid, bounded({ maxFileBytes }, command));
-
-/** The first program of a VMM's command line could not be started. */
-export const notStarted = (program: string | undefined, cause: unknown): AppError =>
-  new AppError("unavailable", "vmm-missing", `The program ${program} can't be started.`, {
-    hint: "Install it: apt install util-linux bubblewrap",
-    cause,
-  });

@@ -3,8 +3,8 @@ import { baseSystemOf } from "../../src/image/base-system.ts";
 import { loadRecipe } from "../../src/image/recipe.ts";
 import { REQUIREMENTS } from "../../src/lib/host-packages.mjs";
 
-/** Debian installs it everywhere. */
-const ESSENTIAL = ["util-linux"];
+/** Debian installs them everywhere. */
+const ESSENTIAL = ["util-linux", "dash", "coreutils"];
 /** Images are built before, and carried in. */
 const LEFT_OUT = ["image", "debian", "ubuntu"];
 

@@ -322,6 +322,16 @@ describe("faults of the host, each found beside nothing else, and mended by what
     }
   });
 
+  test("a program that every VMM is jailed with is not there: what is to be installed, also by the line of what runs new microVMs", async () => {
+    const without = ["sh", "-c", 'mount --bind /dev/null "$(command -v bwrap)" && exec "$@"', "sh"];
+    const { notOk, line } = await doctor({ as: without });
+    expect(notOk).toEqual(["problem programs", "problem vmm"]);
+    const text = "bwrap is not there: it shuts the VMM up in a file system and processes of its own.";
+    expect(line("programs")).toMatchObject({ text, remedy: "apt-get install bubblewrap" });
+    expect(line("vmm")?.text).toBe(`No VMM can be jailed on this host. ${text}`);
+    expect(line("vmm")?.remedy).toContain("apt-get install bubblewrap");
+  });
+
   test("KVM that hangs is told as hanging: a warning where emulation is allowed, else a problem", async () => {
     const lenient = await doctor({ machine: "hanging" });
     expect({ notOk: lenient.notOk, exitCode: lenient.exitCode }).toEqual({ notOk: ["warning vmm"], exitCode: 0 });

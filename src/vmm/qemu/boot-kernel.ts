@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { orAfter } from "../../lib/wait.ts";
 import { identifyChild, killProcess } from "../../lib/process.ts";
 import { SYSTEM_PATH } from "../../lib/programs.ts";
-import { notStarted, unprivileged } from "../unprivileged.ts";
+import { notStarted } from "../process.ts";
+import { unprivileged } from "../unprivileged.ts";
 
 /** The line at the end of a boot that had all it needs but a root file system; memory, timers and devices worked. */
 const LAST_LINE = /Kernel panic - not syncing: VFS|Unable to mount root fs/;
@@ -47,7 +48,7 @@ export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOpti
     const outcome = await orAfter(first, timeoutMs, () => "hung" as const);
     return { outcome, ms: Math.round(performance.now() - startedAt), detail: lastLine(output) };
   } catch (cause) {
-    throw notStarted(program, cause);
+    throw notStarted(cause);
   } finally {
     if (identity) await killProcess("The VMM that boots a kernel as a probe", identity);
   }

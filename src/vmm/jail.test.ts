@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { REQUIREMENTS } from "../lib/host-packages.mjs";
+import { vmPaths } from "../lib/paths.ts";
+import { inRoom as inJailersRoom } from "./firecracker/jail.ts";
+import { inJail, requireJail } from "./jail.ts";
+import { inRoom } from "./qemu/jail.ts";
+import type { MicrovmSpec } from "./vmm.ts";
+
+const PROGRAMS = REQUIREMENTS.filter(({ purpose }) => purpose === "jail").flatMap(({ programs = [] }) => programs);
+
+const spec: MicrovmSpec = {
+  vmId: "abc1",
+  paths: vmPaths("/data/vms/abc1", "/sallyport-test/abc1"),
+  image: { vmlinux: "/image/1", initrd: "/image/2", rootfs: "/image/3" },
+  kernelArgs: [],
+  vcpuCount: 1,
+  memoryMib: 512,
+  tap: "sp-abc1",
+  mac: "06:00:c0:a8:64:05",
+  netns: "/run/netns/sp-abc1",
+  uid: 54_321,
+};
+
+describe("the programs that a jail is made of", () => {
+  test("are all that any VMM's command line starts on its way", () => {
+    const lines = [
+      inRoom(spec, 3, ["/usr/bin/vmm"]),
+      inJailersRoom(spec, { firecracker: "/usr/bin/vmm", jailer: "/usr/bin/jailer" }, 3),
+    ].map((line) => inJail("/sys/fs/cgroup/abc1", spec, line));
+    // A word without a slash, a digit, a capital or a dash is a program's name.
+    const named = lines.flat().filter((word) => /^[a-z]+$/.test(word));
+    expect([...new Set(named)].toSorted()).toEqual(PROGRAMS.toSorted());
+  });
+
+  test("are looked for before anything is made, and what lacks is named with its package", () => {
+    const folder = mkdtempSync(join(tmpdir(), "sallyport-jail-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const install = (name: string) => writeFileSync(join(folder, name), "", { mode: 0o755 });
+    for (const name of PROGRAMS) if (name !== "bwrap" && name !== "nsenter") install(name);
+    expect(() => requireJail(folder)).toThrow(
+      expect.objectContaining({
+        kind: "unavailable",
+        code: "program-missing",
+        message: expect.stringMatching(
+          /^No VMM can be jailed on this host\. .*nsenter is not there.* bwrap is not there/,
+        ),
+        hint: "Install it: apt-get install util-linux bubblewrap",
+      }),
+    );
+    install("nsenter");
+    install("bwrap");
+    requireJail(folder);
+  });
+});
