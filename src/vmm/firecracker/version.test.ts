@@ -1,6 +1,18 @@
-import { chmodSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { elfProgram } from "../../../test/fixtures/elf-program.ts";
 import { createGuardedFolder } from "../../../test/fixtures/guarded-folder.ts";
 import { requireGuardedProgram } from "../../lib/guarded-path.ts";
 import { findBinaries, requireSupported, versionIn } from "./version.ts";
@@ -15,7 +27,7 @@ const binaries = (name: string, versions: { firecracker?: string; jailer?: strin
   mkdirSync(at);
   const put = (file: string, says: string): string => {
     const path = join(at, file);
-    writeFileSync(path, `#!/bin/sh\n: > ${at}/${file}-ran\necho "${says}"\n`, { mode: 0o755 });
+    writeFileSync(path, elfProgram({ says, ran: `${at}/${file}-ran` }), { mode: 0o755 });
     return path;
   };
   return {
@@ -78,6 +90,50 @@ test("refuses two programs of different versions, and one that is another progra
   const swapped = binaries("swapped");
   renameSync(swapped.jailer, swapped.firecracker);
   await expect(findBinaries({ searchPath: swapped.at })).rejects.toMatchObject({ code: "vmm-missing" });
+});
+
+test.each<[what: string, spoil: (path: string) => void, says: RegExp]>([
+  ["a shell's", (path) => writeFileSync(path, `#!/bin/sh\n: > ${path}-ran\n`), /is no program/],
+  ["text", (path) => writeFileSync(path, `: > ${path}-ran\n`), /is no program/],
+  ["its first bytes", (path) => truncateSync(path, 24), /is no program/],
+  ["cut short", (path) => truncateSync(path, readFileSync(path).length - 1), /only the beginning of a program/],
+  [
+    "another machine's",
+    (path) => writeFileSync(path, readFileSync(path).fill(183, 18, 19)),
+    /is no program for x86-64/,
+  ],
+])("does not run what is %s, nor has it run by a shell", async (what, spoil, says) => {
+  const { at, jailer, hasRun } = binaries(`spoilt-${what}`);
+  spoil(jailer);
+  await expect(findBinaries({ searchPath: at })).rejects.toMatchObject({
+    code: "vmm-missing",
+    message: expect.stringMatching(says),
+  });
+  expect(hasRun()).toEqual([]);
+});
+
+test("a program that is being copied into its place is not there yet, and no fault of ours", async () => {
+  const { at, firecracker } = binaries("copied");
+  const writing = openSync(firecracker, "r+");
+  await expect(findBinaries({ searchPath: at })).rejects.toMatchObject({
+    code: "vmm-missing",
+    message: expect.stringMatching(/firecracker cannot be run: .*ETXTBSY/),
+    hint: expect.stringContaining("try again in a moment"),
+  });
+  closeSync(writing);
+  expect(await findBinaries({ searchPath: at })).toMatchObject({ version: "1.12.1" });
+});
+
+test("a program that does not end well is none, and why is said", async () => {
+  const { at, firecracker } = binaries("crashing");
+  // Where its code begins: a trap.
+  const bytes = readFileSync(firecracker);
+  bytes.fill(0xcc, 120, 140);
+  writeFileSync(firecracker, bytes);
+  await expect(findBinaries({ searchPath: at })).rejects.toMatchObject({
+    code: "vmm-missing",
+    message: expect.stringContaining("firecracker cannot be run: "),
+  });
 });
 
 test("reads the version of a release and of a build", () => {

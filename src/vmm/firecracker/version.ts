@@ -1,11 +1,12 @@
 /** Which Firecracker is on this host, and whether root may run it. */
 import { realpath } from "node:fs/promises";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, errnoOf, messageOf } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
 import { requireGuardedProgram } from "../../lib/guarded-path.ts";
 import { findProgram } from "../../lib/programs.ts";
 import { oneLine } from "../../lib/terminal.ts";
 import { compareVersions } from "./api-facts.ts";
+import { faultOfProgram } from "./elf.ts";
 
 export const OLDEST = "1.12";
 
@@ -38,12 +39,12 @@ export interface Binaries {
  */
 export const findBinaries = async ({ searchPath, ...named }: BinaryOptions): Promise<Binaries> => {
   const [firecracker, jailer] = await Promise.all([
-    locate("firecracker", named.firecracker, searchPath),
-    locate("jailer", named.jailer, searchPath),
+    unlessChanging("firecracker", locate("firecracker", named.firecracker, searchPath)),
+    unlessChanging("jailer", locate("jailer", named.jailer, searchPath)),
   ]);
   const [version, jailerVersion] = await Promise.all([
-    versionOf("Firecracker", firecracker),
-    versionOf("Jailer", jailer),
+    unlessChanging("firecracker", versionOf("Firecracker", firecracker)),
+    unlessChanging("jailer", versionOf("Jailer", jailer)),
   ]);
   requireSupported(version);
   if (jailerVersion === version) return { firecracker, jailer, version };
@@ -61,8 +62,27 @@ const locate = async (name: string, configured: string | undefined, searchPath: 
   // The links on the way are of no account: what is checked is what is run.
   const path = await realpath(found);
   requireGuardedProgram(path);
-  return path;
+  const fault = await faultOfProgram(path);
+  if (fault === undefined) return path;
+  throw new AppError("unavailable", "vmm-missing", `${path} is not run: it ${fault}.`, { hint: GET_IT });
 };
+
+/** What becomes of a program that cannot be asked, or is exchanged while it is looked at. Others' errors are those of the host. */
+const unlessChanging = async <T>(name: string, look: Promise<T>): Promise<T> => {
+  try {
+    return await look;
+  } catch (cause) {
+    const isForeseen = cause instanceof AppError ? cause.code.startsWith("command-") : NOT_RUN.includes(errnoOf(cause));
+    if (!isForeseen) throw cause;
+    const sentence = `The program ${name} cannot be run: ${messageOf(cause)}`;
+    throw new AppError("unavailable", "vmm-missing", sentence, {
+      hint: `If it is being put into its place just now, try again in a moment. ${GET_IT}`,
+      cause,
+    });
+  }
+};
+
+const NOT_RUN: readonly (string | undefined)[] = ["ETXTBSY", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "ELOOP", "EIO"];
 
 const versionOf = async (name: "Firecracker" | "Jailer", file: string): Promise<string> => {
   const { stdout } = await run(file, ["--version"], { timeoutMs: 5_000, env: {} });
