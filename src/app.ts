@@ -78,7 +78,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   });
   const vmms = overrides.vmm
     ? createBackends({ candidates: [overrides.vmm], logger })
-    : standardBackends({ ...config, path: options.path, probe: { cacheFile: paths.kvmProbe }, logger });
+    : standardBackends({ ...config, path: options.path, paths, probe: { cacheFile: paths.kvmProbe }, logger });
   const network = overrides.network ?? linuxNetwork(config, paths.resolver, logger);
   const ledger = createLedger(db);
   const store = createSessionStore(

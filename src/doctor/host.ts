@@ -45,6 +45,7 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const backends = standardBackends({
     ...config,
     path,
+    paths,
     probe: { cacheFile: paths.kvmProbe, timeoutMs: KVM_MS, keepsVerdict: false },
     logger: silentLogger(),
   });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { silentLogger } from "../lib/logger.ts";
+import { dataPaths } from "../lib/paths.ts";
 import { standardBackends, type StandardOptions } from "./backends.ts";
 
 test.each<[StandardOptions["vmm"]["backend"], StandardOptions["vm"]["accel"], string[]]>([
@@ -15,6 +16,7 @@ test.each<[StandardOptions["vmm"]["backend"], StandardOptions["vm"]["accel"], st
     vm: { accel },
     vmm: { backend },
     path: "",
+    paths: dataPaths("/nonexistent"),
     probe,
     logger: silentLogger(),
   });

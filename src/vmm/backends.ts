@@ -2,6 +2,7 @@
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { once } from "../lib/once.ts";
+import type { DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { chooseBackend } from "./choice.ts";
 import { createFirecrackerBackend } from "./firecracker/backend.ts";
@@ -16,6 +17,8 @@ export interface StandardOptions {
   vmm: { backend: "auto" | "firecracker" | "qemu"; firecracker?: string | undefined; jailer?: string | undefined };
   /** Folders, joined by `:`, of programs that the configuration does not name; the system's own follow. */
   path?: string | undefined;
+  /** Of the data directory. */
+  paths: Pick<DataPaths, "images" | "vms">;
   /** How KVM is tried, and where the verdict is kept. */
   probe: Omit<KvmProbeOptions, "vmlinux">;
   logger: Logger;
@@ -23,13 +26,14 @@ export interface StandardOptions {
 
 export type VmmBackends = ReturnType<typeof createBackends>;
 
-export const standardBackends = ({ vm, vmm, path, probe, logger }: StandardOptions): VmmBackends => {
+export const standardBackends = ({ vm, vmm, path, paths, probe, logger }: StandardOptions): VmmBackends => {
   const kvm = once((vmlinux: string) => probeKvm({ vmlinux, ...probe }));
   const { backend, ...named } = vmm;
   const firecracker = createFirecrackerBackend({
     ...named,
     searchPath: path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`,
     kvm,
+    paths,
   });
   const qemu = createQemuBackend({ ...vm, kvm });
   // In the order of the wish.

@@ -34,7 +34,7 @@ const sabotageOf = async ({ kernelArgs }: MicrovmSpec) => {
 
 const probe = { cacheFile: paths.kvmProbe };
 const image = await createImageStore(paths).find(config.image);
-const chosen = await standardBackends({ ...config, probe, logger }).choose(image?.vmlinux ?? "");
+const chosen = await standardBackends({ ...config, paths, probe, logger }).choose(image?.vmlinux ?? "");
 const whole = chosen.backend;
 /** By its command line, which only this one has to say it on. */
 const nicLess = createQemuBackend({

@@ -21,6 +21,7 @@ const choose = async (backend: StandardOptions["vmm"]["backend"], path = PROGRAM
     vm: { accel: "auto" },
     vmm: { backend },
     path,
+    paths,
     probe: { cacheFile: paths.kvmProbe },
     logger: silentLogger(),
   });

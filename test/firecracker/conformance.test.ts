@@ -21,6 +21,7 @@ const MAC = "06:00:c0:a8:64:05";
 const backend = createFirecrackerBackend({
   searchPath: process.env.SALLYPORT_TEST_FIRECRACKER ?? "/usr/local/bin",
   kvm: async () => ({ usable: true, reason: "As this suite counts on.", measuredMs: 0 }),
+  paths: dataPaths(inject("imageDataDir")),
 });
 
 vmmConformance("firecracker", async () => {

@@ -26,6 +26,7 @@ let consoleFile: string;
 const backend = createFirecrackerBackend({
   searchPath: process.env.SALLYPORT_TEST_FIRECRACKER ?? "/usr/local/bin",
   kvm: async () => ({ usable: true, reason: "As this suite counts on.", measuredMs: 0 }),
+  paths: dataPaths(inject("imageDataDir")),
 });
 
 beforeAll(async () => {

@@ -1,5 +1,7 @@
 /** Firecracker, in its own jailer: where KVM works and both programs are there. */
+import { dirname } from "node:path";
 import { CHANNEL_VSOCK_PORT } from "../../contract/guest.ts";
+import type { DataPaths } from "../../lib/paths.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { kvmUnusable, type KvmProof } from "../kvm.ts";
 import { handleOf } from "../process.ts";
@@ -7,6 +9,7 @@ import type { VmmBackend, VmmRecord } from "../vmm.ts";
 import { openVsock } from "./channel.ts";
 import { inChroot, leftOfChroot } from "./chroot.ts";
 import { EXIT_CODES } from "./exit.ts";
+import { requireGround } from "./ground.ts";
 import { askFirecracker, startFirecracker } from "./start.ts";
 import { findBinaries, type BinaryOptions } from "./version.ts";
 
@@ -20,6 +23,8 @@ const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB + 8;
 
 export interface FirecrackerBackendOptions extends BinaryOptions {
   kvm: KvmProof;
+  /** Where images are, and where microVMs get their folders. */
+  paths: Pick<DataPaths, "images" | "vms">;
 }
 
 export const createFirecrackerBackend = (options: FirecrackerBackendOptions): VmmBackend => {
@@ -43,6 +48,7 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
         deadlineMs: 6_000,
         look: async () => {
           const { firecracker, jailer, version } = await findBinaries(options);
+          await requireGround(options.paths.images, options.paths.vms);
           return { result: "ok", text: `Firecracker ${version} (${firecracker}) and its jailer (${jailer})` };
         },
       },
@@ -51,6 +57,7 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
     capabilities: async () => ({ canSnapshot: false }),
     suits: async (vmlinux) => {
       const { version } = await findBinaries(options);
+      await requireGround(dirname(vmlinux), options.paths.vms);
       const verdict = await options.kvm(vmlinux);
       if (!verdict.usable) throw kvmUnusable(verdict);
       return { accel: "kvm", why: `Firecracker ${version} in KVM. ${verdict.reason}` };
@@ -58,6 +65,7 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it says so in its capabilities");
       const binaries = await findBinaries(options);
+      await requireGround(dirname(spec.image.vmlinux), spec.paths.root);
       const process = await startFirecracker({ spec, binaries, memoryMib: spec.memoryMib + MOST_MIB }, hooks);
       return { ...reopen({ ...spec, process }), process };
     },

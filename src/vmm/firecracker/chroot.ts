@@ -4,10 +4,11 @@
  */
 import { chmod, chown, link, mkdir, open, rm, stat, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { AppError, errnoOf } from "../../lib/errors.ts";
+import { errnoOf } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import type { Left, MicrovmSpec, StartHooks, VmmRecord } from "../vmm.ts";
+import { imagesElsewhere } from "./ground.ts";
 import { IN_CHROOT } from "./requests.ts";
 
 /** Given to the jailer; only root comes in. */
@@ -41,11 +42,7 @@ const linkImage = async (file: string, to: string): Promise<void> => {
     await link(file, to);
   } catch (cause) {
     if (!["EXDEV", "EPERM", "ENOTSUP"].includes(errnoOf(cause) ?? "")) throw cause;
-    const sentence = `The image's file ${file} can have no hard link at ${to}, by which Firecracker gets it in its jail.`;
-    throw new AppError("unavailable", "images-elsewhere", sentence, {
-      hint: "Have the data directory's folders images and vms on one file system that knows hard links, without mounts of their own; or use QEMU (vmm.backend: qemu).",
-      cause,
-    });
+    throw imagesElsewhere(`${file} can have none at ${to}.`, cause);
   }
 };
 

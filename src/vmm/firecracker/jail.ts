@@ -2,11 +2,9 @@
 import { MAX_FILE_BYTES } from "../jail.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import { jailFolder } from "./chroot.ts";
+import { CAPABILITIES } from "./ground.ts";
 import { IN_CHROOT } from "./requests.ts";
 import type { Binaries } from "./version.ts";
-
-/** To make devices, give them and folders to the user, change the root, become the user. Gone when it has become the user. */
-const CAPABILITIES = ["chown", "dac_override", "mknod", "setgid", "setuid", "sys_admin"];
 
 /** KVM, a TAP, a disk, a log, and a connection or two of its API and of the guest channel: about 40. */
 const MAX_OPEN_FILES = 256;
@@ -23,7 +21,14 @@ export const inRoom = (
 ): string[] =>
   [
     // What becomes root's by running a program is these rights at most; bubblewrap's own way to grant them would pass them on.
-    ["setpriv", "--inh-caps=-all", `--bounding-set=-all,${CAPABILITIES.map((name) => `+${name}`).join(",")}`, "--"],
+    [
+      "setpriv",
+      "--inh-caps=-all",
+      `--bounding-set=-all,${Object.keys(CAPABILITIES)
+        .map((name) => `+${name}`)
+        .join(",")}`,
+      "--",
+    ],
     ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"],
     [firecracker, jailer].flatMap((file) => ["--ro-bind", file, file]),
     // Where devices may be made.
