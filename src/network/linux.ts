@@ -14,7 +14,7 @@ import type { GuestNic } from "./guest-nic.ts";
 import { resolverUid } from "../lib/user-range.ts";
 import type { FoundThing, Network } from "./network.ts";
 import { ensureResolver, stopResolver } from "./resolver.ts";
-import { namespaceExists, namespaceFile, namespaceOf, ourNamespaces } from "./namespace.ts";
+import { namespaceExists, namespaceFile, namespaceOf, ourNamespaces, removeNamespace } from "./namespace.ts";
 import { setSysctl } from "./sysctl.ts";
 import { ensureTap, ourTaps, removeTap, takeTapOut } from "./tap.ts";
 import { isFixed, isPortRight } from "./trouble.ts";
@@ -142,10 +142,9 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         const { mac = nic.mac } = served.get(nic.tap)?.nic ?? {};
         // A start that was refused for another controller's bridge or table is undone as well: theirs are left alone.
         const { hasBridge, rows } = served.delete(nic.tap) ? { hasBridge: true, rows: true } : await look();
-        const namespace = namespaceOf(nic.tap, owner);
+        await removeNamespace(namespaceOf(nic.tap, owner));
         await takeAway(
           `link delete dev ${nic.tap}`,
-          ...((await namespaceExists(namespace)) ? [`netns delete ${namespace}`] : []),
           ...(hasBridge ? [`neigh delete ${nic.address} dev ${bridge}`] : []),
         );
         if (!rows) return;
@@ -174,7 +173,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         if (user) throw inUse(thing, user.nic.tap);
         if (!(await found()).some(({ kind, ref }) => kind === thing.kind && ref === thing.ref)) return;
         if (thing.kind === "tap") await removeTap(thing.ref);
-        if (thing.kind === "netns") await takeAway(`netns delete ${thing.ref}`);
+        if (thing.kind === "netns") await removeNamespace(thing.ref);
         if (thing.kind === "neighbour") {
           const { neighbours } = await readLinks();
           const entries = neighbours.filter(({ dev, lladdr }) => dev === bridge && lladdr === thing.ref);

@@ -3,7 +3,7 @@ import { chmod, stat } from "node:fs/promises";
 import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { change, findLink, type Link, takeAway, tapOwner } from "./ip.ts";
-import { changeIn, namespaceExists, namespaceOf } from "./namespace.ts";
+import { changeIn, namespaceOf, removeNamespace } from "./namespace.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
 
@@ -18,7 +18,7 @@ export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, own
   const isNew = link === undefined || isLeftover;
   const name = namespaceOf(tap, owner);
   // A namespace without its TAP outside is of a start that was not seen to its end: whoever has it is gone, or has no guest running.
-  if (isNew && (await namespaceExists(name))) await takeAway(`netns delete ${name}`);
+  if (isNew) await removeNamespace(name);
   await change("ip", [
     ...(isLeftover ? [`link delete dev ${tap}`] : []),
     ...(isNew ? [`netns add ${name}`] : link.ifalias === owner ? [] : [aliasLine(tap, owner)]),

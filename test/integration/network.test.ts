@@ -304,6 +304,23 @@ describe("presence", () => {
     expect(await tapsOf(network)).not.toContain(nic.tap);
   });
 
+  test("is nothing either where any local user holds on to the namespace: the TAP is gone from it", async () => {
+    const nic = nicOf(9, "sp-cccccccccccc");
+    await network.prepare(nic);
+    const open = `console.log(fs.openSync(process.argv[1])); setInterval(() => {}, 1000);`;
+    const asAnybody = ["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups"];
+    const { file } = network.namespaceOf(nic);
+    const inMounts = ["--mount", `--target=${network.pid}`];
+    const holder = host.spawn("nsenter", [...inMounts, ...asAnybody, NODE, "-e", open, file]);
+    const [number] = await once(holder.stdout, "data");
+    const links = () => host.run("nsenter", [`--net=/proc/${holder.pid}/fd/${Number(number)}`, "ip", "link"]);
+    expect((await links()).stdout).toContain(nic.tap);
+    await network.remove(nic);
+    expect((await links()).stdout).not.toContain(nic.tap);
+    expect(await network.presence(nic)).toEqual({ tap: false, netns: false, firewall: false, neighbour: false });
+    holder.kill("SIGKILL");
+  });
+
   test("counts a leftover TAP of another owner out and makes it anew", async () => {
     const nic = nicOf(9, "sp-cccccccccccc");
     await host.ip(`tuntap add dev ${nic.tap} mode tap user 12345`);
