@@ -111,9 +111,14 @@ export const abilitiesOf = (version: string) => {
 const isSince = (since: Since | undefined, version: string): boolean =>
   since === undefined || compareVersions(version, since) >= 0;
 
-/** Below 0, 0 or above 0, as for a sort; what a version leaves out counts as 0. Pure. */
+/** Below 0, 0 or above 0, as for a sort; what a version leaves out counts as 0, what is before a release (`-dev`) as the release. Pure. */
 export const compareVersions = (one: string, other: string): number => {
-  const [ones, others] = [one, other].map((version) => version.split(".").map(Number));
+  const [ones, others] = [one, other].map((version) =>
+    version
+      .replace(/[-+].*/, "")
+      .split(".")
+      .map(Number),
+  );
   const differs = [0, 1, 2].map((at) => (ones?.[at] ?? 0) - (others?.[at] ?? 0));
   return differs.find((difference) => difference !== 0) ?? 0;
 };

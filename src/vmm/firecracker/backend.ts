@@ -11,7 +11,7 @@ import { inChroot, leftOfChroot } from "./chroot.ts";
 import { EXIT_CODES } from "./exit.ts";
 import { requireGround } from "./ground.ts";
 import { askFirecracker, startFirecracker } from "./start.ts";
-import { findBinaries, type BinaryOptions } from "./version.ts";
+import { findBinaries, untried, type BinaryOptions } from "./version.ts";
 
 const MIB = 1024 * 1024;
 /** Its makers promise 5 MiB; the rest is the kernel's for it: page tables, TAP, sockets. */
@@ -49,7 +49,10 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
         look: async () => {
           const { firecracker, jailer, version } = await findBinaries(options);
           await requireGround(options.paths.images, options.paths.vms);
-          return { result: "ok", text: `Firecracker ${version} (${firecracker}) and its jailer (${jailer})` };
+          const text = `Firecracker ${version} (${firecracker}) and its jailer (${jailer})`;
+          const news = untried(version);
+          if (news === "") return { result: "ok", text };
+          return { result: "warning", text: `${text}.${news}`, remedy: "try a sign-in before others do" };
         },
       },
     ],
@@ -60,7 +63,7 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
       await requireGround(dirname(vmlinux), options.paths.vms);
       const verdict = await options.kvm(vmlinux);
       if (!verdict.usable) throw kvmUnusable(verdict);
-      return { accel: "kvm", why: `Firecracker ${version} in KVM. ${verdict.reason}` };
+      return { accel: "kvm", why: `Firecracker ${version} in KVM.${untried(version)} ${verdict.reason}` };
     },
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it says so in its capabilities");

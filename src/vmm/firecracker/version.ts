@@ -3,12 +3,14 @@ import { realpath } from "node:fs/promises";
 import { AppError, errnoOf, messageOf } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
 import { requireGuardedProgram } from "../../lib/guarded-path.ts";
-import { findProgram } from "../../lib/programs.ts";
+import { findProgram, whyNotRun } from "../../lib/programs.ts";
 import { oneLine } from "../../lib/terminal.ts";
 import { compareVersions } from "./api-facts.ts";
 import { faultOfProgram } from "./elf.ts";
 
 export const OLDEST = "1.12";
+/** Of those whose requests and exit codes are known here. */
+const NEWEST = "1.17";
 
 /** Versions that would start, and then fail their users. */
 const KNOWN_BAD: Readonly<Record<string, string>> = {
@@ -26,7 +28,7 @@ export interface BinaryOptions {
   searchPath: string;
 }
 
-/** Both programs by the paths to run them by, which nobody but root can put anything else at; `version` is `a.b.c`. */
+/** Both programs by the paths to run them by, which nobody but root can put anything else at; `version` is `a.b.c`, or `a.b.c-dev`. */
 export interface Binaries {
   firecracker: string;
   jailer: string;
@@ -34,7 +36,7 @@ export interface Binaries {
 }
 
 /**
- * Looks whose they are before it runs either. Throws AppError `vmm-missing`, `program-unguarded`, `vmm-too-old`, `vmm-known-bad`
+ * Looks whose they are, and what, before it runs either. Throws AppError `vmm-missing`, `program-unguarded`, `vmm-too-old`, `vmm-known-bad`
  * or `vmm-mismatch`.
  */
 export const findBinaries = async ({ searchPath, ...named }: BinaryOptions): Promise<Binaries> => {
@@ -55,16 +57,16 @@ export const findBinaries = async ({ searchPath, ...named }: BinaryOptions): Pro
 const locate = async (name: string, configured: string | undefined, searchPath: string): Promise<string> => {
   const found = findProgram(configured ?? name, searchPath);
   if (found === undefined) {
+    const fault = whyNotRun(configured ?? name, searchPath);
     const where = configured ?? "PATH, /usr/local/bin and the system's own folders";
-    const sentence = `The program ${name} is not there, or cannot be run (looked for in ${where}).`;
-    throw new AppError("unavailable", "vmm-missing", sentence, { hint: GET_IT });
+    throw missing(fault === undefined ? `The program ${name} is not there (looked for in ${where}).` : `${fault}.`);
   }
   // The links on the way are of no account: what is checked is what is run.
   const path = await realpath(found);
   requireGuardedProgram(path);
   const fault = await faultOfProgram(path);
   if (fault === undefined) return path;
-  throw new AppError("unavailable", "vmm-missing", `${path} is not run: it ${fault}.`, { hint: GET_IT });
+  throw missing(`${path} is not run: it ${fault}.`);
 };
 
 /** What becomes of a program that cannot be asked, or is exchanged while it is looked at. Others' errors are those of the host. */
@@ -85,16 +87,26 @@ const unlessChanging = async <T>(name: string, look: Promise<T>): Promise<T> => 
 const NOT_RUN: readonly (string | undefined)[] = ["ETXTBSY", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "ELOOP", "EIO"];
 
 const versionOf = async (name: "Firecracker" | "Jailer", file: string): Promise<string> => {
-  const { stdout } = await run(file, ["--version"], { timeoutMs: 5_000, env: {} });
-  const version = versionIn(name, stdout);
+  const { stdout, stderr } = await run(file, ["--version"], { timeoutMs: 5_000, env: {} });
+  const version = versionIn(name, `${stdout}\n${stderr}`);
   if (version !== undefined) return version;
-  const sentence = `${file} is no ${name}: asked for its version it says "${oneLine(stdout).slice(0, 80)}".`;
-  throw new AppError("unavailable", "vmm-missing", sentence, { hint: GET_IT });
+  const words = oneLine(`${stdout} ${stderr}`).slice(0, 80);
+  throw missing(`${file} is no ${name}: asked for its version it says ${words === "" ? "nothing" : `"${words}"`}.`);
 };
 
-/** In the output of `--version`; what follows the third number, as in `1.17.0-dev`, is left out. Pure. */
-export const versionIn = (name: string, output: string): string | undefined =>
-  new RegExp(`^${name} v(\\d+\\.\\d+\\.\\d+)`).exec(output)?.[1];
+const missing = (sentence: string): AppError => new AppError("unavailable", "vmm-missing", sentence, { hint: GET_IT });
+
+/** In the output of `--version`, on whichever line, with what marks it as no release, as in `1.17.0-dev`. Pure. */
+export const versionIn = (name: string, output: string): string | undefined => {
+  const found = new RegExp(`^${name} v(\\d+\\.\\d+)(\\.\\d+)?([-+][\\w.+-]{1,40})?(?!\\S)`, "m").exec(output);
+  return found ? `${found[1]}${found[2] ?? ".0"}${found[3] ?? ""}` : undefined;
+};
+
+/** What is to be said of a version that is newer than all that is known here; empty of others. Pure. */
+export const untried = (version: string): string =>
+  compareVersions(version.replace(/^(\d+\.\d+).*/, "$1"), NEWEST) > 0
+    ? ` Sallyport knows Firecracker ${OLDEST} to ${NEWEST} and was not tried with one as new.`
+    : "";
 
 /** Throws AppError `vmm-too-old` or `vmm-known-bad`. Pure. */
 export const requireSupported = (version: string): void => {
@@ -102,7 +114,7 @@ export const requireSupported = (version: string): void => {
     const sentence = `Firecracker ${version} is too old: ${OLDEST} or newer is needed.`;
     throw new AppError("unavailable", "vmm-too-old", sentence, { hint: GET_IT });
   }
-  const fault = KNOWN_BAD[version];
+  const fault = KNOWN_BAD[version.replace(/[-+].*/, "")];
   if (fault === undefined) return;
   const sentence = `Firecracker ${version} is not used: ${fault}.`;
   throw new AppError("unavailable", "vmm-known-bad", sentence, { hint: GET_IT });
