@@ -2,16 +2,21 @@
 import { stat } from "node:fs/promises";
 import type { StageRecord } from "../contract/session.ts";
 import { allTried } from "../lib/all-tried.ts";
-import { messageOf } from "../lib/errors.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
+import { oneLine } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
+import { poll } from "../lib/wait.ts";
 import type { Network } from "../network/network.ts";
+import type { MachineStatus } from "../vmm/vmm.ts";
 import { failWhenExited, MicrovmFailure } from "./failure.ts";
 import { handleOf, type MicrovmDeps, type RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
 
 const STATUS_MS = 5_000;
+/** For one on a host that swaps, or is busy with all the others that are asked at the same time. */
+const PATIENCE_MS = 30_000;
 
 export interface AdoptOptions {
   /** Those recorded so far. */
@@ -19,17 +24,22 @@ export interface AdoptOptions {
   /** Told the stages passed so far, after each. */
   onStages: (stages: StageRecord[]) => Promise<void>;
   logger: Logger;
+  /** Ends the adoption at once. */
+  signal: AbortSignal;
+  /** Test seam: milliseconds that a silent VMM is given; default 30 000. */
+  patienceMs?: number;
 }
 
-/** Throws MicrovmFailure when the former controller's microVM is gone, or never came to be. */
+/** Throws MicrovmFailure when the former controller's microVM is gone, never came to be, or does not answer; or the signal's reason. */
 export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: AdoptOptions): Promise<RunningMicrovm> => {
   const { paths, network } = deps;
-  if (!vm.process) throw interrupted();
+  if (!vm.process) throw interrupted(["no process of it was recorded"]);
   if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) {
     throw (await isAlive(vm.process)) ? folderGone(vm.process) : endNotRecorded();
   }
   await failWhenExited(vm.process, null);
-  await recordVmmUp(deps, vm, options);
+  const running = { ...vm, process: vm.process };
+  await recordVmmUp(deps, running, options);
   try {
     // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
     await attachAgain(network, vm);
@@ -37,16 +47,37 @@ export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: Adop
     // The guest lives, and may be reachable: the next round tries again.
     options.logger.error({ error: messageOf(error) }, "the microVM's network could not be set up again yet");
   }
-  return { ...vm, process: vm.process };
+  return running;
 };
 
 /** The former controller may have ended between the machine's start and its record; or before, and then it never starts. */
-const recordVmmUp = async (deps: MicrovmDeps, vm: Microvm, { stages, onStages }: AdoptOptions): Promise<void> => {
+const recordVmmUp = async (deps: MicrovmDeps, vm: RunningMicrovm, options: AdoptOptions): Promise<void> => {
+  const { stages, onStages } = options;
   if (stages.some(({ stage }) => stage === "vmm-up")) return;
-  const status = await handleOf(deps, vm).status(STATUS_MS).catch(messageOf);
-  if (status !== "running") throw interrupted();
+  const status = await machineStatus(deps, vm, options);
+  if (status !== "running") throw interrupted([`its VMM says of the machine: ${status}`]);
   const startedAt = stages.at(-1)?.endedAt ?? vm.createdAt;
   await onStages([...stages, { stage: "vmm-up", startedAt, endedAt: new Date().toISOString(), source: vm.backend }]);
+};
+
+/** A VMM that is merely slow is no reason to end what may be in use. */
+const machineStatus = async (
+  deps: MicrovmDeps,
+  vm: RunningMicrovm,
+  { signal, patienceMs = PATIENCE_MS }: AdoptOptions,
+): Promise<MachineStatus> => {
+  const handle = handleOf(deps, vm);
+  let last: unknown;
+  const ask = async (): Promise<MachineStatus | undefined> => {
+    await failWhenExited(vm.process, "vmm-up");
+    return handle.status(STATUS_MS).catch((error: unknown) => void (last = error));
+  };
+  try {
+    return await poll(ask, { what: "the VMM's answer", timeoutMs: patienceMs, intervalMs: 250, signal });
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    throw silent(patienceMs, last);
+  }
 };
 
 /** Each also when the one before failed: from now on each round of `ensure` includes this guest. */
@@ -57,12 +88,22 @@ const attachAgain = (network: Network, vm: Microvm): Promise<void> =>
     () => network.join(vm),
   );
 
-const interrupted = (): MicrovmFailure =>
+const interrupted = (evidence: string[]): MicrovmFailure =>
   new MicrovmFailure("vmm-up", {
     code: "interrupted",
     sentence: "The controller stopped while it was starting this virtual machine.",
     hint: "Start a new sign-in; nothing was signed in yet.",
+    evidence,
     isSymptom: false,
+  });
+
+const silent = (afterMs: number, cause: unknown): MicrovmFailure =>
+  new MicrovmFailure("vmm-up", {
+    code: "vmm-silent",
+    sentence: `The controller was started anew, and this virtual machine's VMM did not answer it for ${afterMs / 1000} s.`,
+    hint: "Start a new sign-in. If it happens again, look whether the host is overloaded: sallyport doctor.",
+    evidence: [`the VMM, asked how its machine is: ${oneLine(messageOf(cause))}`],
+    cause,
   });
 
 /** Its sockets and its console were in it: nobody can reach it any more. */

@@ -174,7 +174,8 @@ export class SessionDriver {
   #running(image: Image | undefined): Promise<RunningMicrovm> {
     const { stages, createdAt: askedAt } = this.session;
     const onStages = (passed: StageRecord[]) => this.#recordStages(passed);
-    if (!image) return adoptMicrovm(this.#deps, this.#vm, { stages, onStages, logger: this.#logger });
+    if (!image)
+      return adoptMicrovm(this.#deps, this.#vm, { stages, onStages, logger: this.#logger, signal: this.#stop.signal });
     const { signal } = this.#ended;
     const plan = { kind: "boot" } as const;
     return launchMicrovm(this.#deps, this.#vm, { image, plan, askedAt, onStages, signal });
