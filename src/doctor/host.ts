@@ -3,6 +3,8 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { createImageStore } from "../image/store.ts";
+import { AppError } from "../lib/errors.ts";
+import { formatIssues } from "../lib/issues.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { once } from "../lib/once.ts";
 import { dataPaths, type DataPaths } from "../lib/paths.ts";
@@ -108,15 +110,18 @@ const residentMib = async (pid: number): Promise<number> => {
   return Number(/^VmRSS:\s*(\d+) kB/m.exec(status ?? "")?.[1] ?? 0) / 1024;
 };
 
-const vmConfig = z.object({ spec: z.object({ tap: z.string(), mac: z.string(), kernelArgs: z.array(z.string()) }) });
+const vmConfig = z.object({ spec: z.object({ tap: z.string(), mac: z.string(), address: z.ipv4() }) });
 
-/** Undefined for one that is being destroyed while we look. */
+/** Undefined for one that is being destroyed while we look. Throws AppError `vm-config-strange`. */
 const readGuest = async (paths: DataPaths, vmId: string): Promise<RunningGuest | undefined> => {
   const text = await unlessGone(readFile(paths.vm(vmId).config, "utf8"));
   if (text === undefined) return undefined;
-  const { tap, mac, kernelArgs } = vmConfig.parse(JSON.parse(text)).spec;
-  const address = /^ip=([\d.]+):/m.exec(kernelArgs.join("\n"))?.[1];
-  return address === undefined ? undefined : { vmId, tap, mac, address };
+  const { data, error } = vmConfig.safeParse(JSON.parse(text));
+  if (data) return { vmId, ...data.spec };
+  const sentence = `What microVM ${vmId} was started with can't be read: ${formatIssues(error).join(", ")}.`;
+  throw new AppError("internal", "vm-config-strange", sentence, {
+    hint: "Another version started it: look with that one, or end its session: sallyport ls --vms, then sallyport destroy SESSION.",
+  });
 };
 
 /** Files of a process that may end, or a microVM that may be destroyed, while we look. */

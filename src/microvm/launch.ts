@@ -77,6 +77,7 @@ const startVmm = async (
     memoryMib: config.vm.memoryMib,
     tap: vm.tap,
     mac: vm.mac,
+    address: vm.address,
     netns: network.namespaceOf(vm).file,
     uid: vm.uid,
   };

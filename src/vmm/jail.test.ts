@@ -20,6 +20,7 @@ const spec: MicrovmSpec = {
   memoryMib: 512,
   tap: "sp-abc1",
   mac: "06:00:c0:a8:64:05",
+  address: "192.168.100.5",
   netns: "/run/netns/sp-abc1",
   uid: 54_321,
 };

@@ -17,6 +17,8 @@ export interface MicrovmSpec {
   memoryMib: number;
   tap: string;
   mac: string;
+  /** IPv4 that the guest shall have, however it is told: on a kernel's command line, or by its agent. For who reads config.json. */
+  address: string;
   /** File of the network namespace that the VMM runs in, where it finds its TAP by name and nothing else. */
   netns: string;
   /** Unprivileged user and group the VMM runs as, and nothing else does; owner of its sockets, its console file and the TAP. */

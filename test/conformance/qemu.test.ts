@@ -56,7 +56,8 @@ describe("a QEMU microVM", () => {
     const paths = dataPaths(root).vm(vmId);
     const tap = `sp-${vmId}`;
     const netns = namespaceFile(namespaceOf(tap, OWNER));
-    spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, tap, mac: MAC, netns, uid: UID };
+    const nic = { tap, mac: MAC, address: "192.168.100.5", netns, uid: UID };
+    spec = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: 512, ...nic };
     await mkdir(paths.root, { recursive: true, mode: 0o711 });
     await makeTap(spec.tap, spec.uid);
     ({ process: vmm } = await backendIn(inject("imageDataDir")).start(spec, { kind: "boot" }, hooks()));

@@ -66,6 +66,7 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
       memoryMib: 512,
       tap: `sp-${vmId}`,
       mac: "06:00:c0:a8:64:05",
+      address: "192.168.100.5",
       netns: "",
       uid: under.uidBase + microvms++,
     };

@@ -50,7 +50,7 @@ export const prepareSpec = async (world: World, uid: number): Promise<MicrovmSpe
   await run("ip", ["netns", "add", tap]);
   const image = { vmlinux: world.image, initrd: world.image, rootfs: world.image };
   const common = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: MEMORY_MIB, tap, uid };
-  return { ...common, netns: `/run/netns/${tap}`, mac: "06:00:c0:a8:64:05" };
+  return { ...common, netns: `/run/netns/${tap}`, mac: "06:00:c0:a8:64:05", address: "192.168.100.5" };
 };
 
 /** All parts, those that are measured from outside among them. The jail is gone afterwards. */

@@ -22,8 +22,7 @@ const config = loadConfig(readEnv(), configFile);
 const logger = createLogger({ level: config.logLevel });
 const paths = dataPaths(config.dataDir);
 
-const sabotageOf = async ({ kernelArgs }: MicrovmSpec) => {
-  const address = /^ip=([^:]+):/.exec(kernelArgs.join(" "))?.[1];
+const sabotageOf = async ({ address }: MicrovmSpec) => {
   const text = await poll(() => readFile(join(plansFolder, `${address}.json`), "utf8").catch(() => undefined), {
     what: `the plan for ${address}`,
     timeoutMs: 60_000,

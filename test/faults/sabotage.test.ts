@@ -13,6 +13,7 @@ const spec: MicrovmSpec = {
   memoryMib: 2048,
   tap: "sp-abc",
   mac: "06:00:c0:a8:64:02",
+  address: "192.168.100.2",
   netns: "/run/netns/sp-abc.1",
   uid: 900_002,
 };

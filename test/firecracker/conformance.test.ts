@@ -59,6 +59,7 @@ describe("a Firecracker microVM", () => {
       memoryMib: 512,
       tap,
       mac: MAC,
+      address: "192.168.100.5",
       netns,
       uid: UID,
       ...changes,

@@ -38,7 +38,18 @@ beforeAll(async () => {
   const paths = dataPaths(root).vm(vmId);
   tap = `sp-${vmId}`;
   const netns = namespaceFile(namespaceOf(tap, OWNER));
-  const spec = { vmId, paths, image, tap, netns, mac: "06:00:c0:a8:64:05", uid: 54_321, vcpuCount: 2, memoryMib: 1024 };
+  const spec = {
+    vmId,
+    paths,
+    image,
+    tap,
+    netns,
+    mac: "06:00:c0:a8:64:05",
+    uid: 54_321,
+    vcpuCount: 2,
+    memoryMib: 1024,
+    address: "192.168.100.5",
+  };
   consoleFile = paths.console;
   await mkdir(paths.root, { recursive: true, mode: 0o711 });
   await ensureTap(spec, OWNER);

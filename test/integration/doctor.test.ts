@@ -140,8 +140,8 @@ const startMicrovm = async (): Promise<void> => {
   // Processes of a VMM's user in the control group of a microVM, which is how one is found, however many they are.
   const vm = paths.vm(VM);
   await mkdir(vm.root, { recursive: true });
-  const kernelArgs = [`ip=${nic.address}::192.168.100.1:255.255.255.0::eth0:off`];
-  await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs } }), { mode: 0o600 });
+  // As that of a clone, whose kernel was told nothing.
+  await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs: [] } }), { mode: 0o600 });
   const group = await makeCgroup(vm.cgroup, { memoryMib: 64, pids: 10, cpus: 1 });
   cleanup.push("control group", () => endCgroup(vm.cgroup));
   const command = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, ["perl", "-e", "fork; sleep 1000000"]);
@@ -249,6 +249,16 @@ describe("faults of the host, each found beside nothing else, and mended by what
     expect({ notOk, exitCode }).toEqual({ notOk: ["problem taps"], exitCode: 6 });
     expect(line("taps")?.text).toMatch(/sp-doctor000001 .* is down/);
     await mend(line("taps"));
+  });
+
+  test("what a microVM was started with is of a kind that this version does not know", async () => {
+    const { config } = paths.vm(VM);
+    const text = await readFile(config, "utf8");
+    await writeFile(config, JSON.stringify({ spec: { ...nic, address: undefined } }));
+    const { notOk, line } = await doctor();
+    await writeFile(config, text);
+    expect(notOk).toContain("problem taps");
+    expect(line("taps")?.text).toContain(`What microVM ${VM} was started with can't be read: spec.address`);
   });
 
   test("13 the TAP is not on the bridge", async () => {

@@ -178,7 +178,8 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
   const vm = paths.vm("unrecorded00");
   await mkdir(vm.root, { mode: 0o700 });
   const image = { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" };
-  const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, tap: "", mac: "", netns: "/proc/self/ns/net" };
+  const nic = { tap: "", mac: "", address: "127.19.6.2", netns: "/proc/self/ns/net" };
+  const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, ...nic };
   const { process: vmm } = await backend.start(
     { vmId: "unrecorded00", paths: vm, image, ...machine, uid },
     { kind: "boot" },

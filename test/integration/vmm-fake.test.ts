@@ -7,7 +7,10 @@ import { vmmConformance } from "../conformance/vmm.ts";
 
 const fake = async (): Promise<VmmUnderTest> => ({
   backend: createFakeBackend({
-    behaviour: ({ image }) => (image.rootfs === "/missing" ? { vmm: "dies-at-start" } : {}),
+    behaviour: ({ image }) => ({
+      hasNoAddress: true,
+      ...(image.rootfs === "/missing" ? { vmm: "dies-at-start" as const } : {}),
+    }),
   }),
   image: { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" },
   uidBase: 1_000_000_000 + (process.pid % 1_000_000) * 200,

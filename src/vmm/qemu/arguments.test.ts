@@ -12,6 +12,7 @@ const spec: MicrovmSpec = {
   memoryMib: 2048,
   tap: "sp-0123456789ab",
   mac: "06:00:c0:a8:64:05",
+  address: "192.168.100.5",
   netns: "/run/netns/sp-0123456789ab.1",
   uid: 1234,
 };
