@@ -2,9 +2,8 @@
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { createImageStore } from "../../src/image/store.ts";
-import { dataPaths } from "../../src/lib/paths.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findImage } from "../conformance/real-machine.ts";
 import { hasTestHost, startTestHost } from "../host/machine.ts";
 
 let folder: string;
@@ -14,14 +13,12 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 test("a test host that does not come up is a failure with the end of its console, and leaves nothing running", async () => {
-  const image = await createImageStore(dataPaths(inject("imageDataDir"))).find("default");
-  if (!image) throw new Error("no image");
   const empty = join(folder, "empty");
   await writeFile(empty, "");
   await truncate(empty, 1024 * 1024);
   const host = join(folder, "host");
   const started = startTestHost({
-    image: { ...image, rootfs: empty },
+    image: { ...(await findImage()), rootfs: empty },
     workDisk: empty,
     folder: host,
     memoryMib: 256,

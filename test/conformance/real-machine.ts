@@ -7,7 +7,7 @@ import { namespaceFile, namespaceOf } from "../../src/network/namespace.ts";
 import { ensureTap } from "../../src/network/tap.ts";
 
 /** Whose TAPs and namespaces these are. */
-export const OWNER = "sallyport test";
+const OWNER = "sallyport test";
 
 export const findImage = async (): Promise<Image> => {
   const dataDir = inject("imageDataDir");
@@ -17,10 +17,13 @@ export const findImage = async (): Promise<Image> => {
 };
 
 /** Answers the namespace's file. */
-export const makeTap = async (tap: string, uid: number): Promise<string> => {
+const makeTap = async (tap: string, uid: number): Promise<string> => {
   await ensureTap({ tap, uid }, OWNER);
   return namespaceFile(namespaceOf(tap, OWNER));
 };
 
 /** One that is in its namespace still. */
-export const removeTap = (tap: string): Promise<void> => takeAway(`netns delete ${namespaceOf(tap, OWNER)}`);
+const removeTap = (tap: string): Promise<void> => takeAway(`netns delete ${namespaceOf(tap, OWNER)}`);
+
+/** What is the same for each. */
+export const realMachine = async () => ({ image: await findImage(), uidBase: 54_421, makeTap, removeTap });

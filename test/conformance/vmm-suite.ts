@@ -1,8 +1,7 @@
 /** What the conformance tests of VMM backends share: microVMs to start, and their removal. */
-import { chmod, mkdtemp, mkdir, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
-import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { listVmms } from "../../src/vmm/process.ts";
 import type {
@@ -14,6 +13,7 @@ import type {
   VmmRange,
   VmmRecord,
 } from "../../src/vmm/vmm.ts";
+import { specIn } from "../fixtures/spec.ts";
 
 export interface VmmUnderTest {
   backend: VmmBackend;
@@ -55,29 +55,16 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
 
   afterAll(() => rm(root, { recursive: true, force: true }));
 
-  const newSpec = async (): Promise<MicrovmSpec> => {
-    const vmId = newVmId();
-    const spec: MicrovmSpec = {
-      vmId,
-      paths: dataPaths(root).vm(vmId),
-      image: under.image,
-      kernelArgs: [],
-      vcpuCount: 1,
-      memoryMib: 512,
-      tap: `sp-${vmId}`,
-      mac: "06:00:c0:a8:64:05",
-      address: "192.168.100.5",
-      netns: "",
-      uid: under.uidBase + microvms++,
-    };
-    await mkdir(spec.paths.root, { recursive: true, mode: 0o711 });
+  const newSpec = async (given: Partial<MicrovmSpec> = {}): Promise<MicrovmSpec> => {
+    const spec = await specIn(root, { image: under.image, uid: under.uidBase + microvms++, ...given });
     spec.netns = await under.makeTap(spec.tap, spec.uid);
     taps.push(spec.tap);
     return spec;
   };
 
-  const start = async () => {
-    const spec = await newSpec();
+  /** `given`: of its specification. */
+  const start = async (given: Partial<MicrovmSpec> = {}) => {
+    const spec = await newSpec(given);
     const started = await under.backend.start(spec, BOOT, hooks());
     return { spec, process: started.process, handle: started };
   };

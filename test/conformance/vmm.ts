@@ -1,4 +1,4 @@
-/** What every VMM backend must do; run against each of them with an environment of its own. */
+/** What every VMM backend must do; run against each of them with an environment of its own, and what else is held of some. */
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -9,13 +9,18 @@ import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import type { MicrovmHandle } from "../../src/vmm/vmm.ts";
 import { vmmProcesses } from "./vmm-processes.ts";
-import { BOOT, createSuite, hooks, type VmmUnderTest } from "./vmm-suite.ts";
+import { BOOT, createSuite, hooks, type VmmSuite, type VmmUnderTest } from "./vmm-suite.ts";
 
-export const vmmConformance = (name: string, prepare: () => Promise<VmmUnderTest>): void => {
+export const vmmConformance = (
+  name: string,
+  prepare: () => Promise<VmmUnderTest>,
+  ...more: ((suite: VmmSuite) => void)[]
+): void => {
   describe(`VMM backend ${name}`, () => {
     const suite = createSuite(prepare);
     const { backend, broken, saysBroken, root, newSpec, start, handle, vms } = suite;
     vmmProcesses(suite);
+    for (const also of more) also(suite);
 
     test("knows its version", async () => {
       expect(await backend().version()).toMatch(/^\d+\.\d+\.\d+$/);

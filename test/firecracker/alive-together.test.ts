@@ -84,7 +84,7 @@ test("two at once have a user, a cgroup, a network namespace, a MAC and an addre
 const pidsWhere = async (isOne: (folder: string) => Promise<boolean>): Promise<number[]> => {
   const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 0);
   const ones = pids.map(async (pid) => {
-    const found = await unlessMissing(isOne(`/proc/${pid}`), false, ["ENOENT", "ESRCH"]);
+    const found = await unlessMissing(isOne(`/proc/${pid}`), false, ["ENOENT", "ESRCH", "EACCES"]);
     return found ? [pid] : [];
   });
   return (await Promise.all(ones)).flat();

@@ -5,18 +5,17 @@ import { expect, inject, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../src/config/config.ts";
 import { readEnv } from "../../src/config/env.ts";
 import { examine } from "../../src/doctor/doctor.ts";
-import { createImageStore } from "../../src/image/store.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { standardBackends, type StandardOptions } from "../../src/vmm/backends.ts";
+import { findImage } from "../conformance/real-machine.ts";
+import { PROGRAMS } from "./vmm.ts";
 
-const PROGRAMS = process.env.SALLYPORT_TEST_FIRECRACKER ?? "/usr/local/bin";
 const IN_KVM = /in KVM\. A kernel booted in KVM within [\d.]+ s\./;
 
 /** `path`: folder of both programs. */
 const choose = async (backend: StandardOptions["vmm"]["backend"], path = PROGRAMS) => {
   const paths = dataPaths(inject("imageDataDir"));
-  const image = await createImageStore(paths).find("default");
   const vmms = standardBackends({
     vm: { accel: "auto" },
     vmm: { backend },
@@ -25,7 +24,7 @@ const choose = async (backend: StandardOptions["vmm"]["backend"], path = PROGRAM
     probe: { cacheFile: paths.kvmProbe },
     logger: silentLogger(),
   });
-  return vmms.choose(image?.vmlinux ?? "");
+  return vmms.choose((await findImage()).vmlinux);
 };
 
 test("auto is Firecracker, in KVM, and why; who wants QEMU gets it, in KVM as well", async () => {

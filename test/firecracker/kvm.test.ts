@@ -5,6 +5,7 @@ import { expect, inject, onTestFinished, test } from "vitest";
 import { run } from "../../src/lib/exec.ts";
 import { findImage } from "../conformance/real-machine.ts";
 import { keepFigures } from "./results.ts";
+import { PROGRAMS } from "./vmm.ts";
 
 test("KVM boots a kernel here", () => {
   expect(inject("kvm")).toMatchObject({ usable: true });
@@ -26,10 +27,9 @@ test("images and data directories share a file system, so that files can be link
 });
 
 test("Firecracker and jailer are of one version", async () => {
-  const folder = process.env.SALLYPORT_TEST_FIRECRACKER ?? "";
   const versions = await Promise.all(
     ["firecracker", "jailer"].map(async (name) => {
-      const { stdout } = await run(join(folder, name), ["--version"]);
+      const { stdout } = await run(join(PROGRAMS, name), ["--version"]);
       return /v(\d+\.\d+\.\d+)/.exec(stdout)?.[1];
     }),
   );
