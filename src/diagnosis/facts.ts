@@ -9,7 +9,7 @@ import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic } from "../network/guest-nic.ts";
 import type { Network } from "../network/network.ts";
-import { plainText } from "../lib/terminal.ts";
+import { oneLine, plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { orAfter } from "../lib/wait.ts";
 import { cgroupFacts } from "../vmm/cgroup.ts";
@@ -62,7 +62,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
         throw new Error(`no answer within ${timeoutMs / 1000} s`);
       });
     } catch (error) {
-      missing.push(`${name}: ${redactText(messageOf(error))}`);
+      missing.push(`${name}: ${oneLine(redactText(messageOf(error)))}`);
       return undefined;
     }
   };

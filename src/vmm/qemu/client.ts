@@ -1,55 +1,61 @@
 import { z } from "zod";
-import { AppError } from "../../lib/errors.ts";
-import { withShortPath } from "../../lib/open-stream.ts";
 import type { VmPaths } from "../../lib/paths.ts";
+import { AppError } from "../../lib/errors.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
-import { msUntil, poll } from "../../lib/wait.ts";
+import { poll } from "../../lib/wait.ts";
+import { silent } from "../conversation.ts";
 import type { MachineStatus } from "../vmm.ts";
-import { connectQmp, type Qmp } from "./qmp.ts";
+import { withQmp, type Execute } from "./qmp.ts";
 import { socketsOf } from "./sockets.ts";
 
 const COMMAND_TIMEOUT_MS = 5_000;
 
 const runState = z.object({ status: z.string() });
+const STATUS = new Map<string, MachineStatus>([
+  ["prelaunch", "paused"],
+  ["running", "running"],
+  ["paused", "paused"],
+  ["shutdown", "shutdown"],
+]);
 
-/** Asks QEMU once how its machine is. Throws AppError `vmm-silent` after `timeoutMs`. */
-export const askQemu = async (paths: VmPaths, timeoutMs: number): Promise<MachineStatus> => {
-  const qmp = await connected(socketsOf(paths).control, timeoutMs);
-  try {
-    const { status } = runState.parse(await qmp.execute("query-status", COMMAND_TIMEOUT_MS));
-    if (status === "prelaunch") return "paused";
-    return status === "running" || status === "paused" || status === "shutdown" ? status : "other";
-  } finally {
-    qmp.close();
-  }
-};
+/** Asks QEMU once how its machine is. Throws AppError `vmm-silent` after `timeoutMs`, and what `withQmp` throws. */
+export const askQemu = (paths: VmPaths, timeoutMs: number): Promise<MachineStatus> =>
+  speak(paths, { timeoutMs }, async (execute) => {
+    const { status } = runState.parse(await execute("query-status"));
+    return STATUS.get(status) ?? "other";
+  });
 
-/** Lets a machine run that stands still. */
-export const letQemuRun = async (paths: VmPaths): Promise<void> => {
-  const qmp = await connected(socketsOf(paths).control, COMMAND_TIMEOUT_MS);
-  try {
-    await qmp.execute("cont", COMMAND_TIMEOUT_MS);
-  } finally {
-    qmp.close();
-  }
-};
+/** Lets a machine run that stands still. Throws as `askQemu`. */
+export const letQemuRun = (paths: VmPaths): Promise<void> =>
+  speak(paths, { timeoutMs: COMMAND_TIMEOUT_MS }, async (execute) => void (await execute("cont")));
 
-/** Resolves as soon as QEMU answers. Throws AppError `vmm-silent` after `timeoutMs`, or the signal's reason. */
-export const untilQemuAnswers = async (paths: VmPaths, timeoutMs: number, signal: AbortSignal): Promise<void> =>
-  void (await connected(socketsOf(paths).control, timeoutMs, signal)).close();
+/** Resolves as soon as QEMU answers. Throws as `askQemu`, or the signal's reason. */
+export const untilQemuAnswers = (paths: VmPaths, timeoutMs: number, signal: AbortSignal): Promise<void> =>
+  speak(paths, { timeoutMs, signal }, async () => {});
 
-const connected = async (path: string, timeoutMs: number, signal?: AbortSignal): Promise<Qmp> => {
-  const deadline = performance.now() + timeoutMs;
-  // The socket is not there yet, or not listened on yet; or a client before us has just gone.
-  const notYet = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"];
-  const connect = (short: string) => connectQmp(short, msUntil(deadline));
-  const attempt = () => unlessMissing(withShortPath(path, connect), undefined, notYet);
+/** One deadline for all of it: until QEMU listens, until it greets, until it has answered. What `use` asks may be asked again. */
+const speak = async <T>(
+  paths: VmPaths,
+  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+  use: (execute: Execute) => Promise<T>,
+): Promise<T> => {
+  const late = AbortSignal.timeout(timeoutMs);
+  const ending = signal ? AbortSignal.any([signal, late]) : late;
+  const { control } = socketsOf(paths);
+  // The socket is not there yet, or not listened on yet; a client before us has just gone; too many wait for it.
+  const notYet = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE", "EAGAIN"];
+  const attempt = () =>
+    unlessMissing(
+      withQmp(control, ending, async (execute) => ({ answer: await use(execute) })),
+      undefined,
+      notYet,
+    );
   try {
     const what = "QEMU's control socket";
-    return await poll(attempt, { what, timeoutMs, intervalMs: 50, ...(signal ? { signal } : {}) });
+    return (await poll(attempt, { what, timeoutMs: Infinity, intervalMs: 50, signal: ending })).answer;
   } catch (cause) {
-    if (!(cause instanceof AppError)) throw cause;
-    const sentence = `QEMU did not answer on its control socket: ${cause.message}`;
-    throw new AppError("timeout", "vmm-silent", sentence, { cause });
+    signal?.throwIfAborted();
+    if (!late.aborted || cause instanceof AppError) throw cause;
+    throw silent("QEMU", "what it was asked", timeoutMs, cause);
   }
 };

@@ -1,10 +1,13 @@
-/** Client of QEMU's control socket (QMP): JSON lines, a greeting, then one answer per command, events in between. */
+/** QEMU's control socket (QMP): JSON lines, a greeting, then one answer per command, events in between. */
 import { createConnection, type Socket } from "node:net";
 import { z } from "zod";
 import { AppError } from "../../lib/errors.ts";
+import { jsonOf } from "../../lib/json.ts";
+import { withShortPath } from "../../lib/open-stream.ts";
+import { MOST_BYTES, refused, saysTooMuch } from "../conversation.ts";
 
-/** QEMU's longest answer here is a few hundred bytes; what is longer is not QEMU. */
-const MAX_LINE_BYTES = 1024 * 1024;
+/** Of a whole conversation; QEMU says three, and an event now and then. Each costs more than its bytes do. */
+const MOST_LINES = 100;
 
 const greeting = z.object({ QMP: z.object({ version: z.object({ qemu: z.object({}) }) }) });
 const answer = z.object({
@@ -13,98 +16,64 @@ const answer = z.object({
   error: z.object({ class: z.string(), desc: z.string() }).optional(),
 });
 
-export type Qmp = Awaited<ReturnType<typeof connectQmp>>;
+/** One command after the other. Answers what QEMU returned; throws AppError `vmm-refused` with its own words. */
+export type Execute = (command: string) => Promise<unknown>;
 
 /**
- * Connects and negotiates. QEMU serves one client at a time and lets others wait without a word, hence `timeoutMs` for
- * the whole. Rejects with a system error when nobody listens, AppError `qmp-timeout` or `qmp-closed`.
+ * Connects, negotiates and lets `use` speak. QEMU serves one client at a time and lets others wait without a word: whatever is waited
+ * for ends with the signal, with its reason. Throws the system's error where nobody listens; AppError `qmp-closed` when QEMU hangs up,
+ * `vmm-floods` when it does not stop talking. The connection is closed then, and after `use`.
  */
-export const connectQmp = async (path: string, timeoutMs: number) => {
-  const waiting = new Map<number | "greeting", Waiting>();
-  let lastId = 0;
-  const socket = createConnection(path);
-
-  const expect = (key: number | "greeting", what: string, deadlineMs: number): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        waiting.delete(key);
-        reject(new AppError("timeout", "qmp-timeout", `QEMU gave no ${what} within ${deadlineMs / 1000} s.`));
-      }, deadlineMs);
-      waiting.set(key, { resolve, reject, timer });
-    });
-
-  const settle = (key: number | "greeting", how: (waiter: Waiting) => void): void => {
-    const waiter = waiting.get(key);
-    waiting.delete(key);
-    clearTimeout(waiter?.timer);
-    if (waiter) how(waiter);
-  };
-
-  const onMessage = (message: unknown): void => {
-    if (greeting.safeParse(message).success) return settle("greeting", ({ resolve }) => resolve(undefined));
-    const parsed = answer.safeParse(message);
-    // Anything else is an event: the state is asked for when it is needed.
-    if (!parsed.success) return;
-    const { id, error, return: value } = parsed.data;
-    settle(id, ({ resolve, reject }) =>
-      error ? reject(new AppError("internal", "qmp-refused", `QEMU refused: ${error.desc}`)) : resolve(value),
-    );
-  };
-
-  const onEnd = (reason: unknown): void => {
-    for (const key of waiting.keys()) settle(key, ({ reject }) => reject(reason));
-  };
-
-  const greeted = expect("greeting", "greeting", timeoutMs);
-  readMessages(socket, onMessage, onEnd);
-
-  /** Throws AppError `qmp-refused` (QEMU said no), `qmp-timeout`, `qmp-closed`. */
-  const execute = (command: string, deadlineMs: number, args?: Record<string, unknown>): Promise<unknown> => {
-    if (socket.destroyed) return Promise.reject(closed());
-    const id = (lastId += 1);
-    const result = expect(id, `answer to ${command}`, deadlineMs);
-    socket.write(`${JSON.stringify({ execute: command, ...(args ? { arguments: args } : {}), id })}\n`);
-    return result;
-  };
-
-  try {
-    await greeted;
-    await execute("qmp_capabilities", timeoutMs);
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
-  return { execute, close: () => socket.destroy() };
-};
-
-interface Waiting {
-  resolve: (value: unknown) => void;
-  reject: (reason: unknown) => void;
-  timer: NodeJS.Timeout;
-}
-
-const closed = (cause?: unknown): AppError =>
-  new AppError("unavailable", "qmp-closed", "QEMU's control socket is closed.", { cause });
-
-/** Calls `onMessage` for each line, then `onEnd` once. Garbage or an endless line ends the connection. */
-const readMessages = (
-  socket: Socket,
-  onMessage: (message: unknown) => void,
-  onEnd: (reason: unknown) => void,
-): void => {
-  let rest = "";
-  socket.setEncoding("utf8");
-  socket.on("data", (chunk: string) => {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
+export const withQmp = <T>(path: string, signal: AbortSignal, use: (execute: Execute) => Promise<T>): Promise<T> =>
+  withShortPath(path, async (short) => {
+    signal.throwIfAborted();
+    const socket = createConnection(short);
+    const end = (): void => void socket.destroy(signal.reason as Error);
+    signal.addEventListener("abort", end, { once: true });
+    const said = messagesOf(socket);
+    const hear = async <M>(shape: z.ZodType<M>, isIt: (message: M) => boolean): Promise<M> => {
+      for (;;) {
+        const { value, done } = await said.next();
+        if (done) throw closed();
+        const message = shape.safeParse(value).data;
+        // Anything else is an event: the state is asked for when it is needed.
+        if (message !== undefined && isIt(message)) return message;
+      }
+    };
+    let lastId = 0;
+    const execute: Execute = async (command) => {
+      const id = (lastId += 1);
+      socket.write(`${JSON.stringify({ execute: command, id })}\n`);
+      const { error, return: value } = await hear(answer, (message) => message.id === id);
+      if (error) throw refused("QEMU", command, error.desc);
+      return value;
+    };
     try {
-      if (rest.length > MAX_LINE_BYTES) throw new Error("line too long");
-      for (const line of lines) onMessage(JSON.parse(line));
-    } catch (cause) {
+      await hear(greeting, () => true);
+      await execute("qmp_capabilities");
+      return await use(execute);
+    } finally {
+      signal.removeEventListener("abort", end);
       socket.destroy();
-      onEnd(closed(cause));
     }
   });
-  socket.on("error", onEnd);
-  socket.on("close", () => onEnd(closed()));
+
+const closed = (): AppError => new AppError("unavailable", "qmp-closed", "QEMU closed its control socket.");
+
+/** What is said while somebody listens; nothing is read ahead of it. What is no JSON is answered as undefined. */
+const messagesOf = async function* (socket: Socket): AsyncGenerator<unknown> {
+  let rest = "";
+  let lines = 0;
+  for await (const chunk of socket.setEncoding("utf8") as AsyncIterable<string>) {
+    if (socket.bytesRead > MOST_BYTES) throw saysTooMuch("QEMU");
+    rest += chunk;
+    // Not looked through again for each byte of a line.
+    if (!chunk.includes("\n")) continue;
+    const whole = rest.split("\n");
+    rest = whole.pop() ?? "";
+    for (const line of whole) {
+      if ((lines += 1) > MOST_LINES) throw saysTooMuch("QEMU");
+      yield jsonOf(line);
+    }
+  }
 };
