@@ -26,6 +26,6 @@ test("docs/SECURITY.md lists what an escape tries, in the words and the order of
   const tried = ["files", "processes", "sockets", "kernel", "bounds"].flatMap((name) =>
     [...readFileSync(`test/escape/${name}.c`, "utf8").matchAll(/^ {4}\{"(.+)", \w+\},$/gm)].map(([, title]) => title),
   );
-  expect(tried).toHaveLength(40);
+  expect(tried.length).toBeGreaterThan(40);
   expect(listed).toEqual(tried);
 });

@@ -1,8 +1,7 @@
 /** A console's facts from its file: each look reads what is new since the last one, and no more than may be read of a guest. */
-import { open } from "node:fs/promises";
 import type { ConsoleFacts } from "../contract/diagnosis.ts";
 import { createCostBudget } from "../lib/cost-budget.ts";
-import { unlessMissing } from "../lib/unless-missing.ts";
+import { openIfThere } from "../lib/open-if-there.ts";
 import { consoleEnd, readPiece } from "../vmm/console-follow.ts";
 import { createConsoleParser, noConsole } from "./console-facts.ts";
 
@@ -21,7 +20,7 @@ export const createConsoleReader = (file: string, budget = createCostBudget()) =
   return {
     /** Of a file that is not there: as of one that was never written. One at a time. */
     look: async (): Promise<ConsoleFacts> => {
-      const handle = await unlessMissing(open(file, "r"), undefined);
+      const handle = await openIfThere(file);
       if (!handle) return noConsole();
       try {
         let left = budget.waitMs > 0 ? 0 : offset === 0 ? FIRST_PIECES : LATER_PIECES;

@@ -1,9 +1,8 @@
-import { open } from "node:fs/promises";
-import { unlessMissing } from "./unless-missing.ts";
+import { openIfThere } from "./open-if-there.ts";
 
 /** The last `limit` bytes of a file as text; undefined where there is none. */
 export const readEnd = async (file: string, limit: number): Promise<string | undefined> => {
-  const handle = await unlessMissing(open(file, "r"), undefined);
+  const handle = await openIfThere(file);
   if (!handle) return undefined;
   try {
     const { size } = await handle.stat();

@@ -1,7 +1,7 @@
 /** A session's console, from its microVM's file while that is there, and from what was kept of it afterwards. */
-import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { readKeptConsole } from "../diagnosis/evidence.ts";
+import { openIfThere } from "../lib/open-if-there.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { followConsole } from "../vmm/console-follow.ts";
 import { consoleSize } from "../vmm/console.ts";
@@ -22,8 +22,10 @@ export const createConsoles = ({ paths, microvmOf, isOver }: ConsoleDeps) => {
   return {
     console: async (id: string): Promise<Readable> => {
       const file = await fileOf(id);
-      if (file !== undefined && (await consoleSize(file)) > 0) return createReadStream(file);
-      return Readable.from([(await readKeptConsole(paths, id)) ?? Buffer.alloc(0)]);
+      const handle = file === undefined || (await consoleSize(file)) === 0 ? undefined : await openIfThere(file);
+      return handle
+        ? handle.createReadStream()
+        : Readable.from([(await readKeptConsole(paths, id)) ?? Buffer.alloc(0)]);
     },
 
     /** What a microVM that is gone already left, or the console of a living one to its last words. */

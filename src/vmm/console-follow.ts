@@ -1,7 +1,7 @@
 /** The console from its beginning and as it grows, over whatever is cut out of the file meanwhile. */
-import { open, type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { unlessMissing } from "../lib/unless-missing.ts";
+import { openIfThere } from "../lib/open-if-there.ts";
 import { CONSOLE_HEAD_BYTES, readGap } from "./console.ts";
 
 const LOOK_INTERVAL_MS = 250;
@@ -30,7 +30,7 @@ export const followConsole = async function* (
   try {
     while (!signal.aborted) {
       const isLastLook = await isOver();
-      handle ??= await unlessMissing(open(file, "r"), undefined);
+      handle ??= await openIfThere(file);
       for (let left = isLastLook ? Infinity : PIECES_PER_LOOK; handle && left > 0 && !signal.aborted; left--) {
         const piece = await readPiece(handle, offset);
         if (piece.next === offset) break;

@@ -1,5 +1,6 @@
 /** A guest writes its console without bound; the host keeps the beginning and the end. */
-import { open, stat, type FileHandle } from "node:fs/promises";
+import { stat, type FileHandle } from "node:fs/promises";
+import { openIfThere } from "../lib/open-if-there.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
 export const CONSOLE_HEAD_BYTES = 256 * 1024;
@@ -13,7 +14,7 @@ export const CONSOLE_LIMIT_BYTES = 1024 * 1024;
  * so that a reader can find its place again. Returns the bytes cut out now.
  */
 export const boundConsole = async (file: string): Promise<number> => {
-  const handle = await unlessMissing(open(file, "r+"), undefined);
+  const handle = await openIfThere(file, "change");
   if (!handle) return 0;
   try {
     const { size, blocks } = await handle.stat();

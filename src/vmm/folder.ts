@@ -8,7 +8,10 @@ import type { Left, MicrovmSpec, StartHooks, VmmRecord } from "./vmm.ts";
 /** Where a VMM has its sockets. */
 export const runFolder = (paths: VmPaths): string => join(paths.root, "run");
 
-/** What the VMM's user needs in the microVM's directory, and no more: to pass through it, its sockets, its console. */
+/**
+ * What the VMM's user needs in the microVM's directory, and no more: to pass through it, and its sockets. Its console it is handed
+ * open: of a file of its own it could keep everybody who opens it waiting, run it, or change whose it is.
+ */
 export const handOver = async (
   { vmId, paths, uid }: MicrovmSpec,
   { acquire }: Pick<StartHooks, "acquire">,
@@ -20,7 +23,6 @@ export const handOver = async (
   await mkdir(run, { recursive: true, mode: 0o700 });
   await chown(run, uid, uid);
   await (await open(paths.console, "a", 0o600)).close();
-  await chown(paths.console, uid, uid);
 };
 
 /**

@@ -90,6 +90,12 @@ test("no space for a file beyond what its size tells", () => {
     expect(answer(16, [1, command])).toBe(ENOTTY);
 });
 
+test("nobody is kept waiting for a file, nor watched in a folder", () => {
+  for (const command of [1024, 1026]) expect(answer(72, [1, command])).toBe(EPERM);
+  // F_GETFD, F_SETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS; and a file of that number.
+  for (const command of [1, 4, 1030, 1033]) expect(answer(72, [1024, command])).toBe(ALLOW);
+});
+
 test("another architecture's calls, and calls nobody has looked at, are not there", () => {
   expect(answer(1, [], I386)).toBe(ENOSYS);
   for (const number of [0x40000001, 0xffffffff, 467, 1_000]) expect(answer(number)).toBe(ENOSYS);

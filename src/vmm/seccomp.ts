@@ -24,6 +24,9 @@ const AF_UNIX = 1;
 /** Types into, or pastes into, the terminal that started us. */
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
+/** Of fcntl(2): keeps whoever opens the file waiting for 45 s; is told of all that is done in a folder. */
+const F_SETLEASE = 1024;
+const F_NOTIFY = 1026;
 /** Requests of a device's family have this in common: KVM; terminals, TAPs and every open file; network interfaces. */
 const FAMILY = 0xff00;
 const FAMILIES = [0xae00, 0x5400, 0x8900];
@@ -81,6 +84,7 @@ export const REFUSALS: Refusal[] = [
   // File systems have dozens of requests, such as to reserve space; of the kernel's own and of each kind of its own number.
   { name: "ioctl", number: 16, errno: ENOTTY, only: { argument: 1, mask: FAMILY, noneOf: FAMILIES } },
   { name: "ioctl", number: 16, errno: EPERM, only: { argument: 1, oneOf: [TIOCSTI, TIOCLINUX] } },
+  { name: "fcntl", number: 72, errno: EPERM, only: { argument: 1, oneOf: [F_SETLEASE, F_NOTIFY] } },
   // A TAP is a file and vsock of a VMM is in the kernel: it needs no socket but its own Unix ones.
   { name: "socket", number: 41, errno: EAFNOSUPPORT, only: { argument: 0, noneOf: [AF_UNIX] } },
   { name: "socketpair", number: 53, errno: EAFNOSUPPORT, only: { argument: 0, noneOf: [AF_UNIX] } },

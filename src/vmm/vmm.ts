@@ -21,7 +21,7 @@ export interface MicrovmSpec {
   address: string;
   /** File of the network namespace that the VMM runs in, where it finds its TAP by name and nothing else. */
   netns: string;
-  /** Unprivileged user and group the VMM runs as, and nothing else does; owner of its sockets, its console file and the TAP. */
+  /** Unprivileged user and group the VMM runs as, and nothing else does; owner of its sockets and the TAP. */
   uid: number;
 }
 

@@ -73,7 +73,8 @@ static void reserve(int fd) {
 static void one_file(void) {
   reserve(STDOUT_FILENO);
   flood("what it says", STDOUT_FILENO);
-  if (given_or_null("log")) flood("its other file", open(given("log"), O_WRONLY | O_APPEND));
+  flood("its other file", STDERR_FILENO);
+  if (given_or_null("log")) flood("that by its name", open(given("log"), O_WRONLY | O_APPEND));
 }
 
 static void many_files(void) {

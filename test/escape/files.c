@@ -86,6 +86,21 @@ static void image(void) {
   refused("chmod", chmod(path, 0666));
 }
 
+/* Whoever opens it, or cuts it, waits for a lease's holder, or cannot while it runs. */
+static void hold(const char *what, int fd) {
+  char part[80];
+  snprintf(part, sizeof part, "%s, by a lease", what);
+  if (refused(part, fcntl(fd, F_SETLEASE, F_WRLCK)) == 0) fcntl(fd, F_SETLEASE, F_UNLCK);
+  snprintf(part, sizeof part, "%s, by running it", what);
+  if (refused(part, fchmod(fd, 0700)) == 0) fchmod(fd, 0600);
+}
+
+static void hold_files(void) {
+  hold("what it says", STDOUT_FILENO);
+  hold("its other file", STDERR_FILENO);
+  if (given_or_null("log")) hold("that by its name", open(given("log"), O_RDWR));
+}
+
 static void device_node(void) {
   if (refused("/dev/mem", mknod(own("mem"), S_IFCHR | 0600, makedev(1, 1))) == 0) unlink(own("mem"));
   if (refused("a disk", mknod(own("disk"), S_IFBLK | 0600, makedev(254, 0))) == 0) unlink(own("disk"));
@@ -137,6 +152,7 @@ const struct attempt FILES[] = {
     {"write to /tmp or /dev/shm", shared_folders},
     {"write to the host's programs and settings", host_files},
     {"change the image", image},
+    {"keep the controller from its console", hold_files},
     {"make a device node", device_node},
     {"open a device of the host", devices},
     {"open another guest's TAP", foreign_tap},

@@ -33,12 +33,10 @@ export interface Room {
   files: number[];
   /** What the backend does when the VMM answers, before the guest runs: closes the folder. */
   seal: () => Promise<void>;
-  /** As seen in there: the folder that was the VMM's own until then, the image, a file that it writes. */
+  /** As seen in there: the folder that was the VMM's own until then, the image, a file that it opens to write. */
   folder: string;
   image: string;
-  log: string;
-  /** Gets what the program says, as the VMM's log or console would. */
-  output: string;
+  log?: string;
 }
 
 /** What a backend is asked to start. There is the folder, and the namespace, without the TAP, which is on the bridge. */
@@ -66,7 +64,7 @@ export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Pr
       `folder=${room.folder}`,
       `setuid=${room.folder}/setuid`,
       `image=${room.image}`,
-      `log=${room.log}`,
+      ...(room.log === undefined ? [] : [`log=${room.log}`]),
       "walk=/",
       "sealed=yes",
       ...(isMemoryBounded ? ["touch=yes"] : []),
@@ -82,14 +80,20 @@ export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Pr
       seen.diskMib = Math.max(seen.diskMib, await diskMib(paths.root));
       seen.facts = await cgroupFacts(paths.cgroup);
     };
-    const { end, output } = await runTries(inJail(cgroup, spec, room.command(args)), room.output, look, room.files);
+    const { console: output, vmmLog: errors } = paths;
+    const { end, said } = await runTries(
+      inJail(cgroup, spec, room.command(args)),
+      { output, errors },
+      look,
+      room.files,
+    );
     await look();
     const { oomKills = 0, memoryPeakMib = Infinity } = seen.facts ?? {};
     const wasEnded = oomKills > 0;
-    const parts = partsIn(output).map((part) =>
+    const parts = partsIn(said).map((part) =>
       part.part === "MiB of many processes" ? { ...part, held: wasEnded, how: `${oomKills} of them ended` } : part,
     );
-    if (!wasEnded && end !== 0) throw new Error(`The tries ended with ${end}: ${output.slice(-2_000)}`);
+    if (!wasEnded && end !== 0) throw new Error(`The tries ended with ${end}: ${said.slice(-2_000)}`);
     return [
       ...parts,
       ...(walls ?? []),

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile } from "node:fs/promises";
+import { run } from "../../src/lib/exec.ts";
 
 /** One part of a try. */
 export interface Part {
@@ -36,17 +37,30 @@ export const tally = (parts: readonly Part[]) => {
 export const failed = (parts: readonly Part[]): string[] =>
   parts.filter(({ held }) => !held).map((part) => `${nameOf(part)}: ${part.how}`);
 
-/** Runs a command line with its output in a file, and answers what it said and how it ended. `look` is called all the while. */
-export const runTries = async (argv: string[], log: string, look: () => Promise<void>, files: number[] = []) => {
+/** The names of all tries. */
+export const triesOf = async (program: string): Promise<string[]> =>
+  (await run(program, ["list"])).stdout.trimEnd().split("\n");
+
+/** A program has two files, as a VMM has its console and its log. */
+interface Streams {
+  output: string;
+  errors: string;
+}
+
+/** Runs a command line with its output in files, and answers what it said and how it ended. `look` is called all the while. */
+export const runTries = async (argv: string[], streams: Streams, look: () => Promise<void>, files: number[] = []) => {
   const [program = "", ...args] = argv;
-  const output = await open(log, "a");
-  const child = spawn(program, args, { stdio: ["ignore", output.fd, output.fd, ...files], cwd: "/", detached: true });
+  const output = await open(streams.output, "a");
+  const errors = await open(streams.errors, "a");
+  const child = spawn(program, args, { stdio: ["ignore", output.fd, errors.fd, ...files], cwd: "/", detached: true });
   let isOver = false;
   const ended = once(child, "exit").then(([code, signal]) => ((isOver = true), (signal ?? code) as string | number));
   await output.close();
+  await errors.close();
   while (!isOver) {
     await look();
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 50))]);
   }
-  return { end: await ended, output: await readFile(log, "utf8") };
+  const texts = [streams.errors, streams.output].map((file) => readFile(file, "utf8"));
+  return { end: await ended, said: (await Promise.all(texts)).join("\n") };
 };

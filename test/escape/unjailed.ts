@@ -10,9 +10,11 @@ export const tryUnjailed = async (world: World, uid: number, who: "user" | "root
   await mkdir(folder);
   await chown(folder, uid, uid);
   await plantSetuid(world, folder);
-  const log = join(world.root, `${who}.log`);
-  await writeFile(log, "");
-  await chown(log, uid, uid);
+  const streams = { output: join(world.root, `${who}.log`), errors: join(world.root, `${who}.errors`) };
+  for (const file of Object.values(streams)) {
+    await writeFile(file, "");
+    await chown(file, uid, uid);
+  }
   // Of who left one open.
   const left = await open("/", "r");
   try {
@@ -20,9 +22,9 @@ export const tryUnjailed = async (world: World, uid: number, who: "user" | "root
     const own = [`folder=${folder}`, `setuid=${join(folder, "setuid")}`, `image=${world.image}`, `walk=${world.root}`];
     const args = [...world.found, ...own, ...(who === "root" ? ["boundless=yes"] : [])];
     const argv = ["prlimit", "--core=unlimited", "--", ...before, world.program, ...args];
-    const { end, output } = await runTries(argv, log, async () => {}, [left.fd]);
-    if (end !== 0) throw new Error(`The tries ended with ${end}: ${output.slice(-2_000)}`);
-    return partsIn(output);
+    const { end, said } = await runTries(argv, streams, async () => {}, [left.fd]);
+    if (end !== 0) throw new Error(`The tries ended with ${end}: ${said.slice(-2_000)}`);
+    return partsIn(said);
   } finally {
     await left.close();
   }

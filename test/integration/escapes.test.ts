@@ -1,4 +1,4 @@
-/** Who broke out of a guest runs in the place of its VMM: what a program finds there that tries forty things. */
+/** Who broke out of a guest runs in the place of its VMM: what a program finds there that tries what it can. */
 import { chmod, copyFile, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { handOver, runFolder, seal } from "../../src/vmm/folder.ts";
 import { inRoom, ROOM } from "../../src/vmm/qemu/jail.ts";
 import { seccompFilter } from "../../src/vmm/seccomp.ts";
 import { prepareSpec, tryInJail } from "../escape/jailed.ts";
-import { failed, tally } from "../escape/tries.ts";
+import { failed, tally, triesOf } from "../escape/tries.ts";
 import { alwaysHeld, tryUnjailed } from "../escape/unjailed.ts";
 import { createWorld, plantSetuid, type World } from "../escape/world.ts";
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => world.remove());
 
 test(
-  "of forty things that a program in QEMU's place tries, each is refused or bounded",
+  "of all that a program in QEMU's place tries, each is refused or bounded",
   async () => {
     const spec = await prepareSpec(world, UID);
     await handOver(spec, { acquire: async () => {} });
@@ -40,22 +40,20 @@ test(
       seal: () => seal(spec.paths).then(() => chmod(run, 0o711)),
       folder: ROOM.run,
       image: ROOM.image.rootfs,
-      log: ROOM.console,
-      output: spec.paths.vmmLog,
     });
     await filter.close();
     expect(failed(parts)).toEqual([]);
-    expect(tally(parts)).toMatchObject({ tried: 40, held: 40 });
+    expect(tally(parts).names).toEqual(await triesOf(world.program));
   },
   TIMEOUT_MS,
 );
 
 test(
-  "each of the forty works without a jail, for the same user, or for root where no user may",
+  "each of the tries works without a jail, for the same user, or for root where no user may",
   async () => {
     const runs = [await tryUnjailed(world, UID, "user"), await tryUnjailed(world, UID, "root")];
     expect(alwaysHeld(runs)).toEqual([]);
-    expect(tally(runs.flat()).tried).toBe(40);
+    expect(tally(runs.flat()).names).toEqual(await triesOf(world.program));
   },
   TIMEOUT_MS,
 );

@@ -32,6 +32,8 @@ test("has the image's own files, not copies, in folders that only root enters", 
   }
   expect(statSync(inChroot(spec.paths, "log")).ino).toBe(statSync(spec.paths.vmmLog).ino);
   expect(statSync(join(spec.paths.root, "jail")).mode & 0o777).toBe(0o700);
+  // The log is not its user's own: that could keep others from it.
+  expect(statSync(spec.paths.vmmLog)).toMatchObject({ mode: 0o100660, uid: process.getuid?.() });
 });
 
 test("is where the jailer will look, whatever the program's file is called", async () => {

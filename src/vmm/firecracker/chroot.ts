@@ -31,8 +31,9 @@ export const furnish = async (
   await mkdir(join(jailFolder(paths), inside), { recursive: true, mode: 0o700 });
   await symlink(inside, chrootOf(paths));
   for (const file of [paths.console, paths.vmmLog]) await (await open(file, "a", 0o600)).close();
-  // It opens its log itself; the console it is handed open.
-  await chown(paths.vmmLog, uid, uid);
+  // It opens its log itself, which is root's all the same; the console it is handed open.
+  await chown(paths.vmmLog, -1, uid);
+  await chmod(paths.vmmLog, 0o660);
   for (const file of ["vmlinux", "initrd", "rootfs"] as const) await linkImage(image[file], inChroot(paths, file));
   await link(paths.vmmLog, inChroot(paths, "log"));
 };

@@ -33,8 +33,8 @@ export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): stri
     ["-chardev", `socket,id=channel,path=${ROOM.run}/${SOCKETS.channel},server=on,wait=off`],
     ["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME}`],
     ["-device", "virtio-rng-device"],
-    // Appending, so that whoever trims the file by truncating it is followed to its new end.
-    ["-chardev", `file,id=console,path=${ROOM.console},append=on`, "-serial", "chardev:console"],
+    // The console's file, opened for appending, so that whoever trims it by truncating it is followed to its new end.
+    ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ["-qmp", `unix:${ROOM.run}/${SOCKETS.control},server=on,wait=off`],
   ].flat();
 };

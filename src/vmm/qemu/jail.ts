@@ -1,4 +1,4 @@
-/** The room that QEMU runs in: what it needs of the host's files, read-only, its console and its sockets, and nothing else. */
+/** The room that QEMU runs in: what it needs of the host's files, read-only, its sockets, and nothing else. */
 import { asUser } from "../unprivileged.ts";
 import { runFolder } from "../folder.ts";
 import type { MicrovmSpec } from "../vmm.ts";
@@ -6,7 +6,6 @@ import type { MicrovmSpec } from "../vmm.ts";
 /** Where things are in it. */
 export const ROOM = {
   image: { vmlinux: "/image/vmlinux", initrd: "/image/initrd", rootfs: "/image/rootfs" },
-  console: "/vm/console.log",
   run: "/vm/run",
 } as const;
 
@@ -33,7 +32,7 @@ export const inRoom = (spec: MicrovmSpec, filterFd: number, [program = "", ...ar
     FIRMWARE.flatMap((folder) => ["--ro-bind-try", folder, folder]),
     DEVICES.flatMap((device) => ["--dev-bind", device, device]),
     IMAGE.flatMap((file) => ["--ro-bind", spec.image[file], ROOM.image[file]]),
-    ["--bind", spec.paths.console, ROOM.console, "--bind", runFolder(spec.paths), ROOM.run],
+    ["--bind", runFolder(spec.paths), ROOM.run],
     ["--remount-ro", "/", "--chdir", "/", "--seccomp", String(filterFd), "--"],
     asUser(spec.uid, [program, ...args]),
   ].flat();

@@ -34,7 +34,8 @@ export const startQemu = async (start: QemuStart, args: string[], hooks: StartHo
     const program = findProgram(QEMU, SYSTEM_PATH) ?? QEMU;
     const argv = inRoom(spec, FIRST_FILE + files.length - 1, [program, ...args]);
     await writeFile(spec.paths.config, JSON.stringify({ ...start, argv }, undefined, 2), { mode: 0o600 });
-    const command = { argv, files: files.map(({ fd }) => fd), endOf: endOfHeld, memoryMib };
+    const streams = { files: files.map(({ fd }) => fd), outFile: spec.paths.console };
+    const command = { argv, ...streams, endOf: endOfHeld, memoryMib };
     const hasAnswered = async (signal: AbortSignal): Promise<void> => {
       await untilQemuAnswers(spec.paths, CONTROL_TIMEOUT_MS, signal);
       await seal(spec.paths);
