@@ -9,7 +9,7 @@ import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { orAborted } from "../lib/wait.ts";
+import { orAborted, orAfter } from "../lib/wait.ts";
 import {
   type CgroupLimits,
   cgroupExists,
@@ -66,10 +66,19 @@ export const startAnswering = async (
     return own;
   } catch (error) {
     waiting.abort();
+    const ended = (): Promise<unknown> => died.catch((end: unknown) => end);
+    // What ends by itself is first noticed by whoever speaks to it, and told of by its parent a little later: to be killed meanwhile, and
+    // then to look like one that was, would hide its own code.
+    const why = await orAborted(() => orAfter(ended(), DYING_MS, () => error), signal).catch(
+      (reason: unknown) => reason,
+    );
     await killVmm({ ...spec, process: identity });
-    throw error;
+    throw why;
   }
 };
+
+/** For an end to be told of. */
+const DYING_MS = 1_000;
 
 /** For the VMM's threads beside the guest's processors. */
 const EXTRA_CPUS = 1;

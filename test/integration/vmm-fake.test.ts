@@ -1,6 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { AppError } from "../../src/lib/errors.ts";
 import { handOver } from "../../src/vmm/folder.ts";
-import { startAnswering } from "../../src/vmm/process.ts";
+import { exitIn, startAnswering } from "../../src/vmm/process.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { createSuite, hooks, type VmmUnderTest } from "../conformance/vmm-suite.ts";
 import { vmmConformance } from "../conformance/vmm.ts";
@@ -45,5 +47,29 @@ describe("a start is ended at once, whatever its backend overhears", () => {
     );
     await expect(started).rejects.toThrow("enough");
     expect(await handle({ ...spec, process: null }).processes()).toEqual([]);
+  });
+});
+
+describe("a start whose VMM is not heard of any more", () => {
+  const { newSpec } = createSuite(fake);
+  const lost = new AppError("unavailable", "vmm-hung-up", "The VMM hung up.");
+
+  test.each([
+    ["ended by itself, says so, also when its parent tells of it later", "sleep 0.3; exit 148", "vmm-died"],
+    ["lives, is ended, and says what was noticed", "exec sleep 600", "vmm-hung-up"],
+  ])("%s", async (_, script, code) => {
+    const spec = await newSpec();
+    await handOver(spec, hooks());
+    const command = { argv: ["sh", "-c", script], memoryMib: 64 };
+    const started = startAnswering(
+      spec,
+      command,
+      () => Promise.reject(lost),
+      hooks(),
+      async () => {},
+    );
+    await expect(started).rejects.toMatchObject({ code });
+    const log = await readFile(spec.paths.vmmLog, "utf8");
+    if (code === "vmm-died") expect(exitIn(log)).toBe("ended with code 148");
   });
 });

@@ -1,17 +1,23 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { startFakeApi, type FakeAnswer } from "../../../test/fixtures/fake-firecracker-api.ts";
+import { vmPaths, type VmPaths } from "../../lib/paths.ts";
 import { withApi } from "./api.ts";
+import { inChroot } from "./chroot.ts";
 import { START, STATE } from "./requests.ts";
+import { askFirecracker } from "./start.ts";
 import { withShortPath } from "../../lib/open-stream.ts";
 
 let root: string;
 let socket: string;
+let paths: VmPaths;
 let stop = (): void => {};
 
 beforeEach(() => {
   root = mkdtempSync("/tmp/sp-api-");
+  paths = vmPaths(join(root, "abc"), "/sallyport-1/abc");
   // Deeper than a socket's path may be long.
   const folder = join(root, "d".repeat(120));
   mkdirSync(folder);
@@ -48,6 +54,12 @@ test("sends one request after the other, each when the one before it was answere
 test.each([
   ["its own words", `{"fault_message":"no\\u001b[2J\\n such file"}`, "Firecracker refused PUT /actions: no such file"],
   ["other words", "<html>", "Firecracker refused PUT /actions: HTTP status 400"],
+  ["no words", `{"fault_message":" "}`, "Firecracker refused PUT /actions: HTTP status 400"],
+  [
+    "a secret",
+    `{"fault_message":"no file https://idp.test/cb?code=4711 here"}`,
+    "Firecracker refused PUT /actions: no file https://idp.test/cb?[cut] here",
+  ],
   ["a flood", `{"fault_message":"${"x".repeat(10_000)}"}`, `Firecracker refused PUT /actions: ${"x".repeat(300)}`],
 ])("says what was refused with %s, on one line and bounded", async (_, body, message) => {
   await serve(() => ({ status: 400, body }));
@@ -58,8 +70,47 @@ test.each([
 test("takes no answer without end, and waits for none longer than it was told", async () => {
   await serve((request) => (request === "GET /" ? { status: 200, body: "x".repeat(1024 * 1024) } : { delayMs: 5_000 }));
   await withApi({ socket, version: "1.12.1" }, async (send) => {
-    await expect(send(STATE, 5_000)).rejects.toThrow(/exceeded/i);
+    await expect(send(STATE, 5_000)).rejects.toMatchObject({
+      code: "vmm-garbled",
+      message: expect.stringContaining("exceeded"),
+    });
     await expect(send(START, 50)).rejects.toMatchObject({ code: "vmm-silent" });
+  });
+});
+
+test.each([
+  ["hangs up", "", "vmm-hung-up", "Firecracker hung up before it answered PUT /actions."],
+  [
+    "hangs up in the middle",
+    "HTTP/1.1 200 \r\nContent-Length: 9\r\n\r\n{",
+    "vmm-hung-up",
+    "hung up before it answered",
+  ],
+  ["speaks another language", "SSH-2.0-x\r\n", "vmm-garbled", "no answer of its API"],
+  [
+    "says headers without end",
+    `HTTP/1.1 204 \r\nX: ${"x".repeat(65_536)}\r\n\r\n`,
+    "vmm-garbled",
+    "no answer of its API",
+  ],
+])("a VMM that %s is told of in a sentence", async (_, bytes, code, words) => {
+  const server = createServer((peer) => void peer.on("error", () => {}).once("data", () => peer.end(bytes)));
+  stop = () => void server.close();
+  await withShortPath(socket, (path) => new Promise<void>((resolve) => void server.listen(path, resolve)));
+  const sent = withApi({ socket, version: "1.12.1" }, (send) => send(START, 5_000));
+  await expect(sent).rejects.toMatchObject({ name: "AppError", code, message: expect.stringContaining(words) });
+});
+
+test.each(["", "{}", "<html>"])("a VMM whose state is %j is told of in a sentence", async (body) => {
+  mkdirSync(dirname(inChroot(paths, "apiSocket")), { recursive: true });
+  const api = await withShortPath(inChroot(paths, "apiSocket"), (path) =>
+    startFakeApi(path, () => ({ status: 200, body })),
+  );
+  stop = api.stop;
+  await expect(askFirecracker(paths, 5_000)).rejects.toMatchObject({
+    code: "vmm-garbled",
+    message: expect.stringContaining("answered GET / with what is no answer of its API"),
+    hint: expect.stringContaining("keep the evidence"),
   });
 });
 
@@ -79,9 +130,9 @@ test("sends nothing that this version would not know", async () => {
   expect(requests).toEqual([]);
 });
 
-test("rejects with the system's error where nobody listens", async () => {
+test("says that nobody listens, and names the folder of the socket where that is missing", async () => {
   const asked = () => withApi({ socket, version: "1.12.1" }, (send) => send(STATE, 5_000));
-  await expect(asked()).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(asked()).rejects.toMatchObject({ code: "vmm-hung-up" });
   rmSync(join(socket, ".."), { recursive: true });
   await expect(asked()).rejects.toMatchObject({ code: "ENOENT" });
 });

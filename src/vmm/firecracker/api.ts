@@ -1,7 +1,7 @@
 /** Client of Firecracker's API: HTTP over its Unix socket, one request after the other, each answered before the next is sent. */
-import { Client } from "undici";
+import { Client, errors } from "undici";
 import { z } from "zod";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, errnoOf, messageOf } from "../../lib/errors.ts";
 import { jsonOf } from "../../lib/json.ts";
 import { redactText } from "../../lib/redact.ts";
 import { oneLine } from "../../lib/terminal.ts";
@@ -23,7 +23,7 @@ export interface ApiOptions {
 
 /**
  * Sends one request and answers its JSON, undefined where there is none. Throws AppError `vmm-refused` with the VMM's own words,
- * `vmm-silent` after `timeoutMs`; the system's error where nobody listens; the signal's reason.
+ * `vmm-silent` after `timeoutMs`, `vmm-hung-up` where nobody listens or listens any more, `vmm-garbled`; the signal's reason.
  */
 export type Send = (request: ApiRequest, timeoutMs: number) => Promise<unknown>;
 
@@ -63,13 +63,34 @@ const sendOne = async (client: Client, request: ApiRequest, { version, timeoutMs
     const text = await answer.text();
     if (statusCode === 200) return jsonOf(text);
     if (statusCode === 204) return undefined;
-    const said = refusal.safeParse(jsonOf(text)).data?.fault_message ?? `HTTP status ${statusCode}`;
-    const sentence = `Firecracker refused ${method} ${path}: ${oneLine(redactText(said))}`;
+    const said = oneLine(redactText(refusal.safeParse(jsonOf(text)).data?.fault_message ?? ""));
+    const sentence = `Firecracker refused ${method} ${path}: ${said || `HTTP status ${statusCode}`}`;
     throw new AppError("internal", "vmm-refused", sentence);
   } catch (cause) {
     signal?.throwIfAborted();
-    if (!late.aborted || cause instanceof AppError) throw cause;
-    const sentence = `Firecracker gave no answer to ${method} ${path} within ${timeoutMs / 1000} s.`;
-    throw new AppError("timeout", "vmm-silent", sentence, { cause });
+    if (cause instanceof AppError) throw cause;
+    if (late.aborted) {
+      const sentence = `Firecracker gave no answer to ${method} ${path} within ${timeoutMs / 1000} s.`;
+      throw new AppError("timeout", "vmm-silent", sentence, { cause });
+    }
+    if (isOfItsWords(cause)) throw garbled(request, messageOf(cause), cause);
+    if (errnoOf(cause) === undefined) throw cause;
+    throw new AppError("unavailable", "vmm-hung-up", `Firecracker hung up before it answered ${method} ${path}.`, {
+      hint: "It has ended, or is about to: its own words are in vmm.log (sallyport evidence SESSION).",
+      cause,
+    });
   }
+};
+
+/** By undici's names; what else has a code is of the connection. */
+const isOfItsWords = (cause: unknown): boolean =>
+  cause instanceof errors.HTTPParserError || /^UND_ERR_(?!SOCKET)/.test(errnoOf(cause) ?? "");
+
+/** For an answer that is none of its API's; `what` is the matter with it. */
+export const garbled = ({ method, path }: ApiRequest, what: string, cause?: unknown): AppError => {
+  const sentence = `Firecracker answered ${method} ${path} with what is no answer of its API: ${oneLine(what)}`;
+  return new AppError("internal", "vmm-garbled", sentence, {
+    hint: "Somebody may have broken out of the guest, or the program is another: keep the evidence, look with sallyport doctor, and start a new sign-in.",
+    cause,
+  });
 };

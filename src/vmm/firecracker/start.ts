@@ -9,7 +9,7 @@ import { FIRST_FILE, openFilter } from "../jail.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
 import type { MachineStatus, MicrovmSpec, StartHooks } from "../vmm.ts";
-import { withApi, type Send } from "./api.ts";
+import { garbled, withApi, type Send } from "./api.ts";
 import { furnish, inChroot, seal } from "./chroot.ts";
 import { endOfFirecracker } from "./exit.ts";
 import { inRoom } from "./jail.ts";
@@ -60,13 +60,14 @@ const instance = z.object({ state: z.string() });
 export const askFirecracker = async (paths: VmPaths, timeoutMs: number): Promise<MachineStatus> => {
   // Whatever version started it: every one knows this request.
   const api = { socket: inChroot(paths, "apiSocket"), version: OLDEST };
-  const { state } = instance.parse(await withApi(api, (send: Send) => send(STATE, timeoutMs)));
-  return ({ Running: "running", Paused: "paused" }[state] as MachineStatus | undefined) ?? "other";
+  const answer = instance.safeParse(await withApi(api, (send: Send) => send(STATE, timeoutMs)));
+  if (!answer.success) throw garbled(STATE, "it says no state");
+  return ({ Running: "running", Paused: "paused" }[answer.data.state] as MachineStatus | undefined) ?? "other";
 };
 
 const untilAnswers = async (paths: VmPaths, signal: AbortSignal): Promise<void> => {
   // The socket is not there yet, or not listened on yet.
-  const notYet = ["ENOENT", "ECONNREFUSED", "UND_ERR_SOCKET"];
+  const notYet = ["ENOENT", "vmm-hung-up"];
   const attempt = () => unlessMissing(askFirecracker(paths, REQUEST_TIMEOUT_MS), undefined, notYet);
   await poll(attempt, { what: "Firecracker's API", timeoutMs: API_TIMEOUT_MS, intervalMs: 20, signal });
 };
