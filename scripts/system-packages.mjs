@@ -86,7 +86,7 @@ const thisMachine = {
   // A user's PATH on Debian leaves out the sbin folders, where half of these live.
   find: (program) =>
     [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
-      .map((folder) => join(folder, program))
+      .map((folder) => (program.includes("/") ? program : join(folder, program)))
       .find((path) => existsSync(path)),
   exists: existsSync,
   version: (program) => spawnSync(program, ["--version"], { encoding: "utf8", timeout: 10_000 }).stdout ?? "",

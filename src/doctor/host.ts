@@ -34,7 +34,10 @@ export interface HostOptions {
 export type Host = ReturnType<typeof createHost>;
 
 /** A good KVM needs under a second; the rest of the ten seconds that doctor has is for a busy host. */
-const KVM_MS = 7_000;
+const KVM_MS = 6_000;
+
+/** Each candidate's programs are asked one after the other, before KVM is tried. */
+const VERSION_MS = 1_500;
 
 /** Less than a check is given, which then can say what did not answer. */
 const TOOL_MS = 4_000;
@@ -49,6 +52,7 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
     path,
     paths,
     probe: { cacheFile: paths.kvmProbe, timeoutMs: KVM_MS, keepsVerdict: false },
+    versionMs: VERSION_MS,
     logger: silentLogger(),
   });
   /** What starts new microVMs; undefined where that can't be found out: by another user than root, or without an image. */

@@ -35,6 +35,17 @@ test("what is wrong with the VMM that runs new microVMs is a problem, with anoth
   ]);
 });
 
+test("what a VMM's check found is said also while nobody can say which VMM is used", async () => {
+  const backend = () => new Promise<VmmBackend>(() => {});
+  const host = { isRoot: true, backends: [first, second], backend } as unknown as Host;
+  const lines = await Promise.all(vmmChecks(host, 20).map((check) => runCheck(check, host)));
+  expect(lines.flat()).toMatchObject([
+    { name: "bad", result: "problem", text: "It is too old." },
+    { name: "gone", result: "problem", text: "It is not there." },
+    { name: "fine", result: "ok" },
+  ]);
+});
+
 test.each([
   ["auto", "kvm", "ok"],
   ["auto", "emulation", "warning"],

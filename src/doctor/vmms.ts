@@ -1,6 +1,7 @@
 /** What runs new microVMs and why; and each VMM that could: what is wrong with one that does not is no more than a note. */
 import { AppError } from "../lib/errors.ts";
 import type { VmmBackend, VmmCheck } from "../vmm/vmm.ts";
+import { orAfter } from "../lib/wait.ts";
 import { ok, problem, warning, type Answer, type Check } from "./check.ts";
 import type { Host } from "./host.ts";
 
@@ -28,14 +29,17 @@ export const vmm: Check = {
   },
 };
 
-export const vmmChecks = ({ backends }: Host): Check[] =>
-  backends.flatMap((backend) => backend.checks.map((check) => noteOf(backend, check)));
+/** `choiceMs`: how long is waited to know which backend is used. */
+export const vmmChecks = ({ backends }: Host, choiceMs = CHOICE_MS - 1_000): Check[] =>
+  backends.flatMap((backend) => backend.checks.map((check) => noteOf(backend, check, choiceMs)));
 
-const noteOf = (backend: VmmBackend, check: VmmCheck): Check => ({
+const noteOf = (backend: VmmBackend, check: VmmCheck, choiceMs: number): Check => ({
   ...check,
   deadlineMs: CHOICE_MS,
   look: async (host) => {
-    const [answer, inUse] = await Promise.all([answerOf(check), host.backend()]);
+    // Nobody knows while something hangs: then what is wrong is a problem.
+    const asked = orAfter(host.backend(), choiceMs, () => backend);
+    const [answer, inUse] = await Promise.all([answerOf(check), asked]);
     if (answer.result === "ok" || inUse === backend) return answer;
     return { ...answer, result: "ok", text: `Not used. ${answer.text}` };
   },

@@ -28,7 +28,8 @@ export const REQUIREMENTS = [
     package: "qemu-system-x86",
     why: "runs the microVMs (8.2 or newer: older ones crash the guest's kernel under emulation)",
     purpose: "vmm",
-    programs: ["qemu-system-x86_64"],
+    // The only one that is run: src/vmm/qemu/arguments.ts.
+    programs: ["/usr/bin/qemu-system-x86_64"],
     files: ["/usr/share/qemu/qboot.rom"],
     atLeast: "8.2",
     isOldInBookworm: true,

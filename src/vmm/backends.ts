@@ -20,22 +20,25 @@ export interface StandardOptions {
   /** Of the data directory. */
   paths: Pick<DataPaths, "images" | "vms">;
   /** How KVM is tried, and where the verdict is kept. */
-  probe: Omit<KvmProbeOptions, "vmlinux">;
+  probe: Omit<KvmProbeOptions, "vmlinux" | "versionMs">;
+  /** Milliseconds that each program gets to say its version; default `VERSION_MS`. */
+  versionMs?: number | undefined;
   logger: Logger;
 }
 
 export type VmmBackends = ReturnType<typeof createBackends>;
 
-export const standardBackends = ({ vm, vmm, path, paths, probe, logger }: StandardOptions): VmmBackends => {
-  const kvm = once((vmlinux: string) => probeKvm({ vmlinux, ...probe }));
+export const standardBackends = ({ vm, vmm, path, paths, probe, versionMs, logger }: StandardOptions): VmmBackends => {
+  const kvm = once((vmlinux: string) => probeKvm({ vmlinux, versionMs, ...probe }));
   const { backend, ...named } = vmm;
   const firecracker = createFirecrackerBackend({
     ...named,
     searchPath: path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`,
+    versionMs,
     kvm,
     paths,
   });
-  const qemu = createQemuBackend({ ...vm, kvm });
+  const qemu = createQemuBackend({ ...vm, kvm, versionMs });
   // In the order of the wish.
   const auto = vm.accel === "emulation" ? [qemu] : [firecracker, qemu];
   const candidates = { auto, firecracker: [firecracker], qemu: [qemu] }[backend];

@@ -115,7 +115,6 @@ export interface FoundVmm {
 export interface VmmCheck {
   name: string;
   needsRoot?: boolean;
-  deadlineMs?: number;
   look(): Promise<{ result: "ok" | "warning" | "problem" | "unchecked"; text: string; remedy?: string }>;
 }
 

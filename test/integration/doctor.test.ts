@@ -18,6 +18,8 @@ import { killProcess } from "../../src/lib/process.ts";
 import { unprivileged } from "../../src/vmm/unprivileged.ts";
 import { endCgroup, makeCgroup } from "../../src/vmm/cgroup.ts";
 import { startVmm } from "../../src/vmm/process.ts";
+import { elfProgram } from "../fixtures/elf-program.ts";
+import { createGuardedFolder } from "../fixtures/guarded-folder.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
 import {
   attach,
@@ -120,13 +122,14 @@ const makeMachines = async (): Promise<void> => {
 const program = (machine: string, name: string, body: string): Promise<void> =>
   writeFile(join(folder, machine, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
-const configure = (vm: Record<string, unknown>): Promise<void> =>
+const configure = (vm: Record<string, unknown>, vmm: Record<string, unknown> = {}): Promise<void> =>
   writeFile(
     join(folder, "config.yaml"),
     JSON.stringify({
       dataDir: paths.root,
       network: { bridge: BRIDGE, table: TABLE, dns: { upstream: [SERVER] } },
       vm: { memoryMib: 1024, ...vm },
+      vmm,
     }),
   );
 
@@ -340,6 +343,38 @@ describe("faults of the host, each found beside nothing else, and mended by what
     expect(line("programs")).toMatchObject({ text, remedy: "apt-get install bubblewrap" });
     expect(line("vmm")?.text).toBe(`No VMM can be jailed on this host. ${text}`);
     expect(line("vmm")?.remedy).toContain("apt-get install bubblewrap");
+  });
+
+  test("QEMU is looked for where it can be started from, however many others there are", async () => {
+    const without = ["sh", "-c", 'mount --bind /dev/null /usr/bin/qemu-system-x86_64 && exec "$@"', "sh"];
+    const { notOk, line } = await doctor({ as: without });
+    expect(notOk).toEqual(["problem vmm", "problem qemu"]);
+    expect(line("qemu")?.text).toContain("/usr/bin/qemu-system-x86_64 is not there. No other is taken");
+    expect(line("vmm")?.text).toContain(line("qemu")?.text);
+  });
+
+  test("a VMM's program that hangs is named in both lines, and what is taken instead", async () => {
+    const { folder: guarded, remove } = createGuardedFolder();
+    const put = async (name: string, says: string): Promise<string> => {
+      const file = join(guarded, name);
+      await writeFile(file, elfProgram({ says, ran: `${file}-ran`, hangs: true }), { mode: 0o755 });
+      return file;
+    };
+    await configure(
+      {},
+      { firecracker: await put("firecracker", "Firecracker v1.12.1"), jailer: await put("jailer", "") },
+    );
+    try {
+      const { notOk, line } = await doctor();
+      expect(notOk).toEqual([]);
+      const hangs = /The program firecracker cannot be run: .*\/firecracker did not finish within 1\.5 s\./;
+      expect(line("firecracker")?.text).toMatch(hangs);
+      expect(line("vmm")?.text).toMatch(/^QEMU 10\.0\.2 in KVM\./);
+      expect(line("vmm")?.text).toMatch(hangs);
+    } finally {
+      await configure({});
+      remove();
+    }
   });
 
   test("KVM that hangs is told as hanging: a warning where emulation is allowed, else a problem", async () => {

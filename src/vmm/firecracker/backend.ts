@@ -45,7 +45,6 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
     checks: [
       {
         name: "firecracker",
-        deadlineMs: 6_000,
         look: async () => {
           const { firecracker, jailer, version } = await findBinaries(options);
           await requireGround(options.paths.images, options.paths.vms);

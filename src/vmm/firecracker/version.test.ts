@@ -172,6 +172,15 @@ test("a program that does not end well is none, and why is said", async () => {
   });
 });
 
+test("a program that hangs is told from one that is not there, in the time it is given", async () => {
+  const { at, jailer } = binaries("hanging");
+  writeFileSync(jailer, elfProgram({ says: "Jailer v1.12.1", ran: `${at}/jailer-ran`, hangs: true }));
+  await expect(findBinaries({ searchPath: at, versionMs: 100 })).rejects.toMatchObject({
+    code: "vmm-missing",
+    message: `The program jailer cannot be run: ${jailer} did not finish within 0.1 s.`,
+  });
+});
+
 test("reads the version of a release and of a build, wherever it is said", async () => {
   expect(versionIn("Firecracker", "Firecracker v1.12.1\n\n2026 exiting successfully")).toBe("1.12.1");
   expect(versionIn("Firecracker", "a warning\nFirecracker v1.17.0-dev\n")).toBe("1.17.0-dev");

@@ -1,10 +1,11 @@
 /** Which Firecracker is on this host, and whether root may run it. */
 import { realpath } from "node:fs/promises";
-import { AppError, errnoOf, messageOf } from "../../lib/errors.ts";
+import { AppError } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
 import { requireGuardedProgram } from "../../lib/guarded-path.ts";
 import { findProgram, whyNotRun } from "../../lib/programs.ts";
 import { oneLine } from "../../lib/terminal.ts";
+import { askProgram, VERSION_MS } from "../program.ts";
 import { compareVersions } from "./api-facts.ts";
 import { faultOfProgram } from "./elf.ts";
 
@@ -26,6 +27,8 @@ export interface BinaryOptions {
   jailer?: string | undefined;
   /** Folders joined by `:`. */
   searchPath: string;
+  /** Milliseconds that each gets to say its version; default `VERSION_MS`. */
+  versionMs?: number | undefined;
 }
 
 /** Both programs by the paths to run them by, which nobody but root can put anything else at; `version` is `a.b.c`, or `a.b.c-dev`. */
@@ -39,14 +42,18 @@ export interface Binaries {
  * Looks whose they are, and what, before it runs either. Throws AppError `vmm-missing`, `program-unguarded`, `vmm-too-old`, `vmm-known-bad`
  * or `vmm-mismatch`.
  */
-export const findBinaries = async ({ searchPath, ...named }: BinaryOptions): Promise<Binaries> => {
+export const findBinaries = async ({
+  searchPath,
+  versionMs = VERSION_MS,
+  ...named
+}: BinaryOptions): Promise<Binaries> => {
   const [firecracker, jailer] = await Promise.all([
-    unlessChanging("firecracker", locate("firecracker", named.firecracker, searchPath)),
-    unlessChanging("jailer", locate("jailer", named.jailer, searchPath)),
+    askProgram("firecracker", GET_IT, locate("firecracker", named.firecracker, searchPath)),
+    askProgram("jailer", GET_IT, locate("jailer", named.jailer, searchPath)),
   ]);
   const [version, jailerVersion] = await Promise.all([
-    unlessChanging("firecracker", versionOf("Firecracker", firecracker)),
-    unlessChanging("jailer", versionOf("Jailer", jailer)),
+    askProgram("firecracker", GET_IT, versionOf("Firecracker", firecracker, versionMs)),
+    askProgram("jailer", GET_IT, versionOf("Jailer", jailer, versionMs)),
   ]);
   requireSupported(version);
   if (jailerVersion === version) return { firecracker, jailer, version };
@@ -69,25 +76,8 @@ const locate = async (name: string, configured: string | undefined, searchPath: 
   throw missing(`${path} is not run: it ${fault}.`);
 };
 
-/** What becomes of a program that cannot be asked, or is exchanged while it is looked at. Others' errors are those of the host. */
-const unlessChanging = async <T>(name: string, look: Promise<T>): Promise<T> => {
-  try {
-    return await look;
-  } catch (cause) {
-    const isForeseen = cause instanceof AppError ? cause.code.startsWith("command-") : NOT_RUN.includes(errnoOf(cause));
-    if (!isForeseen) throw cause;
-    const sentence = `The program ${name} cannot be run: ${messageOf(cause)}`;
-    throw new AppError("unavailable", "vmm-missing", sentence, {
-      hint: `If it is being put into its place just now, try again in a moment. ${GET_IT}`,
-      cause,
-    });
-  }
-};
-
-const NOT_RUN: readonly (string | undefined)[] = ["ETXTBSY", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "ELOOP", "EIO"];
-
-const versionOf = async (name: "Firecracker" | "Jailer", file: string): Promise<string> => {
-  const { stdout, stderr } = await run(file, ["--version"], { timeoutMs: 5_000, env: {} });
+const versionOf = async (name: "Firecracker" | "Jailer", file: string, timeoutMs: number): Promise<string> => {
+  const { stdout, stderr } = await run(file, ["--version"], { timeoutMs, env: {} });
   const version = versionIn(name, `${stdout}\n${stderr}`);
   if (version !== undefined) return version;
   const words = oneLine(`${stdout} ${stderr}`).slice(0, 80);

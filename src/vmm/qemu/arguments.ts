@@ -7,7 +7,8 @@ import { SOCKETS } from "./sockets.ts";
 /** When it is full, QEMU begins anew; by default it takes up to 1 GiB, by the host's memory. */
 export const TRANSLATED_CODE_MIB = 512;
 
-export const QEMU = "qemu-system-x86_64";
+/** The distribution's: what is built by hand needs libraries that its jail has not. */
+export const QEMU = "/usr/bin/qemu-system-x86_64";
 
 /** How the guest's instructions run. */
 export type Accelerator =

@@ -1,17 +1,20 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
 import { openSocket } from "../../lib/open-stream.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
+import { VERSION_MS } from "../program.ts";
 import { handleOf } from "../process.ts";
 import type { VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
 import { qemuArguments, TRANSLATED_CODE_MIB } from "./arguments.ts";
-import { QEMU_CHECKS } from "./checks.ts";
+import { qemuChecks } from "./checks.ts";
 import { askQemu } from "./client.ts";
 import { socketsOf } from "./sockets.ts";
 import { startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
 
 export interface QemuBackendOptions extends AcceleratorOptions {
+  /** Milliseconds that QEMU gets to say its version; default `VERSION_MS`. */
+  versionMs?: number | undefined;
   /** Test seam: QEMU's command line made of what it would have been. */
   changeArguments?: (args: string[]) => string[];
 }
@@ -23,6 +26,7 @@ const OVERHEAD_MIB = 384;
 const MOST_MIB = { emulation: TRANSLATED_CODE_MIB + 384, kvm: 384 };
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
+  const { versionMs = VERSION_MS } = options;
   const chooseAccelerator = createAcceleratorChoice(options);
   const reopen = (vm: VmmRecord) => ({
     ...handleOf(vm),
@@ -35,11 +39,11 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     diskMib: MAX_FILE_BYTES / MIB,
     // It has one for all that is wrong, and says in its log what it was.
     exitCodes: {},
-    checks: QEMU_CHECKS,
-    version: qemuVersion,
+    checks: qemuChecks(versionMs),
+    version: () => qemuVersion(versionMs),
     capabilities: async () => ({ canSnapshot: false }),
     suits: async (vmlinux) => {
-      const version = await qemuVersion();
+      const version = await qemuVersion(versionMs);
       const { accelerator, reason } = await chooseAccelerator(vmlinux);
       const how = accelerator.kind === "kvm" ? "in KVM" : "by emulation";
       return { accel: accelerator.kind, why: `QEMU ${version} ${how}. ${reason}` };
@@ -47,7 +51,7 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it says so in its capabilities");
       const { accelerator } = await chooseAccelerator(spec.image.vmlinux);
-      const version = await qemuVersion();
+      const version = await qemuVersion(versionMs);
       const args = qemuArguments(spec, accelerator);
       const start = { spec, accelerator, version, memoryMib: spec.memoryMib + MOST_MIB[accelerator.kind] };
       const process = await startQemu(start, options.changeArguments?.(args) ?? args, hooks);

@@ -2,6 +2,6 @@
 import type { VmmCheck } from "../vmm.ts";
 import { qemuVersion } from "./version.ts";
 
-export const QEMU_CHECKS: readonly VmmCheck[] = [
-  { name: "qemu", deadlineMs: 6_000, look: async () => ({ result: "ok", text: `QEMU ${await qemuVersion()}` }) },
+export const qemuChecks = (versionMs: number): readonly VmmCheck[] => [
+  { name: "qemu", look: async () => ({ result: "ok", text: `QEMU ${await qemuVersion(versionMs)}` }) },
 ];

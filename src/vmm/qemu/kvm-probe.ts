@@ -9,6 +9,7 @@ import { writeFileAtomically } from "../../lib/atomic-file.ts";
 import { jsonOf } from "../../lib/json.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import { kvmVerdict, type KvmVerdict } from "../kvm.ts";
+import { VERSION_MS } from "../program.ts";
 import { machineArguments, QEMU } from "./arguments.ts";
 import { bootKernel } from "./boot-kernel.ts";
 import { qemuVersion } from "./version.ts";
@@ -22,6 +23,8 @@ export interface KvmProbeOptions {
   cacheFile: string;
   /** Default 20 000: a good KVM needs under one second. */
   timeoutMs?: number;
+  /** Milliseconds that QEMU gets to say its version; default `VERSION_MS`. */
+  versionMs?: number | undefined;
   /** Default true. False: a verdict that is known is used, a new one is not written down. */
   keepsVerdict?: boolean;
 }
@@ -29,7 +32,7 @@ export interface KvmProbeOptions {
 const KERNEL_ARGUMENTS = "console=ttyS0 reboot=t panic=1";
 
 export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> => {
-  const key = await cacheKey(options.vmlinux);
+  const key = await cacheKey(options);
   const known = await readCache(options.cacheFile);
   if (known?.key === key) return known.verdict;
   const verdict = await measure(options);
@@ -62,10 +65,10 @@ const measure = async ({ vmlinux, timeoutMs = 20_000 }: KvmProbeOptions): Promis
   }
 };
 
-const cacheKey = async (vmlinux: string): Promise<string> => {
+const cacheKey = async ({ vmlinux, versionMs = VERSION_MS }: KvmProbeOptions): Promise<string> => {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   const { size, mtimeMs } = await stat(vmlinux);
-  return [bootId, await qemuVersion(), size, mtimeMs].join(" ");
+  return [bootId, await qemuVersion(versionMs), size, mtimeMs].join(" ");
 };
 
 /** A cache that can't be understood is no cache: the probe is run again. */

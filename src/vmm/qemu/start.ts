@@ -1,6 +1,5 @@
 import { writeFile } from "node:fs/promises";
 import type { ProcessIdentity } from "../../lib/process.ts";
-import { findProgram, SYSTEM_PATH } from "../../lib/programs.ts";
 import type { CgroupLimits } from "../cgroup.ts";
 import { handOver, seal } from "../folder.ts";
 import { FIRST_FILE, openFilter } from "../jail.ts";
@@ -31,8 +30,7 @@ export const startQemu = async (start: QemuStart, args: string[], hooks: StartHo
     // The filter is read to its end by whoever installs it; QEMU itself has the number of /dev/kvm to know, which comes first.
     const kvm = start.accelerator.kind === "kvm" ? await openKvm() : undefined;
     if (kvm) files.unshift(kvm);
-    const program = findProgram(QEMU, SYSTEM_PATH) ?? QEMU;
-    const argv = inRoom(spec, FIRST_FILE + files.length - 1, [program, ...args]);
+    const argv = inRoom(spec, FIRST_FILE + files.length - 1, [QEMU, ...args]);
     await writeFile(spec.paths.config, JSON.stringify({ ...start, argv }, undefined, 2), { mode: 0o600 });
     const streams = { files: files.map(({ fd }) => fd), outFile: spec.paths.console };
     const command = { argv, ...streams, endOf: endOfHeld, memoryMib };

@@ -1,5 +1,7 @@
 import { AppError } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
+import { findProgram } from "../../lib/programs.ts";
+import { askProgram } from "../program.ts";
 import { QEMU } from "./arguments.ts";
 
 /** Older ones crash guests under emulation: 7 of 8 boots with QEMU 7.2, none of 7 with 10.0. */
@@ -8,15 +10,13 @@ const OLDEST = [8, 2] as const;
 const INSTALL_HINT =
   "Install qemu-system-x86: on Debian 12 from backports (apt install -t bookworm-backports qemu-system-x86), on Debian 13 and Ubuntu 24.04 as it is.";
 
-/** `a.b.c` of the installed QEMU. Throws AppError `vmm-missing` or `vmm-too-old`. */
-export const qemuVersion = async (): Promise<string> => {
-  try {
-    return checkedVersion((await run(QEMU, ["--version"], { timeoutMs: 5_000 })).stdout);
-  } catch (cause) {
-    if (!(cause instanceof AppError) || cause.code !== "command-missing") throw cause;
-    const sentence = `QEMU (${QEMU}) is not installed on this host.`;
-    throw new AppError("unavailable", "vmm-missing", sentence, { hint: INSTALL_HINT, cause });
+/** `a.b.c` of the installed QEMU, which gets `timeoutMs` to say it. Throws AppError `vmm-missing` or `vmm-too-old`. */
+export const qemuVersion = async (timeoutMs: number): Promise<string> => {
+  if (findProgram(QEMU, "") === undefined) {
+    const sentence = `QEMU is not installed on this host: ${QEMU} is not there. No other is taken, for a VMM's jail has the libraries and the firmware of the distribution's packages.`;
+    throw new AppError("unavailable", "vmm-missing", sentence, { hint: INSTALL_HINT });
   }
+  return checkedVersion((await askProgram(QEMU, INSTALL_HINT, run(QEMU, ["--version"], { timeoutMs }))).stdout);
 };
 
 /** The version in the output of `--version`, if it is new enough. Pure. */
