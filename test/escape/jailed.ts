@@ -1,9 +1,7 @@
 /** Runs the tries in a VMM's jail, and measures from outside what they cost the host. */
-import { lstat, mkdir, readdir, readFile, readlink } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { run } from "../../src/lib/exec.ts";
-import { newVmId } from "../../src/lib/id.ts";
-import { dataPaths } from "../../src/lib/paths.ts";
 import { processesOf } from "../../src/lib/process.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import {
@@ -14,10 +12,11 @@ import {
   makeCgroup,
   removeCgroup,
 } from "../../src/vmm/cgroup.ts";
-import { inJail, MAX_PROCESSES } from "../../src/vmm/jail.ts";
+import { inJail, MAX_PROCESSES, openFilter } from "../../src/vmm/jail.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
+import { specIn } from "../fixtures/spec.ts";
 import { partsIn, runTries, type Part } from "./tries.ts";
-import type { World } from "./world.ts";
+import { plantSetuid, type World } from "./world.ts";
 
 /** Of the guest and its VMM; the tries ask for more. */
 const MEMORY_MIB = 512;
@@ -29,35 +28,37 @@ const MOST_DISK_MIB = 64 + 16;
 export interface Room {
   /** Command line that becomes the program of the tries, with these arguments. */
   command: (args: string[]) => string[];
-  /** Open files, from number 3 on. */
-  files: number[];
+  /** Of system calls; `command` finds it as FIRST_FILE. */
+  filter: Buffer;
   /** What the backend does when the VMM answers, before the guest runs: closes the folder. */
   seal: () => Promise<void>;
-  /** As seen in there: the folder that was the VMM's own until then, the image, a file that it opens to write. */
+  /** The folder that is the VMM's own until then; and as seen in there: that, the image, a file that it opens to write. */
+  own: string;
   folder: string;
   image: string;
   log?: string;
 }
 
-/** What a backend is asked to start. There is the folder, and the namespace, without the TAP, which is on the bridge. */
-export const prepareSpec = async (world: World, uid: number): Promise<MicrovmSpec> => {
-  const vmId = newVmId();
-  const paths = dataPaths(join(world.root, "data")).vm(vmId);
-  const tap = `sp-${vmId}`;
-  await mkdir(paths.root, { recursive: true, mode: 0o711 });
-  await run("ip", ["netns", "add", tap]);
+/**
+ * All parts, those that are measured from outside among them. `furnish`: what the backend makes of its microVM's folder, for what it is
+ * asked to start; the namespace is there, without the TAP, which is on the bridge. The jail is gone afterwards.
+ */
+export const tryInJail = async (
+  world: World,
+  uid: number,
+  furnish: (spec: MicrovmSpec) => Promise<Room>,
+): Promise<Part[]> => {
   const image = { vmlinux: world.image, initrd: world.image, rootfs: world.image };
-  const common = { vmId, paths, image, kernelArgs: [], vcpuCount: 1, memoryMib: MEMORY_MIB, tap, uid };
-  return { ...common, netns: `/run/netns/${tap}`, mac: "06:00:c0:a8:64:05", address: "192.168.100.5" };
-};
-
-/** All parts, those that are measured from outside among them. The jail is gone afterwards. */
-export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Promise<Part[]> => {
+  const spec = await specIn(join(world.root, "data"), { image, uid, memoryMib: MEMORY_MIB });
+  spec.netns = `/run/netns/${spec.tap}`;
+  await run("ip", ["netns", "add", spec.tap]);
   const { paths } = spec;
   const isMemoryBounded = (await cgroupControllers())?.includes("memory") === true;
   const limits = { memoryMib: MEMORY_MIB, pids: MAX_PROCESSES, cpus: 2 };
   const seen = { processes: 0, diskMib: 0, facts: await cgroupFacts(paths.cgroup) };
   try {
+    const room = await furnish(spec);
+    await plantSetuid(world, room.own);
     const cgroup = await makeCgroup(paths.cgroup, limits);
     const args = [
       ...world.found,
@@ -80,13 +81,9 @@ export const tryInJail = async (world: World, spec: MicrovmSpec, room: Room): Pr
       seen.diskMib = Math.max(seen.diskMib, await diskMib(paths.root));
       seen.facts = await cgroupFacts(paths.cgroup);
     };
-    const { console: output, vmmLog: errors } = paths;
-    const { end, said } = await runTries(
-      inJail(cgroup, spec, room.command(args)),
-      { output, errors },
-      look,
-      room.files,
-    );
+    const streams = { output: paths.console, errors: paths.vmmLog };
+    await using filter = await openFilter(paths, room.filter);
+    const { end, said } = await runTries(inJail(cgroup, spec, room.command(args)), streams, look, [filter.fd]);
     await look();
     const { oomKills = 0, memoryPeakMib = Infinity } = seen.facts ?? {};
     const wasEnded = oomKills > 0;
