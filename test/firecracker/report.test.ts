@@ -1,4 +1,6 @@
+import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
+import { runSuite } from "./run.ts";
 import { summaryOf, type Report } from "./report.ts";
 
 const file = (name: string, ...statuses: string[]): Report["testResults"][number] => ({
@@ -32,4 +34,14 @@ test("the last line has the conformance tests by their fate, and each figure tha
 test("a figure that is not what it should be counts as none", () => {
   const summary = summaryOf(undefined, [{ signIn: "failed" }, { escapes: { tried: 40 } }, "x", { coldMs: 7 }]);
   expect(summary).toMatchObject({ signIn: null, escapes: null, coldMs: 7, conformance: { passed: 0, failed: 0 } });
+});
+
+test("without the programs that is why nothing is run, whatever else would keep it from running", async () => {
+  const { signal } = new AbortController();
+  const common = { cacheDir: "/none", files: [], timeoutMs: 0, isKept: false, signal, out: new PassThrough() };
+  const run = await runSuite({ ...common, binaries: undefined, noEmulation: "not here", say: () => {} });
+  expect(run).toMatchObject({
+    notRun: expect.stringContaining("no Firecracker binary"),
+    summary: { firecracker: null },
+  });
 });

@@ -17,7 +17,7 @@ import { tellImage } from "../cache.ts";
 import { runInTestHost } from "./in-test-host.ts";
 import { report, summaryOf } from "./report.ts";
 import { isFigures } from "./results.ts";
-import { REPORT, vitestArguments, type RunInPlace, type SuiteOptions } from "./suite.ts";
+import { REPORT, vitestArguments, type PlaceOptions, type RunInPlace, type SuiteOptions } from "./suite.ts";
 
 export type SuiteRun = Awaited<ReturnType<typeof runSuite>>;
 
@@ -40,7 +40,7 @@ export const runSuite = async (options: SuiteOptions) => {
   return { ...ended, report: run, summary: summaryOf(run, await readFigures(results)) };
 };
 
-const runWhereKvmWorks: RunInPlace = async (options) => {
+const runWhereKvmWorks = async (options: PlaceOptions) => {
   const { binaries, cacheDir, say, signal } = options;
   const missing = ["firecracker", "jailer"].filter((name) => !existsSync(join(binaries, name)));
   if (missing.length > 0)
@@ -49,7 +49,8 @@ const runWhereKvmWorks: RunInPlace = async (options) => {
   const { image } = await buildImage({ name: "default", paths, onProgress: tellImage(say), signal });
   const { usable, reason } = await probeKvm({ vmlinux: image.vmlinux, cacheFile: paths.kvmProbe });
   say(reason);
-  return usable ? runHere(options) : runInTestHost(options);
+  if (usable) return runHere(options);
+  return options.noEmulation === undefined ? runInTestHost(options) : { notRun: options.noEmulation };
 };
 
 const runHere: RunInPlace = async ({ binaries, cacheDir, results, files, timeoutMs, signal, out }) => {
