@@ -6,19 +6,17 @@ import { oneLine } from "../lib/terminal.ts";
 /** Of a whole conversation, as they come over the socket: none that is honest takes a tenth of it. */
 export const MOST_BYTES = 64 * 1024;
 
-export const saysTooMuch = (vmm: string): AppError =>
-  new AppError(
-    "internal",
-    "vmm-floods",
-    `${vmm} said more on its control socket than it ever does; it was not listened to any longer.`,
-    {
-      hint: "The VMM may have been taken over: destroy the session.",
-    },
-  );
+export const TAKEN_OVER =
+  "Somebody may have broken out of the guest, or the program is another: keep the evidence, look with sallyport doctor, and start a new sign-in.";
 
-/** `what` it was asked, and its own words. */
-export const refused = (vmm: string, what: string, said: string): AppError =>
-  new AppError("internal", "vmm-refused", `${vmm} refused ${what}: ${oneLine(redactText(said))}`);
+export const saysTooMuch = (vmm: string): AppError =>
+  new AppError("internal", "vmm-floods", `${vmm} was no longer listened to: it said more than it ever does.`, {
+    hint: TAKEN_OVER,
+  });
+
+/** `what` it was asked, and its own words, or `otherwise` where it has none. */
+export const refused = (vmm: string, what: string, said: string, otherwise = "it gave no reason"): AppError =>
+  new AppError("internal", "vmm-refused", `${vmm} refused ${what}: ${oneLine(redactText(said)) || otherwise}`);
 
 export const silent = (vmm: string, what: string, timeoutMs: number, cause: unknown): AppError =>
   new AppError("timeout", "vmm-silent", `${vmm} gave no answer to ${what} within ${timeoutMs / 1000} s.`, { cause });

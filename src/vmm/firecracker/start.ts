@@ -3,13 +3,13 @@ import { z } from "zod";
 import type { VmPaths } from "../../lib/paths.ts";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
-import { poll } from "../../lib/wait.ts";
+import { msUntil, poll } from "../../lib/wait.ts";
 import type { CgroupLimits } from "../cgroup.ts";
 import { FIRST_FILE, openFilter } from "../jail.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
 import type { MachineStatus, MicrovmSpec, StartHooks } from "../vmm.ts";
-import { garbled, withApi, type Send } from "./api.ts";
+import { garbled, withApi } from "./api.ts";
 import { furnish, inChroot, seal } from "./chroot.ts";
 import { endOfFirecracker } from "./exit.ts";
 import { inRoom } from "./jail.ts";
@@ -18,8 +18,8 @@ import { OLDEST, type Binaries } from "./version.ts";
 
 /** Until the API answers; measured in an emulated host: 1.5 s. */
 const API_TIMEOUT_MS = 15_000;
-/** For what is looked up or opened; measured: milliseconds. */
-const REQUEST_TIMEOUT_MS = 10_000;
+/** For all that is looked up or opened; measured: milliseconds. */
+const CONFIGURE_TIMEOUT_MS = 10_000;
 /** For kernel and initrd to be read into the guest's memory, and the processors to be made; measured in an emulated host: 2 s. */
 const RUN_TIMEOUT_MS = 30_000;
 
@@ -39,12 +39,13 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
 
   const configure = async (signal: AbortSignal): Promise<void> => {
     await untilAnswers(spec.paths, signal);
-    await withApi({ ...api, signal }, async (send) => {
-      for (const request of configuration(spec, version)) await send(request, REQUEST_TIMEOUT_MS);
+    await withApi({ ...api, timeoutMs: CONFIGURE_TIMEOUT_MS, signal }, async (send) => {
+      for (const request of configuration(spec, version)) await send(request);
     });
     await seal(spec.paths);
   };
-  const run = async (): Promise<void> => void (await withApi(api, (send) => send(START, RUN_TIMEOUT_MS)));
+  const run = async (): Promise<void> =>
+    void (await withApi({ ...api, timeoutMs: RUN_TIMEOUT_MS }, (send) => send(START)));
   const filter = await openFilter(spec.paths, seccompFilter(REFUSALS_AROUND_JAILER));
   try {
     const streams = { files: [filter.fd], outFile: spec.paths.console };
@@ -56,18 +57,28 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
 
 const instance = z.object({ state: z.string() });
 
+const STATUS = new Map<string, MachineStatus>([
+  ["Running", "running"],
+  ["Paused", "paused"],
+]);
+
 /** Asks Firecracker once how its machine is. Throws what `Send` throws. */
-export const askFirecracker = async (paths: VmPaths, timeoutMs: number): Promise<MachineStatus> => {
+export const askFirecracker = async (
+  paths: VmPaths,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<MachineStatus> => {
   // Whatever version started it: every one knows this request.
-  const api = { socket: inChroot(paths, "apiSocket"), version: OLDEST };
-  const answer = instance.safeParse(await withApi(api, (send: Send) => send(STATE, timeoutMs)));
+  const api = { socket: inChroot(paths, "apiSocket"), version: OLDEST, timeoutMs, ...(signal ? { signal } : {}) };
+  const answer = instance.safeParse(await withApi(api, (send) => send(STATE)));
   if (!answer.success) throw garbled(STATE, "it says no state");
-  return ({ Running: "running", Paused: "paused" }[answer.data.state] as MachineStatus | undefined) ?? "other";
+  return STATUS.get(answer.data.state) ?? "other";
 };
 
 const untilAnswers = async (paths: VmPaths, signal: AbortSignal): Promise<void> => {
+  const deadline = performance.now() + API_TIMEOUT_MS;
   // The socket is not there yet, or not listened on yet.
   const notYet = ["ENOENT", "vmm-hung-up"];
-  const attempt = () => unlessMissing(askFirecracker(paths, REQUEST_TIMEOUT_MS), undefined, notYet);
+  const attempt = () => unlessMissing(askFirecracker(paths, msUntil(deadline), signal), undefined, notYet);
   await poll(attempt, { what: "Firecracker's API", timeoutMs: API_TIMEOUT_MS, intervalMs: 20, signal });
 };
