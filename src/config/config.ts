@@ -8,6 +8,7 @@ import { bootStage } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { formatIssues } from "../lib/issues.ts";
 import { apiSocketOf, DEFAULT_DATA_DIR } from "../lib/paths.ts";
+import { VMM_NAMES, VMMS } from "../lib/vmm-names.ts";
 import type { Env } from "./env.ts";
 import * as field from "./fields.ts";
 
@@ -50,7 +51,7 @@ const fileFields = z.strictObject({
   }),
   vmm: section({
     /** `auto`: Firecracker where KVM works and its programs are there, else QEMU. */
-    backend: z.enum(["auto", "firecracker", "qemu"]).default("auto"),
+    backend: z.enum(["auto", ...VMM_NAMES]).default("auto"),
     /** Firecracker's two programs; what is not named is searched for. Root runs them: they must be root's, and writable by nobody else. */
     firecracker: field.filePath.optional(),
     jailer: field.filePath.optional(),
@@ -83,8 +84,8 @@ const fileFields = z.strictObject({
 
 /** What is right by itself, and not together. */
 const fileSchema = fileFields.superRefine(({ vm, vmm }, context) => {
-  if (vmm.backend === "firecracker" && vm.accel === "emulation") {
-    const message = "is firecracker, which runs guests in KVM only, and vm.accel is emulation: set one of them to auto";
+  if (vm.accel === "emulation" && VMMS.some(({ name, needsKvm }) => needsKvm && name === vmm.backend)) {
+    const message = `is ${vmm.backend}, which runs guests in KVM only, and vm.accel is emulation: set one of them to auto`;
     context.addIssue({ code: "custom", path: ["vmm", "backend"], message });
   }
   if (vmm.firecracker !== undefined && vmm.firecracker === vmm.jailer) {

@@ -4,17 +4,18 @@ import type { Logger } from "../lib/logger.ts";
 import { once } from "../lib/once.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
+import { VMMS, type Vmm, type VmmName } from "../lib/vmm-names.ts";
 import { chooseBackend } from "./choice.ts";
-import { createFirecrackerBackend } from "./firecracker/backend.ts";
+import { createFirecrackerBackend, type FirecrackerBackendOptions } from "./firecracker/backend.ts";
 import { requireJail } from "./jail.ts";
-import { createQemuBackend } from "./qemu/backend.ts";
+import { createQemuBackend, type QemuBackendOptions } from "./qemu/backend.ts";
 import { probeKvm, type KvmProbeOptions } from "./qemu/kvm-probe.ts";
 import type { VmmBackend } from "./vmm.ts";
 
 export interface StandardOptions {
   /** Of the configuration. */
   vm: { accel: "auto" | "kvm" | "emulation" };
-  vmm: { backend: "auto" | "firecracker" | "qemu"; firecracker?: string | undefined; jailer?: string | undefined };
+  vmm: { backend: "auto" | VmmName; firecracker?: string | undefined; jailer?: string | undefined };
   /** Folders, joined by `:`, of programs that the configuration does not name; the system's own follow. */
   path?: string | undefined;
   /** Of the data directory. */
@@ -31,19 +32,19 @@ export type VmmBackends = ReturnType<typeof createBackends>;
 export const standardBackends = ({ vm, vmm, path, paths, probe, versionMs, logger }: StandardOptions): VmmBackends => {
   const kvm = once((vmlinux: string) => probeKvm({ vmlinux, versionMs, ...probe }));
   const { backend, ...named } = vmm;
-  const firecracker = createFirecrackerBackend({
-    ...named,
-    searchPath: path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`,
-    versionMs,
-    kvm,
-    paths,
-  });
-  const qemu = createQemuBackend({ ...vm, kvm, versionMs });
-  // In the order of the wish.
-  const auto = vm.accel === "emulation" ? [qemu] : [firecracker, qemu];
-  const candidates = { auto, firecracker: [firecracker], qemu: [qemu] }[backend];
-  const others = [firecracker, qemu].filter((each) => !candidates.includes(each));
-  return createBackends({ candidates, others, logger });
+  const searchPath = path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`;
+  const given = { ...vm, ...named, searchPath, versionMs, paths, kvm };
+  const isWished = ({ name, needsKvm }: Vmm): boolean =>
+    backend === "auto" ? !(needsKvm && vm.accel === "emulation") : backend === name;
+  const made = (which: (vmm: Vmm) => boolean): VmmBackend[] =>
+    VMMS.filter(which).map(({ name }) => BACKENDS[name](given));
+  return createBackends({ candidates: made(isWished), others: made((one) => !isWished(one)), logger });
+};
+
+/** Each takes what it needs of all that there is. */
+const BACKENDS: Record<VmmName, (given: FirecrackerBackendOptions & QemuBackendOptions) => VmmBackend> = {
+  firecracker: createFirecrackerBackend,
+  qemu: createQemuBackend,
 };
 
 export interface Registry {

@@ -14,7 +14,10 @@ const kvmless = backend("fast", () => Promise.reject(noKvm));
 const missing = backend("fast", () =>
   Promise.reject(new AppError("unavailable", "vmm-missing", "There is no\n program fast.", { hint: "Install it." })),
 );
-const steady = backend("steady", async () => ({ accel: "emulation", why: "Steady 4.5 by emulation." }));
+const steady = backend("steady", async () => ({
+  accel: "emulation",
+  why: "Steady 4.5 by emulation. This host offers no /dev/kvm.",
+}));
 const old = backend("steady", () => Promise.reject(new AppError("unavailable", "vmm-too-old", "Steady 1 is too old.")));
 
 const choose = (...candidates: VmmBackend[]) =>
@@ -25,11 +28,11 @@ describe("what starts new microVMs", () => {
     expect(await choose(fast, steady)).toEqual({ backend: fast, accel: "kvm", why: "Fast 1.2.3 in KVM." });
     expect(await choose(missing, steady)).toMatchObject({
       backend: steady,
-      why: "Steady 4.5 by emulation. Not fast: There is no program fast.",
+      why: "Steady 4.5 by emulation. This host offers no /dev/kvm. Not fast: There is no program fast.",
     });
     expect(await choose(kvmless, steady)).toMatchObject({
       accel: "emulation",
-      why: "Steady 4.5 by emulation. Not fast: it needs KVM.",
+      why: "Steady 4.5 by emulation. This host offers no /dev/kvm. Not fast: it needs KVM.",
     });
   });
 
@@ -37,7 +40,18 @@ describe("what starts new microVMs", () => {
     await expect(choose(missing)).rejects.toMatchObject({ code: "vmm-missing", hint: "Install it." });
     await expect(choose(kvmless, old)).rejects.toMatchObject({
       code: "vmm-too-old",
-      message: "Steady 1 is too old. Not fast: it needs KVM.",
+      message: "Steady 1 is too old. Not fast: KVM does not work on this host. This host offers no /dev/kvm.",
+    });
+  });
+
+  test("why KVM does not work is said once, whoever is last", async () => {
+    const quick = backend("quick", () => Promise.reject(noKvm));
+    await expect(choose(kvmless, quick)).rejects.toMatchObject({
+      message: "KVM does not work on this host. This host offers no /dev/kvm. Not fast: it needs KVM.",
+    });
+    await expect(choose(kvmless, quick, old)).rejects.toMatchObject({
+      message:
+        "Steady 1 is too old. Not fast: KVM does not work on this host. This host offers no /dev/kvm. Not quick: it needs KVM.",
     });
   });
 

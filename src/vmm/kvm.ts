@@ -17,4 +17,9 @@ export type KvmProof = (vmlinux: string) => Promise<KvmVerdict>;
 export const kvmUnusable = ({ reason }: KvmVerdict): AppError =>
   new AppError("unavailable", "kvm-unusable", `KVM does not work on this host. ${reason}`, {
     hint: "Let Sallyport emulate (vm.accel: auto, vmm.backend: auto), which is slower by an order of magnitude, or use a host with KVM.",
+    context: { reason },
   });
+
+/** Of such a refusal; undefined for any other. */
+export const kvmReasonOf = ({ code, context }: AppError): string | undefined =>
+  code === "kvm-unusable" ? String(context?.["reason"]) : undefined;

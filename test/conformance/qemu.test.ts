@@ -1,4 +1,5 @@
 /** The QEMU backend: what every backend must do, and what only this one promises. Boots the kernel of a real image. */
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
@@ -73,7 +74,8 @@ describe("booting a kernel as a probe", () => {
     expect({ outcome, detail }).toEqual({ outcome: "ended", detail: expect.stringContaining("-machine help") });
   });
 
-  test("comes to a verdict on KVM, which holds until host, QEMU or kernel change", async () => {
+  test("comes to a verdict on KVM, which holds until host, QEMU or kernel change", async ({ skip }) => {
+    if (!existsSync("/dev/kvm")) skip("there is none to come to a verdict on");
     const root = await mkdtemp("/tmp/sp-kvm-");
     const cacheFile = join(root, "cache", "kvm-probe.json");
     const first = await probeKvm({ vmlinux, cacheFile });

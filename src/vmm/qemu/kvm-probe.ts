@@ -27,15 +27,28 @@ export interface KvmProbeOptions {
   versionMs?: number | undefined;
   /** Default true. False: a verdict that is known is used, a new one is not written down. */
   keepsVerdict?: boolean;
+  /** Test seam. */
+  device?: string;
 }
 
 const KERNEL_ARGUMENTS = "console=ttyS0 reboot=t panic=1";
 
 export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> => {
+  const kvm = await openKvm(options.device);
+  // Needs no QEMU to be seen, and may be another in a moment.
+  if (!kvm) return { usable: false, reason: "This host offers no /dev/kvm that can be opened.", measuredMs: 0 };
+  try {
+    return await knownOrMeasured(kvm, options);
+  } finally {
+    await kvm.close();
+  }
+};
+
+const knownOrMeasured = async (kvm: FileHandle, options: KvmProbeOptions): Promise<KvmVerdict> => {
   const key = await cacheKey(options);
   const known = await readCache(options.cacheFile);
   if (known?.key === key) return known.verdict;
-  const verdict = await measure(options);
+  const verdict = await measure(kvm, options);
   if (options.keepsVerdict ?? true) {
     await mkdir(dirname(options.cacheFile), { recursive: true });
     writeFileAtomically(options.cacheFile, JSON.stringify({ key, verdict } satisfies z.infer<typeof cached>));
@@ -44,25 +57,19 @@ export const probeKvm = async (options: KvmProbeOptions): Promise<KvmVerdict> =>
 };
 
 /** Opens `/dev/kvm` for a VMM that is to get it as an open file; undefined where there is none to open. */
-export const openKvm = (): Promise<FileHandle | undefined> =>
-  unlessMissing(open("/dev/kvm", "r+"), undefined, ["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"]);
+export const openKvm = (device = "/dev/kvm"): Promise<FileHandle | undefined> =>
+  unlessMissing(open(device, "r+"), undefined, ["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"]);
 
-const measure = async ({ vmlinux, timeoutMs = 20_000 }: KvmProbeOptions): Promise<KvmVerdict> => {
-  const kvm = await openKvm();
-  if (!kvm) return { usable: false, reason: "This host offers no /dev/kvm that can be opened.", measuredMs: 0 };
-  try {
-    const argv = [QEMU, ...machineArguments({ kind: "kvm" }, 256), "-kernel", vmlinux, "-append", KERNEL_ARGUMENTS];
-    const { outcome, ms, detail } = await bootKernel({ argv, timeoutMs, files: [kvm.fd] });
-    const seconds = `${(ms / 1000).toFixed(1)} s`;
-    const reason = {
-      booted: `A kernel booted in KVM within ${seconds}.`,
-      hung: `A kernel started in KVM said nothing more for ${seconds} and was killed${detail ? ` after: ${detail}` : ""}.`,
-      ended: `The VMM ended after ${seconds} without booting a kernel in KVM: ${detail || "it left no message"}`,
-    }[outcome];
-    return { usable: outcome === "booted", reason, measuredMs: ms };
-  } finally {
-    await kvm.close();
-  }
+const measure = async (kvm: FileHandle, { vmlinux, timeoutMs = 20_000 }: KvmProbeOptions): Promise<KvmVerdict> => {
+  const argv = [QEMU, ...machineArguments({ kind: "kvm" }, 256), "-kernel", vmlinux, "-append", KERNEL_ARGUMENTS];
+  const { outcome, ms, detail } = await bootKernel({ argv, timeoutMs, files: [kvm.fd] });
+  const seconds = `${(ms / 1000).toFixed(1)} s`;
+  const reason = {
+    booted: `A kernel booted in KVM within ${seconds}.`,
+    hung: `A kernel started in KVM said nothing more for ${seconds} and was killed${detail ? ` after: ${detail}` : ""}.`,
+    ended: `The VMM ended after ${seconds} without booting a kernel in KVM: ${detail || "it left no message"}`,
+  }[outcome];
+  return { usable: outcome === "booted", reason, measuredMs: ms };
 };
 
 const cacheKey = async ({ vmlinux, versionMs = VERSION_MS }: KvmProbeOptions): Promise<string> => {
