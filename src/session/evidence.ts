@@ -4,9 +4,8 @@ import { redactedConfig } from "../config/redacted.ts";
 import type { Verdict } from "../contract/session.ts";
 import type { Examination } from "../diagnosis/diagnosis.ts";
 import type { EvidenceInput } from "../diagnosis/evidence.ts";
-import { messageOf } from "../lib/errors.ts";
 import { ownVersion } from "../lib/version.ts";
-import type { VmmBackends } from "../vmm/backends.ts";
+import { startedVersion } from "../vmm/started.ts";
 import type { MicrovmDeps } from "../microvm/microvm.ts";
 import type { Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
@@ -22,7 +21,7 @@ export interface Observed {
 
 /** All of it, for `diagnosis/evidence.ts` to gather. */
 export const evidenceOf = async (
-  { config, paths, vmms }: Pick<MicrovmDeps, "config" | "paths" | "vmms">,
+  { config, paths }: Pick<MicrovmDeps, "config" | "paths">,
   session: Session,
   vm: Microvm,
   observed: Observed,
@@ -48,7 +47,8 @@ export const evidenceOf = async (
   versions: {
     sallyport: ownVersion(),
     node: process.version,
-    [vm.backend]: await versionOf(vmms, vm),
+    // The one that runs it, whatever is installed by now.
+    [vm.backend]: (await startedVersion(paths.vm(vm.id))) ?? "not started",
     hostKernel: release(),
     image: vm.imageDigest,
   },
@@ -56,13 +56,4 @@ export const evidenceOf = async (
 
 const shownOf = ({ id, backend, accel, why, tap, mac, address, uid }: Microvm) => {
   return { id, backend, accel, why, tap, mac, address, uid };
-};
-
-/** That a VMM cannot say its version is worth keeping, too. */
-const versionOf = async (vmms: VmmBackends, vm: Microvm): Promise<string> => {
-  try {
-    return await vmms.of(vm.backend).version();
-  } catch (error) {
-    return messageOf(error);
-  }
 };

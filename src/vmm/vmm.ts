@@ -128,8 +128,6 @@ export interface VmmBackend {
   readonly exitCodes: ExitCodes;
   /** Whether this host can run it. */
   readonly checks: readonly VmmCheck[];
-  /** Version of the VMM on this host. Throws AppError `vmm-missing` or `vmm-too-old` with what to install. */
-  version(): Promise<string>;
   capabilities(): Promise<VmmCapabilities>;
   /** Looks whether and how guests would run here, with `vmlinux`, an image's kernel. Throws AppError with what is against it. */
   suits(vmlinux: string): Promise<Suitability>;

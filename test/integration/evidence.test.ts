@@ -117,6 +117,9 @@ describe("evidence", () => {
 
   test("of a living session: every file, and no token, whether from URL, callback or console", async () => {
     sessionId = await startAndOpen();
+    // As after an upgrade: another is installed than the one that runs.
+    const { config } = controller.paths.vm((await readdir(controller.paths.vms))[0] ?? "");
+    await writeFile(config, (await readFile(config, "utf8")).replace('"0.0.0"', '"0.0.1"'));
     const archive = await controller.client.evidence(sessionId);
     const files = await unpack(archive, sessionId);
     expect(Object.keys(files)).toEqual(FILES);
@@ -141,7 +144,7 @@ describe("evidence", () => {
     expect(JSON.parse(files["versions.json"] ?? "")).toEqual({
       sallyport: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
       node: process.version,
-      fake: "0.0.0",
+      fake: "0.0.1",
       hostKernel: expect.any(String) as string,
       image: "sha256:test",
     });

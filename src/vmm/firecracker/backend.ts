@@ -55,7 +55,6 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
         },
       },
     ],
-    version: async () => (await findBinaries(options)).version,
     capabilities: async () => ({ canSnapshot: false }),
     suits: async (vmlinux) => {
       const { version } = await findBinaries(options);

@@ -1,4 +1,3 @@
-import { writeFile } from "node:fs/promises";
 import { z } from "zod";
 import type { VmPaths } from "../../lib/paths.ts";
 import type { ProcessIdentity } from "../../lib/process.ts";
@@ -8,6 +7,7 @@ import type { CgroupLimits } from "../cgroup.ts";
 import { FIRST_FILE, openFilter } from "../jail.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
+import { writeStarted } from "../started.ts";
 import type { MachineStatus, MicrovmSpec, StartHooks } from "../vmm.ts";
 import { garbled, withApi } from "./api.ts";
 import { furnish, inChroot, seal } from "./chroot.ts";
@@ -34,7 +34,7 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
   const { version } = binaries;
   await furnish(spec, binaries.firecracker, hooks);
   const argv = inRoom(spec, binaries, FIRST_FILE);
-  await writeFile(spec.paths.config, JSON.stringify({ spec, version, argv }, undefined, 2), { mode: 0o600 });
+  await writeStarted(spec, version, { argv });
   const api = { socket: inChroot(spec.paths, "apiSocket"), version };
 
   const configure = async (signal: AbortSignal): Promise<void> => {

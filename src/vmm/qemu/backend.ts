@@ -20,6 +20,8 @@ export interface QemuBackendOptions extends AcceleratorOptions {
 }
 
 const MIB = 1024 * 1024;
+/** Console and log as large as they may get. */
+const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB;
 /** Measured under emulation, where most of it is translated code; KVM needs less. */
 const OVERHEAD_MIB = 384;
 /** Beside the guest's memory, at most: translated code (arguments.ts bounds it), QEMU itself, what the kernel holds for it. */
@@ -36,11 +38,10 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
   return {
     name: "qemu",
     overheadMib: OVERHEAD_MIB,
-    diskMib: MAX_FILE_BYTES / MIB,
+    diskMib: DISK_MIB,
     // It has one for all that is wrong, and says in its log what it was.
     exitCodes: {},
     checks: qemuChecks(versionMs),
-    version: () => qemuVersion(versionMs),
     capabilities: async () => ({ canSnapshot: false }),
     suits: async (vmlinux) => {
       const version = await qemuVersion(versionMs);

@@ -1,10 +1,10 @@
-import { writeFile } from "node:fs/promises";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import type { CgroupLimits } from "../cgroup.ts";
 import { handOver, seal } from "../folder.ts";
 import { FIRST_FILE, openFilter } from "../jail.ts";
 import { endOfHeld, startAnswering } from "../process.ts";
 import { seccompFilter } from "../seccomp.ts";
+import { writeStarted } from "../started.ts";
 import type { MicrovmSpec, StartHooks } from "../vmm.ts";
 import { QEMU, type Accelerator } from "./arguments.ts";
 import { letQemuRun, untilQemuAnswers } from "./client.ts";
@@ -17,21 +17,20 @@ const CONTROL_TIMEOUT_MS = 15_000;
 export interface QemuStart extends Pick<CgroupLimits, "memoryMib"> {
   spec: MicrovmSpec;
   accelerator: Accelerator;
-  /** For the record in config.json. */
   version: string;
 }
 
 /** See `VmmBackend.start`; `args` are QEMU's. */
 export const startQemu = async (start: QemuStart, args: string[], hooks: StartHooks): Promise<ProcessIdentity> => {
-  const { spec, memoryMib } = start;
+  const { spec, version, accelerator, memoryMib } = start;
   await handOver(spec, hooks);
   const files = [await openFilter(spec.paths, seccompFilter())];
   try {
     // The filter is read to its end by whoever installs it; QEMU itself has the number of /dev/kvm to know, which comes first.
-    const kvm = start.accelerator.kind === "kvm" ? await openKvm() : undefined;
+    const kvm = accelerator.kind === "kvm" ? await openKvm() : undefined;
     if (kvm) files.unshift(kvm);
     const argv = inRoom(spec, FIRST_FILE + files.length - 1, [QEMU, ...args]);
-    await writeFile(spec.paths.config, JSON.stringify({ ...start, argv }, undefined, 2), { mode: 0o600 });
+    await writeStarted(spec, version, { accelerator, memoryMib, argv });
     const streams = { files: files.map(({ fd }) => fd), outFile: spec.paths.console };
     const command = { argv, ...streams, endOf: endOfHeld, memoryMib };
     const hasAnswered = async (signal: AbortSignal): Promise<void> => {
