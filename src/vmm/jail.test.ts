@@ -3,27 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { REQUIREMENTS } from "../lib/host-packages.mjs";
-import { vmPaths } from "../lib/paths.ts";
+import { specOf } from "../../test/fixtures/spec.ts";
 import { inRoom as inJailersRoom } from "./firecracker/jail.ts";
 import { inJail, requireJail } from "./jail.ts";
 import { inRoom } from "./qemu/jail.ts";
-import type { MicrovmSpec } from "./vmm.ts";
 
 const PROGRAMS = REQUIREMENTS.filter(({ purpose }) => purpose === "jail").flatMap(({ programs = [] }) => programs);
 
-const spec: MicrovmSpec = {
-  vmId: "abc1",
-  paths: vmPaths("/data/vms/abc1", "/sallyport-test/abc1"),
-  image: { vmlinux: "/image/1", initrd: "/image/2", rootfs: "/image/3" },
-  kernelArgs: [],
-  vcpuCount: 1,
-  memoryMib: 512,
-  tap: "sp-abc1",
-  mac: "06:00:c0:a8:64:05",
-  address: "192.168.100.5",
-  netns: "/run/netns/sp-abc1",
-  uid: 54_321,
-};
+const spec = specOf();
 
 describe("the programs that a jail is made of", () => {
   test("are all that any VMM's command line starts on its way", () => {

@@ -1,22 +1,9 @@
 import { expect, test } from "vitest";
 import { qemuArguments } from "../../src/vmm/qemu/arguments.ts";
-import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
-import { vmPaths } from "../../src/lib/paths.ts";
+import { specOf } from "../fixtures/spec.ts";
 import { sabotagedSpec, withoutNic } from "./sabotage.ts";
 
-const spec: MicrovmSpec = {
-  vmId: "abc",
-  paths: vmPaths("/vms/abc", "/sallyport-1/abc"),
-  image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/rootfs.ext4" },
-  kernelArgs: ["ip=192.168.100.2::192.168.100.1:255.255.255.0::eth0:off"],
-  vcpuCount: 2,
-  memoryMib: 2048,
-  tap: "sp-abc",
-  mac: "06:00:c0:a8:64:02",
-  address: "192.168.100.2",
-  netns: "/run/netns/sp-abc.1",
-  uid: 900_002,
-};
+const spec = specOf({ kernelArgs: ["ip=192.168.100.5::192.168.100.1:255.255.255.0::eth0:off"] });
 
 test("an empty plan changes nothing", async () => {
   expect(await sabotagedSpec(spec, {})).toEqual(spec);
@@ -38,11 +25,11 @@ test("a fault in the guest is handed to the saboteur, which then starts in syste
 test("the network device goes with its back end, and nothing else", () => {
   const args = qemuArguments(spec, { kind: "kvm" });
   const left = withoutNic(args);
-  expect(left.join(" ")).not.toMatch(/sp-abc|virtio-net/);
+  expect(left.join(" ")).not.toMatch(/sp-abc1|virtio-net/);
   expect(args.filter((arg) => !left.includes(arg))).toEqual([
     "-netdev",
-    "tap,id=net,ifname=sp-abc,script=no,downscript=no",
-    "virtio-net-device,netdev=net,mac=06:00:c0:a8:64:02",
+    "tap,id=net,ifname=sp-abc1,script=no,downscript=no",
+    "virtio-net-device,netdev=net,mac=06:00:c0:a8:64:05",
   ]);
   expect(() => withoutNic(left)).toThrow(/not found/);
 });

@@ -6,6 +6,7 @@ import { handOver, runFolder, seal } from "../../src/vmm/folder.ts";
 import { FIRST_FILE } from "../../src/vmm/jail.ts";
 import { inRoom, ROOM } from "../../src/vmm/qemu/jail.ts";
 import { seccompFilter } from "../../src/vmm/seccomp.ts";
+import { hooks } from "../conformance/vmm-suite.ts";
 import { tryInJail } from "../escape/jailed.ts";
 import { failed, tally, triesOf } from "../escape/tries.ts";
 import { alwaysHeld, tryUnjailed } from "../escape/unjailed.ts";
@@ -26,7 +27,7 @@ test(
   "of all that a program in QEMU's place tries, each is refused or bounded",
   async () => {
     const parts = await tryInJail(world, UID, async (spec) => {
-      await handOver(spec, { acquire: async () => {} });
+      await handOver(spec, hooks());
       const own = runFolder(spec.paths);
       await copyFile(world.program, join(own, "escape"));
       return {

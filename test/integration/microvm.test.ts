@@ -9,10 +9,12 @@ import type { SessionView } from "../../src/contract/api.ts";
 import { AppError } from "../../src/lib/errors.ts";
 import type { Suitability } from "../../src/vmm/vmm.ts";
 import { listVmms } from "../../src/vmm/process.ts";
+import { BOOT, hooks } from "../conformance/vmm-suite.ts";
 import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
 import { createFakeNetwork } from "../fixtures/fake-network.ts";
 import { KINDS_OF_A_FAKE, kindsOf } from "../fixtures/receipt.ts";
+import { specOf } from "../fixtures/spec.ts";
 import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
 
 const backend = createFakeBackend();
@@ -177,19 +179,9 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
   const [uid] = microvms.uids;
   const vm = paths.vm("unrecorded00");
   await mkdir(vm.root, { mode: 0o700 });
-  const image = { vmlinux: "/fake", initrd: "/fake", rootfs: "/fake" };
   const nic = { tap: "", mac: "", address: "127.19.6.2", netns: "/proc/self/ns/net" };
-  const machine = { kernelArgs: [], vcpuCount: 1, memoryMib: 1, ...nic };
-  const { process: vmm } = await backend.start(
-    { vmId: "unrecorded00", paths: vm, image, ...machine, uid },
-    { kind: "boot" },
-    {
-      acquire: async () => {},
-      onProcess: async () => {},
-      beforeRun: async () => {},
-      signal: new AbortController().signal,
-    },
-  );
+  const spec = specOf({ vmId: "unrecorded00", paths: vm, ...nic, uid });
+  const { process: vmm } = await backend.start(spec, BOOT, hooks());
   const child = await decoy(SLEEP, uid);
   await begin(left);
   const reaped = async () => controller.log().includes("reaped") || undefined;

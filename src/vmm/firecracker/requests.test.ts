@@ -1,20 +1,13 @@
 import { expect, test } from "vitest";
-import { vmPaths } from "../../lib/paths.ts";
-import type { MicrovmSpec } from "../vmm.ts";
+import { specOf } from "../../../test/fixtures/spec.ts";
 import { abilitiesOf, faultsOf } from "./api-facts.ts";
 import { configuration, kernelCommandLine, START, STATE } from "./requests.ts";
 
-const spec = {
-  vmId: "abc",
-  paths: vmPaths("/data/vms/abc", "/sallyport-1/abc"),
-  image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/rootfs.ext4" },
+const spec = specOf({
   kernelArgs: ["ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off"],
   vcpuCount: 2,
   memoryMib: 2048,
-  tap: "sp-abc",
-  mac: "06:00:c0:a8:64:05",
-  uid: 1000,
-} as MicrovmSpec;
+});
 
 test.each(["1.12.0", "1.12.1", "1.14.4", "1.15.1", "1.16.1", "2.0.0"])(
   "Firecracker %s knows all that a start sends",
@@ -67,7 +60,7 @@ test("the root is read-only, and limits are on drive, both ways of the NIC and e
   const requests = new Map(configuration(spec, "1.12.1").map(({ path, body }) => [path, body]));
   expect(requests.get("/drives/root")).toMatchObject({ is_read_only: true, rate_limiter: expect.anything() });
   expect(requests.get("/network-interfaces/eth0")).toMatchObject({
-    host_dev_name: "sp-abc",
+    host_dev_name: "sp-abc1",
     guest_mac: "06:00:c0:a8:64:05",
     rx_rate_limiter: expect.anything(),
     tx_rate_limiter: expect.anything(),

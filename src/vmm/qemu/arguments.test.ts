@@ -1,21 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { vmPaths } from "../../lib/paths.ts";
+import { specOf } from "../../../test/fixtures/spec.ts";
 import { kernelCommandLine, qemuArguments } from "./arguments.ts";
-import type { MicrovmSpec } from "../vmm.ts";
 
-const spec: MicrovmSpec = {
-  vmId: "0123456789ab",
-  paths: vmPaths("/data/vms/0123456789ab", "/sallyport-1/0123456789ab"),
+const spec = specOf({
   image: { vmlinux: "/i/vmlinux", initrd: "/i/initrd", rootfs: "/i/a,b/rootfs" },
   kernelArgs: ["ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off"],
   vcpuCount: 2,
   memoryMib: 2048,
-  tap: "sp-0123456789ab",
-  mac: "06:00:c0:a8:64:05",
-  address: "192.168.100.5",
-  netns: "/run/netns/sp-0123456789ab.1",
-  uid: 1234,
-};
+});
 const emulation = { kind: "emulation", tscKhz: 2_596_122 } as const;
 
 /** Values given for an option, in order. */
@@ -73,7 +65,7 @@ describe("qemuArguments", () => {
   ])("has %s, against %s", (option) => expect(args).toContain(option));
 
   test("no helper program is started for the network, and the interface is the one that was made", () => {
-    expect(valuesOf(args, "-netdev")).toEqual(["tap,id=net,ifname=sp-0123456789ab,script=no,downscript=no"]);
+    expect(valuesOf(args, "-netdev")).toEqual(["tap,id=net,ifname=sp-abc1,script=no,downscript=no"]);
   });
 
   test("a guest's memory is no file, and in no other process", () => {
