@@ -36,6 +36,14 @@ test("with a console is not replaced by one without: the microVM's folder was go
   expect(await kept("console.log")).toBe("Linux version 6\n");
 });
 
+test("of a file that cannot be read is that it cannot, and the rest is kept", async () => {
+  mkdirSync(input.vm.console);
+  writeFileSync(input.vm.vmmLog, "its last words\n");
+  await keepEvidence(paths, "ses_1", input);
+  expect(await kept("console.log")).toMatch(/^\[sallyport: not to be read: EISDIR/);
+  expect(await kept("vmm.log")).toBe("its last words\n");
+});
+
 test("that cannot be written whole is not there at all", async () => {
   mkdirSync(dirname(paths.evidence("ses_1")));
   writeFileSync(paths.evidence("ses_1"), "a file where the folder has to be");

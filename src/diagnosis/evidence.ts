@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { olderLog } from "../channel/call-log.ts";
 import type { Diagnosis, Facts } from "../contract/diagnosis.ts";
 import type { StageRecord, Verdict } from "../contract/session.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { DataPaths, VmPaths } from "../lib/paths.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText, redactValue } from "../lib/redact.ts";
@@ -37,11 +38,10 @@ const CONSOLE = "console.log";
 /** All files of one session's evidence, every text of them redacted. */
 export const collectEvidence = async (input: EvidenceInput): Promise<EvidenceFile[]> => {
   const { vm } = input;
-  await boundConsole(vm.console);
   const logs = {
-    [CONSOLE]: await readEnd(vm.console, CONSOLE_LIMIT_BYTES),
-    "vmm.log": await readEnd(vm.vmmLog, VMM_LOG_BYTES),
-    "channel.log": await readAll(olderLog(vm.channelLog), vm.channelLog),
+    [CONSOLE]: await orWhyNot(boundConsole(vm.console).then(() => readEnd(vm.console, CONSOLE_LIMIT_BYTES))),
+    "vmm.log": await orWhyNot(readEnd(vm.vmmLog, VMM_LOG_BYTES)),
+    "channel.log": await orWhyNot(readAll(olderLog(vm.channelLog), vm.channelLog)),
   };
   return [
     jsonFile("about.json", input.about),
@@ -88,6 +88,10 @@ export const readEvidence = async (paths: DataPaths, sessionId: string): Promise
 /** The kept console, or undefined. */
 export const readKeptConsole = async (paths: DataPaths, sessionId: string): Promise<Buffer | undefined> =>
   unlessMissing(readFile(join(paths.evidence(sessionId), CONSOLE)), undefined);
+
+/** What of one file cannot be read costs none of the others. */
+const orWhyNot = (text: Promise<string | undefined>): Promise<string | undefined> =>
+  text.catch((error: unknown) => `[sallyport: not to be read: ${messageOf(error)}]\n`);
 
 const jsonFile = (name: string, value: unknown): EvidenceFile => ({
   name,

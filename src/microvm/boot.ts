@@ -6,7 +6,7 @@ import { createConsoleReader, type ConsoleReader } from "../diagnosis/console-re
 import { messageOf } from "../lib/errors.ts";
 import { msUntil } from "../lib/wait.ts";
 import { boundConsole } from "../vmm/console.ts";
-import { failWhenExited, failWhenFlooding, MicrovmFailure } from "./failure.ts";
+import { failWhenExited, failWhenFlooding, MicrovmFailure, onConsole } from "./failure.ts";
 import { introduce } from "./introduce.ts";
 import { deadlineMsOf, STAGE_RULES, type StageRule } from "./stages.ts";
 import type { WatchOptions } from "./watch.ts";
@@ -58,7 +58,7 @@ const passStage = async (rule: StageRule, console: ConsoleReader, options: BootO
     await failWhenExited(options.process, rule.stage);
     await failWhenStopped(console, rule.stage);
     failWhenFlooding(options.channel, rule.stage);
-    await boundConsole(options.consoleFile);
+    await onConsole(boundConsole(options.consoleFile), rule.stage);
     if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
     if (performance.now() - begin >= rule.slowMs) options.lookout.slow(deadline);
     await sleep(ASK_INTERVAL_MS, undefined, { signal: options.signal });
@@ -67,7 +67,7 @@ const passStage = async (rule: StageRule, console: ConsoleReader, options: BootO
 
 /** A guest that says itself that nothing more will come is not waited for. Throws MicrovmFailure `guest-stopped`. */
 const failWhenStopped = async (console: ConsoleReader, stage: BootStage): Promise<void> => {
-  const { panic, isEmergencyShell } = await console.look();
+  const { panic, isEmergencyShell } = await onConsole(console.look(), stage);
   if (panic === null && !isEmergencyShell) return;
   throw new MicrovmFailure(stage, {
     code: "guest-stopped",

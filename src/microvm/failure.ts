@@ -2,7 +2,7 @@
 import type { GuestChannel } from "../channel/channel.ts";
 import type { BootStage, Verdict } from "../contract/session.ts";
 import { diskFullOf } from "../lib/disk-full.ts";
-import { AppError, messageOf } from "../lib/errors.ts";
+import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
 
 type Words = Pick<Verdict, "code" | "sentence" | "hint"> & { evidence?: string[] };
@@ -81,4 +81,20 @@ export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | n
     sentence: "The guest sent more over its channel than may be read of one, and the channel was closed.",
     hint: "Start a new sign-in.",
   });
+};
+
+/** `work` on the file of a guest's console. Throws MicrovmFailure `console-unusable` for what the system refuses of it, a full disk aside. */
+export const onConsole = async <T>(work: Promise<T>, stage: BootStage | null): Promise<T> => {
+  try {
+    return await work;
+  } catch (cause) {
+    const code = errnoOf(cause);
+    if (code === undefined || diskFullOf(cause)) throw cause;
+    throw new MicrovmFailure(stage, {
+      code: "console-unusable",
+      sentence: `The file of the guest's console cannot be read or cut on this host (${code}): it would grow without bound.`,
+      hint: "See whether the data directory's disk is well (the kernel's log tells). If it is, the VMM may have been taken over: keep the evidence.",
+      cause,
+    });
+  }
 };

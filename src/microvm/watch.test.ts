@@ -1,18 +1,19 @@
+import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
 import type { GuestChannel } from "../channel/channel.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { identify } from "../lib/process.ts";
 import { watchGuest } from "./watch.ts";
 
-test("a running guest whose channel was closed for a flood is not waited for", async () => {
-  const traffic = { bytes: 1, garbageLines: 1, spentMs: 1, isFlooding: true };
+const watching = async ({ isFlooding = false, consoleFile = "/nonexistent/console.log" }) => {
+  const traffic = { bytes: 1, garbageLines: 1, spentMs: 1, isFlooding };
   const channel: GuestChannel = { call: () => Promise.reject(new Error("closed")), traffic, close: () => {} };
   const self = await identify(process.pid);
   if (!self) throw new Error("this process is not there");
-  const watching = watchGuest({
+  return watchGuest({
     address: "127.84.0.1",
     channel,
-    consoleFile: "/nonexistent/console.log",
+    consoleFile,
     deadlinesSec: {},
     logger: silentLogger(),
     lookout: { slow: () => {}, fine: () => {} },
@@ -21,5 +22,14 @@ test("a running guest whose channel was closed for a flood is not waited for", a
     unreachableSec: 600,
     signal: AbortSignal.timeout(15_000),
   });
-  await expect(watching).rejects.toMatchObject({ isSymptom: true, verdict: { code: "guest-floods", stage: null } });
+};
+
+test("a running guest whose channel was closed for a flood is not waited for", async () => {
+  const verdict = { code: "guest-floods", stage: null };
+  await expect(watching({ isFlooding: true })).rejects.toMatchObject({ isSymptom: true, verdict });
+});
+
+test("a guest whose console the host cannot cut fails with a reason", async () => {
+  const verdict = { code: "console-unusable", sentence: expect.stringContaining("(EISDIR)") };
+  await expect(watching({ consoleFile: tmpdir() })).rejects.toMatchObject({ isSymptom: true, verdict });
 });

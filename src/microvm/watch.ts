@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { boundConsole } from "../vmm/console.ts";
-import { failWhenExited, failWhenFlooding, MicrovmFailure } from "./failure.ts";
+import { failWhenExited, failWhenFlooding, MicrovmFailure, onConsole } from "./failure.ts";
 import type { Lookout } from "./lookout.ts";
 import { probeHealth } from "./probes.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -33,7 +33,7 @@ export const watchGuest = async (options: WatchOptions): Promise<never> => {
     await sleep(unanswered === 0 ? INTERVAL_MS : RETRY_MS, undefined, { signal: options.signal });
     await failWhenExited(options.process, null);
     failWhenFlooding(options.channel, null);
-    await boundConsole(options.consoleFile);
+    await onConsole(boundConsole(options.consoleFile), null);
     const seen = await probeHealth(options.address, INTERVAL_MS);
     if (seen !== lastSeen) options.logger.info({ health: seen ?? "ok" }, "guest's /health");
     lastSeen = seen;
