@@ -41,8 +41,10 @@ test("every call of the list is refused, and none stands there twice", () => {
 test("what setpriv and a VMM do is let through", () => {
   // read write open close mmap execve exit prctl capset setresuid setgroups seccomp memfd_create
   for (const number of [0, 1, 2, 3, 9, 59, 60, 157, 126, 117, 116, 317, 319]) expect(answer(number)).toBe(ALLOW);
-  // TUNSETIFF, TUNSETOFFLOAD, TUNSETSNDBUF, KVM_RUN, KVM_SET_MSRS, SIOCGIFINDEX, TCGETS, FIONBIO
-  for (const command of [0x400454ca, 0x400454d0, 0x400454d4, 0xae80, 0x4008ae89, 0x8933, 0x5401, 0x5421])
+  // TUNSETIFF, TUNGETFEATURES, TUNSETOFFLOAD, TUNGETIFF, TUNSETSNDBUF, TUNSETVNETHDRSZ, KVM_RUN, KVM_SET_MSRS, SIOCGIFINDEX, TCGETS, FIONBIO
+  for (const command of [
+    0x400454ca, 0x800454cf, 0x400454d0, 0x800454d2, 0x400454d4, 0x400454d8, 0xae80, 0x4008ae89, 0x8933, 0x5401, 0x5421,
+  ])
     expect(answer(16, [9, command])).toBe(ALLOW);
   // The clone of pthread_create and of fork.
   for (const flags of [0x3d0f00, 0x1200011]) expect(answer(56, [flags])).toBe(ALLOW);
@@ -88,6 +90,12 @@ test("no space for a file beyond what its size tells", () => {
     0x40305828, 0x4030582a, 0x40305839, 0x40305824, 0x40049409, 0xc028660f, 0x4008f510, 0x40806685,
   ])
     expect(answer(16, [1, command])).toBe(ENOTTY);
+});
+
+test("a TAP keeps its address, owner and life on the host", () => {
+  // SIOCSIFHWADDR, TUNSETDEBUG, TUNSETPERSIST, TUNSETOWNER, TUNSETLINK, TUNSETGROUP
+  for (const command of [0x8924, 0x400454c9, 0x400454cb, 0x400454cc, 0x400454cd, 0x400454ce])
+    expect(answer(16, [9, command])).toBe(EPERM);
 });
 
 test("nobody is kept waiting for a file, nor watched in a folder", () => {

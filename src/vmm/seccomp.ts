@@ -27,6 +27,10 @@ const TIOCLINUX = 0x541c;
 /** Of fcntl(2): keeps whoever opens the file waiting for 45 s; is told of all that is done in a folder. */
 const F_SETLEASE = 1024;
 const F_NOTIFY = 1026;
+/** Whoever has a TAP open may ask for these, which are about the host's side of it: its address, by which a bridge finds another. */
+const SIOCSIFHWADDR = 0x8924;
+/** TUNSETDEBUG, TUNSETPERSIST, TUNSETOWNER, TUNSETLINK, TUNSETGROUP. */
+const TAP_SETTINGS = [0x400454c9, 0x400454cb, 0x400454cc, 0x400454cd, 0x400454ce];
 /** Requests of a device's family have this in common: KVM; terminals, TAPs and every open file; network interfaces. */
 const FAMILY = 0xff00;
 const FAMILIES = [0xae00, 0x5400, 0x8900];
@@ -83,7 +87,12 @@ export const REFUSALS: Refusal[] = [
   ...table(EOPNOTSUPP, "fallocate:285 setxattr:188 lsetxattr:189 fsetxattr:190 setxattrat:463"),
   // File systems have dozens of requests, such as to reserve space; of the kernel's own and of each kind of its own number.
   { name: "ioctl", number: 16, errno: ENOTTY, only: { argument: 1, mask: FAMILY, noneOf: FAMILIES } },
-  { name: "ioctl", number: 16, errno: EPERM, only: { argument: 1, oneOf: [TIOCSTI, TIOCLINUX] } },
+  {
+    name: "ioctl",
+    number: 16,
+    errno: EPERM,
+    only: { argument: 1, oneOf: [TIOCSTI, TIOCLINUX, SIOCSIFHWADDR, ...TAP_SETTINGS] },
+  },
   { name: "fcntl", number: 72, errno: EPERM, only: { argument: 1, oneOf: [F_SETLEASE, F_NOTIFY] } },
   // A TAP is a file and vsock of a VMM is in the kernel: it needs no socket but its own Unix ones.
   { name: "socket", number: 41, errno: EAFNOSUPPORT, only: { argument: 0, noneOf: [AF_UNIX] } },

@@ -15,6 +15,7 @@
 static const struct attempt *const ALL[] = {FILES, PROCESSES, SOCKETS, KERNEL, BOUNDS};
 static char **arguments;
 static const char *current;
+int own_tap = -1;
 
 static void wait_for_seal(void);
 static void attempt(const struct attempt *one);
@@ -25,6 +26,7 @@ int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "";
   if (!strcmp(mode, "whoami")) return geteuid() != 0;
   if (!strcmp(mode, "victim")) return victim();
+  if (given_or_null("mine")) own_tap = (int)attach(given("mine"));
   if (given_or_null("sealed")) wait_for_seal();
   for (size_t group = 0; group < sizeof ALL / sizeof *ALL; group++) {
     if (ALL[group] == BOUNDS && given_or_null("boundless")) continue;

@@ -36,5 +36,9 @@ const char *own(const char *name);
 /* Connects to a Unix socket; a first byte of 0 in `path` is an abstract one's. */
 long connect_unix(const char *path, size_t length);
 
+/* The TAP that a VMM has open, in the namespace that it was made in; -1 where there is none. */
+extern int own_tap;
+long attach(const char *name);
+
 int victim(void);
 #endif

@@ -131,11 +131,22 @@ static void devices(void) {
   told("any other", !*found, *found ? found : "none");
 }
 
-static long attach(const char *name) {
+long attach(const char *name) {
   struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
   snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
   int fd = open("/dev/net/tun", O_RDWR);
-  return fd < 0 ? -1 : ioctl(fd, TUNSETIFF, &request);
+  return fd < 0 || ioctl(fd, TUNSETIFF, &request) ? -1 : fd;
+}
+
+/* To what they are already. */
+static void change_tap(void) {
+  struct ifreq request = {0};
+  if (ioctl(own_tap, SIOCGIFHWADDR, &request)) return told("have one", 0, "there is none to try");
+  refused("address", ioctl(own_tap, SIOCSIFHWADDR, &request));
+  refused("owner", ioctl(own_tap, TUNSETOWNER, geteuid()));
+  refused("group", ioctl(own_tap, TUNSETGROUP, getegid()));
+  refused("persistence", ioctl(own_tap, TUNSETPERSIST, 1));
+  refused("kind", ioctl(own_tap, TUNSETLINK, request.ifr_hwaddr.sa_family));
 }
 
 static void foreign_tap(void) {
@@ -156,5 +167,6 @@ const struct attempt FILES[] = {
     {"make a device node", device_node},
     {"open a device of the host", devices},
     {"open another guest's TAP", foreign_tap},
+    {"change the host's side of its TAP", change_tap},
     {NULL, NULL},
 };

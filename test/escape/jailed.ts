@@ -41,7 +41,7 @@ export interface Room {
 
 /**
  * All parts, those that are measured from outside among them. `furnish`: what the backend makes of its microVM's folder, for what it is
- * asked to start; the namespace is there, without the TAP, which is on the bridge. The jail is gone afterwards.
+ * asked to start; the namespace is there, with the TAP, which then goes to the bridge. The jail is gone afterwards.
  */
 export const tryInJail = async (
   world: World,
@@ -52,6 +52,7 @@ export const tryInJail = async (
   const spec = await specIn(join(world.root, "data"), { image, uid, memoryMib: MEMORY_MIB });
   spec.netns = `/run/netns/${spec.tap}`;
   await run("ip", ["netns", "add", spec.tap]);
+  await run("ip", ["-n", spec.tap, "tuntap", "add", "dev", spec.tap, "mode", "tap", "user", String(uid)]);
   const { paths } = spec;
   const isMemoryBounded = (await cgroupControllers())?.includes("memory") === true;
   const limits = { memoryMib: MEMORY_MIB, pids: MAX_PROCESSES, cpus: 2 };
@@ -65,6 +66,7 @@ export const tryInJail = async (
       `folder=${room.folder}`,
       `setuid=${room.folder}/setuid`,
       `image=${room.image}`,
+      `mine=${spec.tap}`,
       ...(room.log === undefined ? [] : [`log=${room.log}`]),
       "walk=/",
       "sealed=yes",

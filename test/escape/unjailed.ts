@@ -19,7 +19,13 @@ export const tryUnjailed = async (world: World, uid: number, who: "user" | "root
   const left = await open("/", "r");
   try {
     const before = who === "user" ? ["setpriv", ...asNobody(uid)] : [];
-    const own = [`folder=${folder}`, `setuid=${join(folder, "setuid")}`, `image=${world.image}`, `walk=${world.root}`];
+    const files = [
+      `folder=${folder}`,
+      `setuid=${join(folder, "setuid")}`,
+      `image=${world.image}`,
+      `walk=${world.root}`,
+    ];
+    const own = [...files, `mine=${world.tap}`];
     const args = [...world.found, ...own, ...(who === "root" ? ["boundless=yes"] : [])];
     const argv = ["prlimit", "--core=unlimited", "--", ...before, world.program, ...args];
     const { end, said } = await runTries(argv, streams, async () => {}, [left.fd]);

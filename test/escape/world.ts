@@ -22,6 +22,8 @@ export interface World {
   found: string[];
   /** A file of root. */
   image: string;
+  /** A TAP of its user's, for who is in no jail. */
+  tap: string;
   remove(): Promise<void>;
 }
 
@@ -69,15 +71,18 @@ const plant = async (uid: number, cleanup: Cleanup): Promise<World> => {
     "the address",
     async () => void (await run("ip", ["address", "del", `${HOST_ADDRESS}/32`, "dev", "lo"])),
   );
-  await run("ip", ["tuntap", "add", "dev", known.tap, "mode", "tap", "user", String(uid)]);
-  cleanup.push("the TAP", async () => void (await run("ip", ["link", "del", known.tap])));
+  const tap = `esm${mark}`;
+  for (const name of [known.tap, tap]) {
+    await run("ip", ["tuntap", "add", "dev", name, "mode", "tap", "user", String(uid)]);
+    cleanup.push("a TAP", async () => void (await run("ip", ["link", "del", name])));
+  }
   const group = `/sp-escape-${mark}`;
   const cgroup = await makeCgroup(group, { memoryMib: 16, pids: 1, cpus: 1 });
   cleanup.push("the control group", () => removeCgroup(group));
   const port = await listen({ host: "::", port: 0 }, cleanup);
   const found = Object.entries({ ...known, port, cgroup: dirname(cgroup) }).map(([name, value]) => `${name}=${value}`);
   const pid = await startVictim(uid, [program, "victim", ...found], cleanup);
-  return { root, program, image, found: [...found, `pid=${pid}`], remove: () => cleanup.run() };
+  return { root, program, image, tap, found: [...found, `pid=${pid}`], remove: () => cleanup.run() };
 };
 
 /** Answers the port. */
