@@ -31,16 +31,38 @@ const answer = (number: number, args: number[] = [], architecture = X86_64, refu
   throw new Error("the program runs past its end");
 };
 
-test("every call of the list is refused, and none stands there twice", () => {
+/** By hand and not from the filter's own list, which may lose a row: what is told of a call, and the calls. */
+const REFUSED = {
+  [EPERM]: `ptrace:101 process_vm_readv:310 process_vm_writev:311 process_madvise:440 process_mrelease:448 kcmp:312
+    pidfd_getfd:438 unshare:272 setns:308 mount:165 umount2:166 pivot_root:155 chroot:161 move_mount:429
+    open_tree:428 fsopen:430 fsconfig:431 fsmount:432 fspick:433 mount_setattr:442 statmount:457 listmount:458
+    open_by_handle_at:304 name_to_handle_at:303 bpf:321 perf_event_open:298 userfaultfd:323 keyctl:250 add_key:248
+    request_key:249 memfd_secret:447 fanotify_init:300 lookup_dcookie:212 modify_ldt:154 personality:135 uselib:134
+    _sysctl:156 nfsservctl:180 shmget:29 semget:64 msgget:68 mq_open:240 sync:162 syncfs:306 init_module:175
+    finit_module:313 delete_module:176 create_module:174 get_kernel_syms:177 query_module:178 kexec_load:246
+    kexec_file_load:320 reboot:169 swapon:167 swapoff:168 acct:163 quotactl:179 quotactl_fd:443 settimeofday:164
+    clock_settime:227 adjtimex:159 clock_adjtime:305 syslog:103 iopl:172 ioperm:173 sethostname:170
+    setdomainname:171 vhangup:153`,
+  [ENOSYS]: `clone3:435 io_uring_setup:425 io_uring_enter:426 io_uring_register:427 io_setup:206 inotify_init:253
+    inotify_init1:294 memfd_create:319`,
+  [EOPNOTSUPP]: `fallocate:285 setxattr:188 lsetxattr:189 fsetxattr:190 setxattrat:463`,
+};
+
+test("every call that no VMM needs is refused, by a list of its own", () => {
+  const rows = Object.entries(REFUSED).flatMap(([told, calls]) =>
+    calls
+      .split(/\s+/)
+      .map((call) => ({ told: Number(told), name: call.split(":")[0], number: Number(call.split(":")[1]) })),
+  );
+  expect(rows.filter(({ told, number }) => answer(number) !== told)).toEqual([]);
   const whole = REFUSALS.filter(({ only }) => !only);
-  expect(whole.filter(({ number, errno }) => answer(number) !== (0x50000 | errno))).toEqual([]);
-  expect(new Set(REFUSALS.map(({ number, only }) => JSON.stringify([number, only]))).size).toBe(REFUSALS.length);
-  expect(REFUSALS.filter(({ number }) => !(number < 467))).toEqual([]);
+  expect(new Set(whole.map(({ number }) => number)).size).toBe(whole.length);
+  expect(new Set(whole.map(({ name }) => name))).toEqual(new Set(rows.map(({ name }) => name)));
 });
 
 test("what setpriv and a VMM do is let through", () => {
-  // read write open close mmap execve exit prctl capset setresuid setgroups seccomp memfd_create
-  for (const number of [0, 1, 2, 3, 9, 59, 60, 157, 126, 117, 116, 317, 319]) expect(answer(number)).toBe(ALLOW);
+  // read write open close mmap execve exit prctl capset setresuid setgroups seccomp
+  for (const number of [0, 1, 2, 3, 9, 59, 60, 157, 126, 117, 116, 317]) expect(answer(number)).toBe(ALLOW);
   // TUNSETIFF, TUNGETFEATURES, TUNSETOFFLOAD, TUNGETIFF, TUNSETSNDBUF, TUNSETVNETHDRSZ, KVM_RUN, KVM_SET_MSRS, SIOCGIFINDEX, TCGETS, FIONBIO
   for (const command of [
     0x400454ca, 0x800454cf, 0x400454d0, 0x800454d2, 0x400454d4, 0x400454d8, 0xae80, 0x4008ae89, 0x8933, 0x5401, 0x5421,
@@ -67,6 +89,8 @@ test("around a jailer a mount view may be made, and no other namespace", () => {
       expect(inJailer(number, flag | 0x20000)).toBe(EPERM);
     }
   for (const number of [308, 429, 101]) expect(inJailer(number)).toBe(EPERM);
+  // memfd_create, by the VMM inside.
+  expect(inJailer(319)).toBe(ALLOW);
 });
 
 test("no socket but a Unix one", () => {

@@ -75,6 +75,10 @@ export const REFUSALS: Refusal[] = [
     fanotify_init:300 lookup_dcookie:212 modify_ldt:154 personality:135 uselib:134 _sysctl:156 nfsservctl:180
     shmget:29 semget:64 msgget:68 mq_open:240`,
   ),
+  // What all users of a host share one bound of, and files in memory that no other bound counts.
+  ...table(ENOSYS, "io_setup:206 inotify_init:253 inotify_init1:294 memfd_create:319"),
+  // Waits for the disks of everybody.
+  ...table(EPERM, "sync:162 syncfs:306"),
   // The host itself: no VMM may, being nobody; said once more here.
   ...table(
     EPERM,
@@ -101,13 +105,15 @@ export const REFUSALS: Refusal[] = [
 
 /** Of a jailer that makes a smaller room inside, as the last thing it does as root: a user cannot do these without a namespace of its own. */
 const OF_A_JAILER = ["mount", "umount2", "pivot_root", "chroot", "unshare"];
+/** Of the VMM itself: its network device has a page of a file in memory. */
+const OF_ITS_VMM = ["memfd_create"];
 const CLONE_NEWNS = 0x20000;
 /** CLONE_NEWTIME: unshare alone takes it. */
 const NEW_TIME = 0x80;
 
 /** For a program that becomes the VMM by way of such a jailer: a mount view is the one namespace that may still be made. */
 export const REFUSALS_AROUND_JAILER: Refusal[] = [
-  ...REFUSALS.filter(({ name }) => !OF_A_JAILER.includes(name)),
+  ...REFUSALS.filter(({ name }) => ![...OF_A_JAILER, ...OF_ITS_VMM].includes(name)),
   {
     name: "unshare",
     number: 272,
