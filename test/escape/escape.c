@@ -6,6 +6,7 @@
  * Arguments without `=` are somebody else's and ignored.
  */
 #include "escape.h"
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,6 +23,8 @@ static void attempt(const struct attempt *one);
 static const char *end_of(int status);
 
 int main(int argc, char **argv) {
+  /* As root, by its bit: for whoever started it, it does nothing but tell that. */
+  if (getauxval(AT_SECURE)) return geteuid() != 0;
   arguments = argv;
   const char *mode = argc > 1 ? argv[1] : "";
   if (!strcmp(mode, "whoami")) return geteuid() != 0;

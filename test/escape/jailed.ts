@@ -76,7 +76,7 @@ export const tryInJail = async (
     const look = async (): Promise<void> => {
       const pid = walls ? undefined : await pidIn(spec);
       if (pid !== undefined) {
-        walls = await wallsOf(pid);
+        walls = await wallsOf(pid, room.folder);
         await room.seal();
       }
       seen.processes = Math.max(seen.processes, (await cgroupPids(paths.cgroup)).length);
@@ -113,8 +113,8 @@ const pidIn = async ({ uid, paths }: MicrovmSpec): Promise<number | undefined> =
   return (await processesOf((user) => user === uid)).find(({ process }) => grouped.includes(process.pid))?.process.pid;
 };
 
-/** What one wall would hide of another. */
-const wallsOf = async (pid: number): Promise<Part[]> => {
+/** What one wall would hide of another. `own`: the one place in its view, beside devices, that is no file system to be read only. */
+const wallsOf = async (pid: number, own: string): Promise<Part[]> => {
   const of = (process: number | "self", name: string) => readlink(`/proc/${process}/ns/${name}`);
   const shared: string[] = [];
   for (const name of ["cgroup", "ipc", "mnt", "net", "pid", "uts"])
@@ -123,6 +123,15 @@ const wallsOf = async (pid: number): Promise<Part[]> => {
   const missing = [/^Cap(Inh|Prm|Eff|Amb):.*[1-9a-f]/m, /^NoNewPrivs:\s*0/m, /^Seccomp:\s*0/m, /^Groups:\s*\d/m]
     .flatMap((wrong) => wrong.exec(status)?.[0].replace(/\s+/g, " ") ?? [])
     .join(", ");
+  // Of proc_pid_mountinfo(5): 5 mount point, 6 options.
+  const mounts = (await readFile(`/proc/${pid}/mountinfo`, "utf8"))
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(" "));
+  const writable = mounts
+    .filter(([, , , , , options = ""]) => options.startsWith("rw"))
+    .map(([, , , , point = ""]) => point)
+    .filter((point) => point !== own && !point.startsWith("/dev/"));
   const wall = (name: string, part: string, wrong: string): Part => ({
     try: name,
     part: `${part}, from outside`,
@@ -132,6 +141,7 @@ const wallsOf = async (pid: number): Promise<Part[]> => {
   return [
     wall("make or enter namespaces", "those of the host", shared.join(" ")),
     wall("become root", "what would help", missing),
+    wall("write to the host's programs and settings", "file systems", writable.join(" ")),
   ];
 };
 

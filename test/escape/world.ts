@@ -1,17 +1,13 @@
 /** A host with everything in it that an escape could find, as permissive as it gets: where a try fails, the jail made it fail. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type ListenOptions } from "node:net";
 import { dirname, join } from "node:path";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { run } from "../../src/lib/exec.ts";
 import { makeCgroup, removeCgroup } from "../../src/vmm/cgroup.ts";
 import { compileEscape } from "./compile.ts";
-
-/** Of documentation (RFC 5737), on the loopback interface while the world is there. */
-const HOST_ADDRESS = "198.51.100.77";
-const SYSTEM_BUS = "/run/dbus/system_bus_socket";
 
 export interface World {
   /** Folder of this world, with room for more. */
@@ -41,7 +37,9 @@ export const createWorld = async (uid: number): Promise<World> => {
 const plant = async (uid: number, cleanup: Cleanup): Promise<World> => {
   const root = await mkdtemp("/var/tmp/sp-escape-");
   cleanup.push("the folder", () => rm(root, { recursive: true }));
-  await chmod(root, 0o755);
+  // With programs of root's in it, and files that are written to: nobody else's to enter.
+  await chown(root, 0, uid);
+  await chmod(root, 0o750);
   const mark = `${process.pid}`;
   const program = join(root, "firecracker-escape");
   await copyFile(await compileEscape(), program);
@@ -57,20 +55,18 @@ const plant = async (uid: number, cleanup: Cleanup): Promise<World> => {
     shm: mark,
     mq: `/sp-escape-${mark}`,
     tap: `esc${mark}`,
-    host: HOST_ADDRESS,
+    bus: `/run/sp-escape-${mark}/system_bus_socket`,
+    // For measurements (RFC 2544); on the loopback interface while the world is there.
+    host: `198.18.${(process.pid >> 8) % 256}.${process.pid % 256}`,
   };
   for (const file of [known.console, known.database, known.key, known.outside]) await writeFile(file, "planted\n");
   await writeFile(image, "an image\n");
   for (const path of [known.control, known.api]) await listen({ path }, cleanup);
-  const made = await mkdir(dirname(SYSTEM_BUS), { recursive: true });
-  if (made !== undefined) cleanup.push("the bus's folder", () => rm(made, { recursive: true }));
-  // A host may have a bus already.
-  await listen({ path: SYSTEM_BUS }, cleanup).catch(() => {});
-  await run("ip", ["address", "add", `${HOST_ADDRESS}/32`, "dev", "lo"]);
-  cleanup.push(
-    "the address",
-    async () => void (await run("ip", ["address", "del", `${HOST_ADDRESS}/32`, "dev", "lo"])),
-  );
+  await mkdir(dirname(known.bus), { recursive: true });
+  cleanup.push("the bus's folder", () => rm(dirname(known.bus), { recursive: true }));
+  await listen({ path: known.bus }, cleanup);
+  await run("ip", ["address", "replace", `${known.host}/32`, "dev", "lo"]);
+  cleanup.push("the address", async () => void (await run("ip", ["address", "del", `${known.host}/32`, "dev", "lo"])));
   const tap = `esm${mark}`;
   for (const name of [known.tap, tap]) {
     await run("ip", ["tuntap", "add", "dev", name, "mode", "tap", "user", String(uid)]);

@@ -1,7 +1,8 @@
 /** Who broke out of a guest runs in the place of its VMM: what a program finds there that tries what it can. */
-import { chmod, copyFile } from "node:fs/promises";
+import { chmod, copyFile, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { run } from "../../src/lib/exec.ts";
 import { handOver, runFolder, seal } from "../../src/vmm/folder.ts";
 import { FIRST_FILE } from "../../src/vmm/jail.ts";
 import { inRoom, ROOM } from "../../src/vmm/qemu/jail.ts";
@@ -10,7 +11,7 @@ import { hooks } from "../conformance/vmm-suite.ts";
 import { tryInJail } from "../escape/jailed.ts";
 import { failed, tally, triesOf } from "../escape/tries.ts";
 import { alwaysHeld, tryUnjailed } from "../escape/unjailed.ts";
-import { createWorld, type World } from "../escape/world.ts";
+import { asNobody, createWorld, plantSetuid, type World } from "../escape/world.ts";
 
 const UID = 61_990;
 const TIMEOUT_MS = 180_000;
@@ -22,6 +23,16 @@ beforeAll(async () => {
 });
 
 afterAll(() => world.remove());
+
+test("only the user of the tries comes to root's programs, and is told no more by one than whose it is", async () => {
+  await expect(run("setpriv", [...asNobody(UID + 9), "test", "-x", world.program])).rejects.toThrow("setpriv");
+  const folder = await mkdtemp(join(world.root, "setuid-"));
+  await chmod(folder, 0o711);
+  await plantSetuid(world, folder);
+  const tell = `"$@" list; echo "ends with $?"; "$@" whoami; echo "ends with $?"`;
+  const { stdout } = await run("setpriv", [...asNobody(UID), "sh", "-c", tell, "sh", join(folder, "setuid")]);
+  expect(stdout).toBe("ends with 0\nends with 0\n");
+});
 
 test(
   "of all that a program in QEMU's place tries, each is refused or bounded",

@@ -67,8 +67,12 @@ test.skipIf(!existsSync("/dev/shm"))("an image on another file system is refused
 test("the jailer sees its own program, Firecracker, and its folder, and has the rights for its work and no others", () => {
   const line = inRoom(spec, { firecracker: "/opt/fc", jailer: "/opt/jailer" }, 3).join(" ");
   const jail = join(spec.paths.root, "jail");
-  expect(line).toContain("--bounding-set=-all,+chown,+dac_override,+mknod,+setgid,+setuid,+sys_admin -- bwrap ");
+  expect(line).toContain(
+    "--bounding-set=-all,+chown,+dac_override,+mknod,+setgid,+setuid,+sys_admin -- bwrap --unshare-pid --as-pid-1 ",
+  );
   expect([...line.matchAll(/--\S*bind \S+ (\S+)/g)].map(([, to]) => to)).toEqual(["/opt/fc", "/opt/jailer", jail]);
-  expect(line).toContain(`--seccomp 3 -- /opt/jailer --id abc --exec-file /opt/fc --chroot-base-dir ${jail} `);
+  expect(line).toContain(
+    `--remount-ro / --chdir / --seccomp 3 -- /opt/jailer --id abc --exec-file /opt/fc --chroot-base-dir ${jail} `,
+  );
   expect(line).toMatch(/ -- --api-sock run\/firecracker\.socket --log-path vmm\.log --level Warning --show-level$/);
 });
