@@ -105,6 +105,14 @@ describe("a diagnosis", () => {
     expect(diagnose({ ...ended, host: { ...healthyFacts().host, vmm: unseen } }).cause.code).toBe("unknown");
   });
 
+  test("names a want of memory by the cgroup's count also of a VMM that never came to be on record, and of none that lives", () => {
+    const facts = FAULTY_FACTS["vmm-out-of-memory"];
+    const withVmm = (change: Partial<typeof facts.host.vmm>) =>
+      diagnose({ ...facts, host: { ...facts.host, vmm: { ...facts.host.vmm, ...change } } }).cause.code;
+    expect(withVmm({ pid: null })).toBe("vmm-out-of-memory");
+    expect(withVmm({ isAlive: true })).not.toBe("vmm-out-of-memory");
+  });
+
   test("says when the agent is silent, and what could not be learned", () => {
     const { cause } = diagnose({ ...FAULTY_FACTS["kernel-panic"], missing: ["firewall: nft did not finish"] });
     expect(cause.evidence).toContain("the guest's agent is silent: host and console alone speak");

@@ -9,7 +9,7 @@ import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { orAborted, orAfter } from "../lib/wait.ts";
+import { orAborted, orAfter, poll } from "../lib/wait.ts";
 import {
   type CgroupLimits,
   cgroupExists,
@@ -37,7 +37,7 @@ export interface VmmCommand {
 /**
  * Starts a VMM in its jail, waits until it answers, as `hasAnswered` finds out, and lets its machine run; or until it died, or the start
  * is ended, which no step has to look out for. The process answered is the VMM's own, not that of a program which holds its jail.
- * Whatever fails, no process is left.
+ * Whatever fails, no process is left; its control group is, until it is destroyed, with what it counted.
  */
 export const startAnswering = async (
   spec: MicrovmSpec,
@@ -50,7 +50,10 @@ export const startAnswering = async (
   await acquire(CGROUP, spec.paths.cgroup);
   const limits = { memoryMib, pids: MAX_PROCESSES, cpus: spec.vcpuCount + EXTRA_CPUS };
   const argv = inJail(await makeCgroup(spec.paths.cgroup, limits), spec, command.argv);
-  const { identity, died } = await startVmm({ ...command, argv, logFile: spec.paths.vmmLog });
+  let known: ProcessIdentity | undefined;
+  const stays = async (): Promise<boolean> =>
+    known ? isAlive(known) : (await processesOfUser({ uid: spec.uid, process: null })).length > 0;
+  const { identity, died } = await startVmm({ ...command, argv, logFile: spec.paths.vmmLog, stays });
   const waiting = new AbortController();
   const step = (work: () => Promise<void>): Promise<void> => orAborted(() => Promise.race([work(), died]), signal);
   try {
@@ -60,6 +63,7 @@ export const startAnswering = async (
     const [own = identity] = (await processesOf((user) => user === spec.uid))
       .map(({ process }) => process)
       .toSorted((a, b) => Number(a.startTicks) - Number(b.startTicks) || a.pid - b.pid);
+    known = own;
     if (own.pid !== identity.pid) await onProcess(own);
     await step(beforeRun);
     await step(letRun);
@@ -72,7 +76,7 @@ export const startAnswering = async (
     const why = await orAborted(() => orAfter(ended(), DYING_MS, () => error), signal).catch(
       (reason: unknown) => reason,
     );
-    await killVmm({ ...spec, process: identity });
+    await endProcesses({ ...spec, process: identity });
     throw why;
   }
 };
@@ -84,14 +88,28 @@ const DYING_MS = 1_000;
 const EXTRA_CPUS = 1;
 const CGROUP = "cgroup";
 
-/** Starts a VMM, which outlives the controller; `died` rejects with AppError `vmm-died` when it ends. Throws AppError `vmm-not-started`. */
-export const startVmm = async ({ endOf = plainEnd, ...command }: VmmCommand & { logFile: string }) => {
+interface Start extends VmmCommand {
+  logFile: string;
+  /** Whether it runs without the program that was started, which only held its jail. */
+  stays?: () => Promise<boolean>;
+}
+
+/**
+ * Starts a VMM, which outlives the controller; `died` rejects with AppError `vmm-died` when it ends, or `vmm-unheld` when the program
+ * that holds its jail does so alone. Throws AppError `vmm-not-started`.
+ */
+export const startVmm = async ({ endOf = plainEnd, stays = async () => false, ...command }: Start) => {
   const { logFile } = command;
   const { identity, ended } = await startDaemon(command).catch((cause: unknown) => {
     throw notStarted(cause);
   });
   const died = ended.then(async ({ code, signal }): Promise<never> => {
     const how = signal === null ? endOf(code) : endBySignal(signal);
+    const isGone = async (): Promise<true | undefined> => !(await stays()) || undefined;
+    await poll(isGone, { what: "the VMM's end", timeoutMs: 5_000, intervalMs: 50 }).catch((cause: unknown) => {
+      const sentence = `The program that holds the VMM's jail ${how}, and the VMM runs on.`;
+      throw new AppError("internal", "vmm-unheld", sentence, { cause });
+    });
     const tail = oneLine(redactText((await readEnd(logFile, 2_000)) ?? "")).trim();
     await writeExit(logFile, how);
     throw new AppError("internal", "vmm-died", `The VMM ${how}: ${tail || "it left no message"}`, {
@@ -129,20 +147,25 @@ const processesOfVmm = async (vm: VmmRecord): Promise<ProcessIdentity[]> => {
   return [...new Map(all.map((one) => [one.pid, one])).values()];
 };
 
-const processesOfUser = async ({ uid, process }: VmmRecord): Promise<ProcessIdentity[]> => {
+const processesOfUser = async ({ uid, process }: Pick<VmmRecord, "uid" | "process">): Promise<ProcessIdentity[]> => {
   const found = (await processesOf((user) => user === uid)).map((entry) => entry.process);
   return process && (await isAlive(process)) ? [...found, process] : found;
 };
 
 /** Throws AppError `process-stays`, `cgroup-refused`, `cgroup-missing`. */
-const killVmm = async (vm: VmmRecord): Promise<void> => {
+const killVmm = (vm: VmmRecord): Promise<void> =>
+  allTried(
+    () => endProcesses(vm),
+    () => removeCgroup(vm.paths.cgroup),
+  );
+
+const endProcesses = async (vm: VmmRecord): Promise<void> => {
   await killCgroup(vm.paths.cgroup);
   const what = `The VMM of microVM ${vm.vmId}`;
   await allTried(
     // Where its group cannot be looked into, it is ended nonetheless.
     () => killAll(what, () => processesOfUser(vm)),
     () => killAll(what, () => processesOfVmm(vm)),
-    () => removeCgroup(vm.paths.cgroup),
   );
 };
 

@@ -134,7 +134,7 @@ export interface VmmBackend {
   /**
    * Writes config.json, starts the VMM detached in its own process group and its jail, and returns when its machine runs. The caller
    * has created `paths.root` and, in `netns`, the TAP. Throws AppError `vmm-died` with the end of its log; whatever fails, no process
-   * is left.
+   * is left, and its control group is until `kill`, with what it counted.
    */
   start(spec: MicrovmSpec, plan: StartPlan, hooks: StartHooks): Promise<MicrovmHandle & { process: ProcessIdentity }>;
   /** The handle of a microVM that this backend started, whatever became of it. Looks at nothing. */

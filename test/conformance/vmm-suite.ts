@@ -38,7 +38,7 @@ export type VmmSuite = ReturnType<typeof createSuite>;
 export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
   let under: VmmUnderTest;
   let root: string;
-  const taps: string[] = [];
+  const specs: MicrovmSpec[] = [];
   let microvms = 0;
 
   beforeAll(async () => {
@@ -49,16 +49,18 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
   });
 
   afterEach(async () => {
-    for (const found of await vms()) await handle(found).kill();
-    for (const tap of taps.splice(0)) await under.removeTap(tap);
+    for (const spec of specs.splice(0)) {
+      await handle({ ...spec, process: null }).kill();
+      await under.removeTap(spec.tap);
+    }
   });
 
   afterAll(() => rm(root, { recursive: true, force: true }));
 
   const newSpec = async (given: Partial<MicrovmSpec> = {}): Promise<MicrovmSpec> => {
     const spec = await specIn(root, { image: under.image, uid: under.uidBase + microvms++, ...given });
+    specs.push(spec);
     spec.netns = await under.makeTap(spec.tap, spec.uid);
-    taps.push(spec.tap);
     return spec;
   };
 

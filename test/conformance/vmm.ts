@@ -168,6 +168,8 @@ export const vmmConformance = (
       });
       expect(told && (await isAlive(told))).toBe(false);
       expect(await vms()).toEqual([]);
+      // Whoever asks why finds what it counted.
+      expect((await handle({ ...spec, process: null }).left()).map(({ kind }) => kind)).toContain("cgroup");
     });
 
     test("leaves nothing when the process could not be recorded", async () => {

@@ -17,7 +17,7 @@ import {
 } from "../../src/vmm/cgroup.ts";
 import { makeCgroup } from "../../src/vmm/cgroup.ts";
 import { inJail, MAX_FILE_BYTES, MAX_PROCESSES } from "../../src/vmm/jail.ts";
-import { handleOf, listVmms, startVmm } from "../../src/vmm/process.ts";
+import { exitIn, handleOf, listVmms, startVmm } from "../../src/vmm/process.ts";
 import { asUser } from "../../src/vmm/unprivileged.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
 import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
@@ -202,4 +202,19 @@ test.each([
   expect(await vmm.left()).toEqual([{ kind: "cgroup", ref: paths.cgroup }]);
   await vmm.kill();
   expect(await vmm.left()).toEqual([]);
+});
+
+test("the end of what holds a jail is no end of its VMM, and its log says none", async () => {
+  const paths: VmPaths = { ...dataPaths(folder).vm(newVmId()), vmmLog: join(folder, "held.log") };
+  const vm = handleOf({ vmId: "held", uid: UID, paths, process: null });
+  const stays = async () => (await vm.processes()).length > 0;
+  const argv = ["sh", "-c", `"$@" & wait`, "sh", ...asUser(UID, ["sleep", "600"])];
+  const { identity, died } = await startVmm({ argv, logFile: paths.vmmLog, stays });
+  const own = async () => (await vm.processes())[0];
+  const held = await poll(own, { what: "the VMM", timeoutMs: 10_000, intervalMs: 20 });
+  process.kill(identity.pid, "SIGKILL");
+  await expect(died).rejects.toMatchObject({ code: "vmm-unheld", message: expect.stringContaining("SIGKILL") });
+  expect(exitIn(await readFile(paths.vmmLog, "utf8"))).toBeNull();
+  expect(await isAlive(held)).toBe(true);
+  await vm.kill();
 });

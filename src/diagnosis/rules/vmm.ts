@@ -101,10 +101,11 @@ export const VMM_RULES = rules([
   },
 ]);
 
-/** By its cgroup's word before its own: the kernel's SIGKILL looks like anybody's. */
+/** By its cgroup's word before its own: the kernel's SIGKILL looks like anybody's; also at its start, before its process is on record. */
 const endedBy = (facts: Facts, end: VmmEnd): boolean => {
   const { vmm } = facts.host;
-  return isGone(facts) && ((vmm.cgroup?.oomKills ?? 0) > 0 ? "out-of-memory" : vmm.end) === end;
+  if ((vmm.cgroup?.oomKills ?? 0) > 0) return vmm.isAlive === false && end === "out-of-memory";
+  return isGone(facts) && vmm.end === end;
 };
 
 const isOverItsLimit = ({ host }: Facts): boolean => (host.vmm.cgroup?.limitHits ?? 0) > 0;
