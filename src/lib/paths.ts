@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Every path below the data directory; nobody else joins them. docs/DATA-DIR.md draws the tree. */
@@ -34,8 +35,18 @@ export const apiSocketOf = (dataDir: string): string => {
   return join("/run/sallyport", `${name}.sock`);
 };
 
-/** Two controllers on one host have two data directories, and share no group. */
-const cgroupOf = (dataDir: string): string => `/sallyport-${wordOf(dataDir)}`;
+/** Two controllers on one host have two data directories, and share no group; one has one, whatever links lead to its directory. */
+const cgroupOf = (dataDir: string): string => `/sallyport-${wordOf(realOf(dataDir))}`;
+
+/** Without links, as far as it is there and may be looked at. */
+const realOf = (path: string): string => {
+  try {
+    return realpathSync(path);
+  } catch {
+    // "/" always is.
+    return join(realOf(dirname(path)), basename(path));
+  }
+};
 
 const wordOf = (dataDir: string): string => createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
 

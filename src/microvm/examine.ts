@@ -1,7 +1,7 @@
 import type { GuestChannel } from "../channel/channel.ts";
 import { awaitedStage, type StageRecord } from "../contract/session.ts";
 import { examine, type Examination } from "../diagnosis/diagnosis.ts";
-import { handleOf, type MicrovmDeps } from "./microvm.ts";
+import { cgroupOf, handleOf, type MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
 import type { Microvm } from "./store.ts";
 
@@ -28,13 +28,13 @@ export interface Look {
 }
 
 /** Looks at a microVM, healthy or not, and changes nothing. */
-export const examineMicrovm = (
+export const examineMicrovm = async (
   deps: MicrovmDeps,
   vm: Microvm,
   { stages, channel, purpose }: Look,
 ): Promise<Examination> => {
   const { config, db, network } = deps;
-  const { console: consoleFile, vmmLog, cgroup } = deps.paths.vm(vm.id);
+  const { console: consoleFile, vmmLog } = deps.paths.vm(vm.id);
   const isHeard = stages.some(({ stage }) => stage === "agent");
   return examine({
     // Not in passing before its agent has spoken: questions would queue up for its start.
@@ -48,7 +48,7 @@ export const examineMicrovm = (
     machine: async () => handleOf(deps, vm).status(CONTROL_MS),
     consoleFile,
     vmmLog,
-    cgroup,
+    cgroup: await cgroupOf(deps, vm.id),
     exitCodes: deps.vmms.all.find(({ name }) => name === vm.backend)?.exitCodes ?? {},
     dataDir: config.dataDir,
     probes: { health: () => probeHealth(vm.address, PROBE_MS), rfb: () => probeRfb(vm.address, PROBE_MS) },

@@ -10,6 +10,7 @@ const vm = { id: "abc", backend: "fake" } as Microvm;
 const deps = {
   store: { get: async () => session },
   vms: { ofSession: async () => vm },
+  ledger: { of: async () => [] },
   vmms: { all: [{ name: "fake" }], of: () => ({ reopen: () => ({}) }) },
   paths: { vm: () => ({}) },
   config: { session: { ttlSec: {} } },

@@ -86,7 +86,8 @@ const DYING_MS = 1_000;
 
 /** For the VMM's threads beside the guest's processors. */
 const EXTRA_CPUS = 1;
-const CGROUP = "cgroup";
+/** Its kind in the ledger. */
+export const CGROUP = "cgroup";
 
 interface Start extends VmmCommand {
   logFile: string;

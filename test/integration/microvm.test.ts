@@ -1,5 +1,6 @@
 /** What of a microVM may go wrong, or be put in its way by others on the host, at its start and its end. */
-import { mkdir, rm, stat } from "node:fs/promises";
+import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { run } from "../../src/lib/exec.ts";
@@ -8,6 +9,7 @@ import { poll } from "../../src/lib/wait.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import { AppError } from "../../src/lib/errors.ts";
 import type { Suitability } from "../../src/vmm/vmm.ts";
+import { cgroupExists, cgroupOfProcess } from "../../src/vmm/cgroup.ts";
 import { listVmms } from "../../src/vmm/process.ts";
 import { BOOT, hooks } from "../conformance/vmm-suite.ts";
 import { NOBODY, startDecoy } from "../fixtures/decoy.ts";
@@ -210,6 +212,22 @@ test("a microVM whose folder somebody removed is ended by the next controller, w
   await begin(left);
   expect((await untilState(sessionId, "failed")).verdict).toMatchObject({ code: "folder-gone" });
   expect(kindsOf(await controller.client.destroy(sessionId))).toEqual(KINDS_OF_A_FAKE);
+  expect(await isAlive(vmm.process)).toBe(false);
+});
+
+test("a microVM whose data directory was moved while it ran ends with its control group, which the receipt names", async () => {
+  await begin();
+  const { sessionId, vm, vmm } = await startSession();
+  const [uidBase] = controller.microvms.uids;
+  const { dataDir, network } = await controller.abandon();
+  const group = await cgroupOfProcess(vmm.process.pid);
+  await rename(dataDir, `${dataDir}-moved`);
+  await begin({ dataDir: `${dataDir}-moved`, network, config: { vm: { uidBase } } });
+  expect((await controller.client.session(sessionId)).state).toBe("ready");
+  expect(dirname(controller.paths.vm(vm.vmId).cgroup)).not.toBe(dirname(group ?? ""));
+  const { body } = await controller.client.destroy(sessionId);
+  expect(body.gone).toContainEqual(expect.objectContaining({ kind: "cgroup", ref: group }));
+  expect(await cgroupExists(group ?? "")).toBe(false);
   expect(await isAlive(vmm.process)).toBe(false);
 });
 
