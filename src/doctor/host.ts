@@ -19,7 +19,7 @@ import { vmmUids } from "../lib/user-range.ts";
 import { parseBridgeCidr } from "../network/lease.ts";
 import { standardBackends } from "../vmm/backends.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
-import { listVmms } from "../vmm/process.ts";
+import { listStrangers, listVmms } from "../vmm/process.ts";
 
 export type RunningGuest = { vmId: string } & Omit<GuestNic, "uid">;
 
@@ -45,6 +45,7 @@ const TOOL_MS = 4_000;
 export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const paths = dataPaths(config.dataDir);
   const uids = vmmUids(config.vm.uidBase);
+  const range = { cgroup: paths.cgroup, vms: paths.vms, uids };
   const images = createImageStore(paths);
   const isRoot = process.getuid?.() === 0;
   const backends = standardBackends({
@@ -65,7 +66,7 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
     (await choice().catch(() => undefined))?.backend ?? backends.candidates.at(-1);
   const vmms = once(async () => {
     // A VMM may have more than one process, and whoever broke out of it any number.
-    const byMicrovm = Map.groupBy(await listVmms({ cgroup: paths.cgroup, uids }), ({ vmId }) => vmId);
+    const byMicrovm = Map.groupBy(await listVmms(range), ({ vmId }) => vmId);
     return Promise.all(
       [...byMicrovm].map(async ([vmId, found]) => {
         const resident = await Promise.all(found.map(({ process }) => residentMib(process.pid)));
@@ -97,6 +98,8 @@ export const createHost = ({ config, path, isDeep }: HostOptions) => {
     network,
     /** MicroVMs of this data directory, whoever started them. */
     vmms,
+    /** Processes with a number that is for microVMs, which are none's. */
+    strangers: once(() => listStrangers(range)),
     /** Their network, out of their config.json; root only. */
     guests: once(async () =>
       (await Promise.all((await vmms()).map(({ vmId }) => readGuest(paths, vmId)))).filter((g) => g !== undefined),

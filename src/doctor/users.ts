@@ -2,15 +2,23 @@
 import { readFile } from "node:fs/promises";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { resolverUid } from "../lib/user-range.ts";
-import { ok, problem, type Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
 
 export const users: Check = {
   name: "users",
-  look: async ({ network: { vmmUids } }) => {
+  look: async ({ network: { vmmUids }, strangers }) => {
     const [first, last] = [vmmUids[0], resolverUid(vmmUids)];
     const range = `${first} to ${last}`;
     const texts = await Promise.all(FILES.map((name) => unlessMissing(readFile(`/etc/${name}`, "utf8"), "")));
     const taken = FILES.flatMap((name, index) => takenIn(name, texts[index] ?? "", [first, last]));
+    const found = taken.length === 0 ? await strangers() : [];
+    if (found.length > 0) {
+      const pids = found.map(({ process }) => process.pid).join(",");
+      return warning(
+        `What runs with one of the numbers ${range}, which are for microVMs, and is in none: process ${pids}. A microVM from before an upgrade, or somebody else's program.`,
+        `look (ps -o pid,user,lstart,args -p ${pids}) and end it, or set vm.uidBase to numbers that nobody has`,
+      );
+    }
     if (taken.length === 0)
       return ok(`The numbers ${range}, which microVMs and their resolver run as, are nobody else's.`);
     return problem(

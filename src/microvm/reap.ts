@@ -67,7 +67,7 @@ const ownerless = async (deps: ReapDeps): Promise<Thing[]> =>
     }));
 
 const processes = async ({ paths, config }: ReapDeps): Promise<Thing[]> =>
-  (await listVmms({ cgroup: paths.cgroup, uids: vmmUids(config.vm.uidBase) })).map((found) => ({
+  (await listVmms({ cgroup: paths.cgroup, vms: paths.vms, uids: vmmUids(config.vm.uidBase) })).map((found) => ({
     vmId: found.vmId,
     name: `process ${found.process.pid} (microVM ${found.vmId})`,
     remove: () => handleOf({ ...found, paths: paths.vm(found.vmId) }).kill(),

@@ -1,5 +1,5 @@
 /** The part of a microVM's directory that belongs to its VMM's user. */
-import { chmod, chown, mkdir, open, stat } from "node:fs/promises";
+import { chmod, chown, mkdir, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { VmPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
@@ -34,6 +34,20 @@ export const seal = (paths: VmPaths): Promise<void> => chown(runFolder(paths), 0
 /** The folder of sockets, while it is there. */
 export const leftInFolder = async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
   (await unlessMissing(stat(runFolder(paths)), undefined)) ? [{ kind: SOCKETS, ref: refOf(vmId) }] : [];
+
+/** The microVM that each user was given the folder of, among those in `vms`; none for a user of several. Root may look. */
+export const holdersIn = async (vms: string): Promise<Map<number, string>> => {
+  const names = await unlessMissing(readdir(vms), [], ["ENOENT", "EACCES"]);
+  const folders = await Promise.all(
+    names.map(async (name) => ({ name, user: (await unlessMissing(stat(join(vms, name)), undefined))?.gid })),
+  );
+  const byUser = [...Map.groupBy(folders, ({ user }) => user)];
+  return new Map(
+    byUser.flatMap(([user, [one, ...more]]) =>
+      user !== undefined && one && more.length === 0 ? [[user, one.name]] : [],
+    ),
+  );
+};
 
 const SOCKETS = "sockets";
 const refOf = (vmId: string): string => `${vmId}/run`;

@@ -5,6 +5,7 @@ import { allTried } from "../lib/all-tried.ts";
 import { startDaemon } from "../lib/daemon.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { isAlive, killAll, processesOf, type ProcessIdentity } from "../lib/process.ts";
+import { once } from "../lib/once.ts";
 import { readEnd } from "../lib/read-end.ts";
 import { redactText } from "../lib/redact.ts";
 import { oneLine } from "../lib/terminal.ts";
@@ -19,7 +20,7 @@ import {
   processesInCgroup,
   removeCgroup,
 } from "./cgroup.ts";
-import { leftInFolder } from "./folder.ts";
+import { holdersIn, leftInFolder } from "./folder.ts";
 import { inJail, MAX_PROCESSES } from "./jail.ts";
 import type { FoundVmm, Left, MicrovmSpec, StartHooks, VmmRange, VmmRecord } from "./vmm.ts";
 
@@ -183,15 +184,34 @@ export const handleOf = (vm: VmmRecord) => ({
   },
 });
 
-/** VMMs of one controller: the processes of its users that are in a group of one of its microVMs. */
-export const listVmms = async ({ cgroup, uids: [first, last] }: VmmRange): Promise<FoundVmm[]> => {
+/**
+ * VMMs of one controller: the processes of its users that are in a group of one of its microVMs. Others, started before there were
+ * groups or before the data directory was moved, are known by the folder that their user was given.
+ */
+export const listVmms = async (range: VmmRange): Promise<FoundVmm[]> =>
+  (await lookFor(range)).flatMap(({ vmId, ...found }) => (vmId === undefined ? [] : [{ vmId, ...found }]));
+
+/** Processes of users that are for microVMs, which are no microVM's of any controller as far as can be seen. */
+export const listStrangers = async (range: VmmRange): Promise<Omit<FoundVmm, "vmId">[]> =>
+  (await lookFor(range)).filter(({ vmId }) => vmId === undefined);
+
+const lookFor = async ({ cgroup, vms, uids: [first, last] }: VmmRange) => {
+  const holders = once(() => holdersIn(vms));
   const ours = await processesOf((uid) => uid >= first && uid <= last);
-  const grouped = ours.map(async ({ process, uid }) => {
-    const vmId = microvmIn((await cgroupOfProcess(process.pid)) ?? "", cgroup);
-    return vmId === undefined ? [] : [{ vmId, uid, process }];
+  const told = ours.map(async (found) => {
+    const group = (await cgroupOfProcess(found.process.pid)) ?? "";
+    const inGroup = microvmIn(group, cgroup);
+    if (inGroup !== undefined) return [{ vmId: inGroup, ...found }];
+    const inAnother = ANY_CONTROLLERS.exec(group)?.[1];
+    const vmId = (await holders()).get(found.uid);
+    const isOurs = inAnother === undefined || inAnother === vmId;
+    return isOurs && (await isAlive(found.process)) ? [{ vmId, ...found }] : [];
   });
-  return (await Promise.all(grouped)).flat();
+  return (await Promise.all(told)).flat();
 };
+
+/** As lib/paths.ts names them. */
+const ANY_CONTROLLERS = /^\/sallyport-[0-9a-f]{12}\/([0-9a-z]+)/;
 
 /** The microVM whose group it is, or a group inside it. Pure. */
 export const microvmIn = (path: string, parent: string): string | undefined =>

@@ -101,6 +101,8 @@ export type MachineStatus = "running" | "paused" | "shutdown" | "other";
 export interface VmmRange {
   /** Control group that theirs are in. */
   cgroup: string;
+  /** Folder that theirs are in. */
+  vms: string;
   /** First and last user that their VMMs run as. */
   uids: readonly [number, number];
 }

@@ -76,6 +76,7 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
 
   const range = (cgroup = dataPaths(root).cgroup): VmmRange => ({
     cgroup,
+    vms: "/nowhere",
     uids: [under.uidBase, under.uidBase + 100],
   });
   const vms = (): Promise<FoundVmm[]> => listVmms(range());

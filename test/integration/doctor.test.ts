@@ -20,6 +20,7 @@ import { endCgroup, makeCgroup } from "../../src/vmm/cgroup.ts";
 import { startVmm } from "../../src/vmm/process.ts";
 import { elfProgram } from "../fixtures/elf-program.ts";
 import { createGuardedFolder } from "../fixtures/guarded-folder.ts";
+import { startDecoy } from "../fixtures/decoy.ts";
 import { createNamespace, fixture, NODE, type Namespace } from "../fixtures/namespace.ts";
 import {
   attach,
@@ -270,6 +271,17 @@ describe("faults of the host, each found beside nothing else, and mended by what
     expect(notOk).toEqual(["problem taps"]);
     expect(line("taps")?.text).toContain("on no bridge");
     await mend(line("taps"));
+  });
+
+  test("something runs as a user that is for microVMs, and is in none", async () => {
+    const stranger = await startDecoy(["sleep", "600"], { uid: VMM_UID + 1 });
+    try {
+      const { notOk, line } = await doctor();
+      expect(notOk).toEqual(["warning users"]);
+      expect(line("users")?.text).toContain(`process ${stranger.pid}.`);
+    } finally {
+      await killProcess("The decoy", stranger);
+    }
   });
 
   test("14 the bridge is without its address; the resolver on that address is silent with it", async () => {

@@ -1,11 +1,11 @@
 /** What all VMMs are started in: seen from within by a program that says it, and ended from outside whatever it does. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths, packageRoot, type VmPaths } from "../../src/lib/paths.ts";
-import { identify, isAlive } from "../../src/lib/process.ts";
+import { identify, isAlive, killProcess } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import {
   cgroupControllers,
@@ -17,9 +17,10 @@ import {
 } from "../../src/vmm/cgroup.ts";
 import { makeCgroup } from "../../src/vmm/cgroup.ts";
 import { inJail, MAX_FILE_BYTES, MAX_PROCESSES } from "../../src/vmm/jail.ts";
-import { exitIn, handleOf, listVmms, startVmm } from "../../src/vmm/process.ts";
+import { exitIn, handleOf, listStrangers, listVmms, startVmm } from "../../src/vmm/process.ts";
 import { asUser } from "../../src/vmm/unprivileged.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
+import { startDecoy } from "../fixtures/decoy.ts";
 import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
 
 const UID = 1_900_000_101;
@@ -86,13 +87,34 @@ test("what is in the group is the microVM's, root's programs too, and nobody els
 
 test("VMMs are found by the group they are in, whatever they call themselves", async () => {
   const { vmId, identity, vmm } = await start("exec sleep 600");
-  const range = { cgroup: dataPaths(folder).cgroup, uids: [UID, UID] } as const;
+  const range = { ...dataPaths(folder), uids: [UID, UID] } as const;
   const found = async () => ((await listVmms(range)).length > 0 ? listVmms(range) : undefined);
   expect(await poll(found, { what: "the VMM", timeoutMs: 5_000, intervalMs: 20 })).toEqual([
     { vmId, uid: UID, process: identity },
   ]);
   expect(await listVmms({ ...range, cgroup: `${range.cgroup}0` })).toEqual([]);
   await vmm.kill();
+});
+
+test("one from before there were groups is found by the folder that its user was given, and what has none is a stranger", async () => {
+  const { cgroup, vms } = dataPaths(folder);
+  const range = { cgroup, vms, uids: [UID + 1, UID + 2] } as const;
+  const [old, stranger] = [
+    await startDecoy(["sleep", "600"], { uid: UID + 1 }),
+    await startDecoy(["sleep", "600"], { uid: UID + 2 }),
+  ];
+  await mkdir(join(vms, "old"), { recursive: true });
+  await chown(join(vms, "old"), -1, UID + 1);
+  try {
+    expect(await listVmms(range)).toEqual([{ vmId: "old", uid: UID + 1, process: old }]);
+    expect(await listStrangers(range)).toMatchObject([{ uid: UID + 2, process: stranger }]);
+    // Two folders of one user: whose it is nobody knows.
+    await mkdir(join(vms, "other"));
+    await chown(join(vms, "other"), -1, UID + 1);
+    expect(await listVmms(range)).toEqual([]);
+  } finally {
+    for (const decoy of [old, stranger]) await killProcess("The decoy", decoy);
+  }
 });
 
 test("one that forks without end is bounded, ended at one stroke, and its group goes", async () => {

@@ -1,5 +1,5 @@
 /** What of a microVM may go wrong, or be put in its way by others on the host, at its start and its end. */
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { chown, mkdir, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, onTestFinished, test } from "vitest";
@@ -193,6 +193,24 @@ test("a VMM that nobody recorded is found by its user and removed, with what it 
   expect(await controller.client.reap({ dryRun: true })).toEqual({ found: [], removed: [], failed: [] });
 });
 
+test("what is left of a microVM from before there were control groups goes with its process, and no process of others does", async () => {
+  await begin();
+  const { paths, microvms } = controller;
+  const left = await controller.abandon();
+  const [uid] = microvms.uids;
+  const vm = paths.vm("ungrouped000");
+  await mkdir(vm.root, { mode: 0o700 });
+  await chown(vm.root, -1, uid);
+  const vmm = await decoy(SLEEP, uid);
+  const stranger = await decoy(SLEEP, uid + 1);
+  await begin(left);
+  const reaped = async () => controller.log().includes("reaped") || undefined;
+  await poll(reaped, { what: "the reaper", timeoutMs: 10_000, intervalMs: 50 });
+  expect(controller.log()).toContain(`process ${vmm.pid} (microVM ungrouped000)`);
+  expect(await isAlive(vmm)).toBe(false);
+  expect(await isAlive(stranger)).toBe(true);
+});
+
 test("a session that ends while its VMM starts ends the start, and leaves nothing", async () => {
   await begin({ behaviour: () => ({ vmm: "never-answers" }) });
   const { sessionId } = await controller.client.start({ provider: "oidc" });
@@ -223,7 +241,9 @@ test("a microVM whose data directory was moved while it ran ends with its contro
   const group = await cgroupOfProcess(vmm.process.pid);
   await rename(dataDir, `${dataDir}-moved`);
   await begin({ dataDir: `${dataDir}-moved`, network, config: { vm: { uidBase } } });
+  controller.microvms.uids = [uidBase, uidBase + 100];
   expect((await controller.client.session(sessionId)).state).toBe("ready");
+  expect((await listVmms(controller.microvms)).map(({ vmId }) => vmId)).toEqual([vm.vmId]);
   expect(dirname(controller.paths.vm(vm.vmId).cgroup)).not.toBe(dirname(group ?? ""));
   const { body } = await controller.client.destroy(sessionId);
   expect(body.gone).toContainEqual(expect.objectContaining({ kind: "cgroup", ref: group }));
