@@ -103,6 +103,17 @@ describe("what a host of real people should have", () => {
     expect(await lineOf("cgroup")).toMatchObject({ text: expect.stringContaining("cannot bound cpu, memory, pids") });
   });
 
+  test("no control groups at all are a problem, and no matter of protection", async () => {
+    put("/proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n");
+    expect(await lineOf("cgroup")).toEqual({
+      result: "problem",
+      text: "cgroup v2 is mounted nowhere, and may not be mounted (no CAP_SYS_ADMIN): no microVM can start.",
+      remedy: expect.stringContaining("mount -t cgroup2"),
+    });
+    put("/proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n");
+    expect(await lineOf("cgroup")).toMatchObject({ result: "warning" });
+  });
+
   test("swap in memory, or on what is encrypted, also below a volume, is not in the open", async () => {
     for (const device of ["zram0", "dm-0", "dm-1", "dm-2"]) put(`/dev/${device}`, "");
     // As in the kernel's own tree; dm-1 is a volume on an encrypted disk, dm-2 on a plain one.

@@ -3,8 +3,9 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isAtLeast } from "../lib/host-packages.mjs";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { ok, warning, type Check } from "./check.ts";
+import { ok, problem, warning, type Check } from "./check.ts";
 import { CGROUP_CONTROLLERS, cgroupControllers } from "../vmm/cgroup.ts";
+import { lookAtHierarchy } from "../vmm/hierarchy.ts";
 import { openSwaps } from "./swap.ts";
 
 export interface Requirement {
@@ -14,8 +15,17 @@ export interface Requirement {
   /** Shows by hand what is looked at. */
   command: string;
   remedy: string;
-  /** What is there, in a few words, and whether it is good: undefined, it cannot be told. Nothing here keeps a microVM from running. */
-  look(root: string): Promise<{ isFine: boolean | undefined; seen: string }>;
+  look(root: string): Promise<Seen>;
+}
+
+interface Seen {
+  /** What is there, in a few words, and whether it is good: undefined, it cannot be told. */
+  seen: string;
+  isFine: boolean | undefined;
+  /** It keeps every microVM from running. */
+  isObstacle?: boolean;
+  /** Where it is another than the row's. */
+  remedy?: string;
 }
 
 const VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities";
@@ -70,6 +80,8 @@ export const PRODUCTION: readonly Requirement[] = [
     command: "cat /sys/fs/cgroup/cgroup.controllers",
     remedy: "boot with systemd.unified_cgroup_hierarchy=1",
     look: async (root) => {
+      const { obstacle } = await lookAtHierarchy(root);
+      if (obstacle) return { ...obstacle, isFine: false, isObstacle: true };
       const there = await cgroupControllers(root);
       if (there === undefined) return { isFine: false, seen: "cgroup v2 is mounted nowhere" };
       const missing = CGROUP_CONTROLLERS.filter((name) => !there.includes(name));
@@ -154,11 +166,12 @@ export const production = (root = "/"): Check[] =>
   PRODUCTION.map((row) => ({
     name: row.name,
     look: async () => {
-      const { isFine, seen } = await row.look(root);
+      const { isFine, seen, isObstacle, remedy = row.remedy } = await row.look(root);
+      if (isObstacle) return problem(`${seen}: no microVM can start.`, remedy);
       if (isFine === undefined) return { result: "unchecked", text: `${seen}. It would protect ${row.protects}.` };
       return isFine
         ? ok(`${seen}: protects ${row.protects}.`)
-        : warning(`${seen}. Mended, it protects ${row.protects}.`, row.remedy);
+        : warning(`${seen}. Mended, it protects ${row.protects}.`, remedy);
     },
   }));
 

@@ -7,6 +7,7 @@ import { SYSTEM_PATH } from "../lib/programs.ts";
 import { VMMS, type Vmm, type VmmName } from "../lib/vmm-names.ts";
 import { chooseBackend } from "./choice.ts";
 import { createFirecrackerBackend, type FirecrackerBackendOptions } from "./firecracker/backend.ts";
+import { requireCgroups } from "./hierarchy.ts";
 import { requireJail } from "./jail.ts";
 import { createQemuBackend, type QemuBackendOptions } from "./qemu/backend.ts";
 import { probeKvm, type KvmProbeOptions } from "./qemu/kvm-probe.ts";
@@ -52,13 +53,14 @@ export interface Registry {
   candidates: readonly VmmBackend[];
   /** For microVMs that they started before. */
   others?: readonly VmmBackend[];
-  /** Throws where no VMM can be jailed; by default what `requireJail` finds on this host. */
-  requireJail?: () => void;
+  /** Throws where no VMM can be jailed; by default what `requireJail` and `requireCgroups` find on this host. */
+  requireJail?: () => void | Promise<void>;
   logger: Logger;
 }
 
 export const createBackends = ({ candidates, others = [], logger, ...registry }: Registry) => {
   const all: readonly VmmBackend[] = [...candidates, ...others];
+  const forJail = registry.requireJail ?? requireAllOfJail;
   const decide = once(async (vmlinux: string) => {
     const choice = await chooseBackend(candidates, vmlinux);
     const { backend, accel, why } = choice;
@@ -70,10 +72,10 @@ export const createBackends = ({ candidates, others = [], logger, ...registry }:
     candidates,
     /**
      * What starts new microVMs, and why: decided at the first call with an image's kernel; a decision that failed is taken anew. What
-     * any VMM is jailed with is looked for each time. Throws AppError, e.g. `kvm-unusable`, `vmm-missing`, `program-missing`.
+     * any VMM is jailed with is looked for each time. Throws AppError, e.g. `kvm-unusable`, `vmm-missing`, `program-missing`, `cgroup-missing`.
      */
     choose: async (vmlinux: string) => {
-      (registry.requireJail ?? requireJail)();
+      await forJail();
       return decide(vmlinux);
     },
     /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
@@ -86,4 +88,9 @@ export const createBackends = ({ candidates, others = [], logger, ...registry }:
       });
     },
   };
+};
+
+const requireAllOfJail = async (): Promise<void> => {
+  requireJail();
+  await requireCgroups();
 };

@@ -8,11 +8,10 @@ import { dirname, join } from "node:path";
 import type { CgroupFacts } from "../contract/diagnosis.ts";
 import { allTried } from "../lib/all-tried.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
-import { run } from "../lib/exec.ts";
-import { createMutex } from "../lib/mutex.ts";
 import { identify, killAll, type ProcessIdentity } from "../lib/process.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
+import { cgroupMissing, findMount, mountPoint, requireCgroups } from "./hierarchy.ts";
 
 /** Of all processes of one microVM together. */
 export interface CgroupLimits {
@@ -23,8 +22,6 @@ export interface CgroupLimits {
   cpus: number;
 }
 
-/** Of the hierarchy, where no one else has mounted it. */
-const OWN_MOUNT = "/run/sallyport/cgroup";
 const PERIOD_US = 100_000;
 const MIB = 1024 * 1024;
 /** Those that bound a microVM. */
@@ -35,15 +32,16 @@ export const CGROUP_CONTROLLERS = ["cpu", "memory", "pids"];
  * version 1) or never had is left out. Answers the folder. Throws AppError `cgroup-missing`.
  */
 export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<string> => {
+  await requireCgroups();
   const root = await mountPoint();
   const folder = join(root, path);
-  await enableControllers(root);
   try {
-    await mkdir(dirname(folder), { recursive: true });
+    await enableControllers(root);
+    await makeFolder(dirname(folder));
     await enableControllers(dirname(folder));
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
   } catch (cause) {
-    throw cgroupMissing(cause);
+    throw cgroupMissing(messageOf(cause), undefined, cause);
   }
   for (const [file, value] of Object.entries(filesOf(limits))) {
     // A file that is not there is a controller that is not there; group-wide ends and swap are of newer kernels.
@@ -51,6 +49,9 @@ export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<st
   }
   return folder;
 };
+
+/** Not by mkdir's own recursion, which calls a file system that is read-only one that is not there. */
+const makeFolder = (folder: string): Promise<unknown> => unlessMissing(mkdir(folder), undefined, ["EEXIST"]);
 
 const filesOf = ({ memoryMib, pids, cpus }: CgroupLimits): Record<string, string> => ({
   "memory.max": String(memoryMib * MIB),
@@ -172,41 +173,6 @@ const folderOf = async (path: string): Promise<string | undefined> => {
 
 /** The kernel shows the hierarchy from its first mount on, by whomever: before, no group was made. */
 const isInUse = async (): Promise<boolean> => (await cgroupOfProcess(process.pid)) !== undefined;
-
-/**
- * Of the whole hierarchy: looked for each time, because a later controller may not see what a former one had mounted. Throws AppError
- * `cgroup-missing`.
- */
-const mountPoint = async (): Promise<string> => (await findMount()) ?? oneByOne(mountOwn);
-
-const findMount = async (root = "/"): Promise<string | undefined> => {
-  const text = await unlessMissing(readFile(join(root, "/proc/self/mountinfo"), "utf8"), "");
-  const mounts = text.split("\n").map((line) => line.split(" "));
-  // Fields of proc_pid_mountinfo(5): 4 root, 5 mount point; after " - " the file system's type.
-  return mounts.find((fields) => fields[3] === "/" && fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
-};
-
-const oneByOne = createMutex();
-
-const mountOwn = async (): Promise<string> => {
-  const meanwhile = await findMount();
-  if (meanwhile !== undefined) return meanwhile;
-  try {
-    await mkdir(OWN_MOUNT, { recursive: true });
-    await run("mount", ["-t", "cgroup2", "-o", "nosuid,nodev,noexec", "cgroup2", OWN_MOUNT]);
-    return OWN_MOUNT;
-  } catch (cause) {
-    throw cgroupMissing(cause);
-  }
-};
-
-const cgroupMissing = (cause: unknown): AppError => {
-  const sentence = `Control groups (cgroup v2), by which a microVM is bounded and ended, cannot be had here: ${messageOf(cause)}`;
-  return new AppError("unavailable", "cgroup-missing", sentence, {
-    hint: "Linux 5.14 or newer has them; in a container they must be mounted writable at /sys/fs/cgroup.",
-    cause,
-  });
-};
 
 const cgroupRefused = (path: string, cause: unknown): AppError =>
   new AppError("unavailable", "cgroup-refused", `The control group ${path} cannot be changed: ${messageOf(cause)}.`, {

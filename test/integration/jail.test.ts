@@ -240,3 +240,37 @@ test("the end of what holds a jail is no end of its VMM, and its log says none",
   expect(await isAlive(held)).toBe(true);
   await vm.kill();
 });
+
+test("where no group can be made, that is said before anything is made, and by who makes one", async () => {
+  const said = await empty.evaluate<{ code: string; message: string }[]>(
+    `const { execFileSync } = require("child_process");
+     execFileSync("mount", ["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+     execFileSync("mount", ["-o", "remount,bind,ro", "/sys/fs/cgroup"]);
+     const { requireCgroups } = await import(args.src + "/vmm/hierarchy.ts");
+     const { makeCgroup } = await import(args.src + "/vmm/cgroup.ts");
+     const { createBackends } = await import(args.src + "/vmm/backends.ts");
+     const limits = { memoryMib: 64, pids: 10, cpus: 1 };
+     const tries = [requireCgroups(), makeCgroup("/sallyport-none/abc", limits), createBackends({ candidates: [] }).choose("/vmlinux")];
+     return (await Promise.allSettled(tries)).map(({ reason: { code, message } }) => ({ code, message }));`,
+    { src: join(packageRoot(), "src") },
+  );
+  const sentence = expect.stringContaining("cgroup v2 is mounted read-only at /sys/fs/cgroup (EROFS)");
+  expect(said).toEqual(Array(3).fill({ code: "cgroup-missing", message: sentence }));
+});
+
+test("a hierarchy that another mount covers is no hierarchy: it is mounted once more", async () => {
+  const groups = await empty.evaluate(
+    `const { execFileSync } = require("child_process");
+     execFileSync("mount", ["-t", "tmpfs", "tmpfs", "/run"]);
+     execFileSync("mount", ["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+     execFileSync("mount", ["-t", "tmpfs", "tmpfs", "/sys/fs/cgroup"]);
+     const { cgroupExists, endCgroup, makeCgroup } = await import(args.cgroups);
+     const folder = await makeCgroup(args.group, { memoryMib: 64, pids: 10, cpus: 1 });
+     const wasThere = await cgroupExists(args.group);
+     await endCgroup(args.group);
+     return { folder, wasThere };`,
+    { cgroups: join(packageRoot(), "src/vmm/cgroup.ts"), group: dataPaths(folder).vm("covered").cgroup },
+  );
+  const at = join("/run/sallyport/cgroup", dataPaths(folder).vm("covered").cgroup);
+  expect(groups).toEqual({ folder: at, wasThere: true });
+});
