@@ -35,6 +35,7 @@ import { openDatabase } from "./state/db.ts";
 import { loadHostId } from "./state/host-id.ts";
 import { createBackends, standardBackends, type VmmBackends } from "./vmm/backends.ts";
 import { ensureCgroups } from "./vmm/cgroup.ts";
+import { lookAtHierarchy } from "./vmm/hierarchy.ts";
 import type { VmmBackend } from "./vmm/vmm.ts";
 
 const TIDY_INTERVAL_MS = 60_000;
@@ -196,6 +197,9 @@ const requireRoot = (): void => {
 
 /** What somebody who starts the controller should know before the first sign-in does. */
 const sayHowItIs = async (images: ImageStore, vmms: VmmBackends, config: Config, logger: Logger): Promise<void> => {
+  const { gap } = await lookAtHierarchy();
+  if (gap)
+    logger.warn(`${gap.seen}: a VMM that somebody took over is bounded there by its processes' own limits alone`);
   const image = await images.find(config.image);
   if (image) await vmms.choose(image.vmlinux);
   else logger.warn(`there is no image "${config.image}" yet: sallyport image build --name ${config.image}`);

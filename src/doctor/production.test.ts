@@ -99,6 +99,14 @@ describe("what a host of real people should have", () => {
       result: "warning",
       text: expect.stringContaining("cannot bound memory, pids"),
     });
+    put("/sys/fs/cgroup/unified/cgroup.controllers", "cpu memory pids\n");
+    put("/sys/fs/cgroup/unified/cgroup.type", "domain\n");
+    put("/sys/fs/cgroup/unified/cgroup.procs", "1\n");
+    expect(await lineOf("cgroup")).toMatchObject({
+      result: "warning",
+      text: expect.stringContaining("as in a container. Mended"),
+      remedy: expect.stringContaining("--cgroupns=host"),
+    });
     put("/sys/fs/cgroup/unified/cgroup.controllers", "\n");
     expect(await lineOf("cgroup")).toMatchObject({ text: expect.stringContaining("cannot bound cpu, memory, pids") });
   });

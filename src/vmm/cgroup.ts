@@ -11,7 +11,7 @@ import { AppError, messageOf } from "../lib/errors.ts";
 import { identify, killAll, type ProcessIdentity } from "../lib/process.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
-import { cgroupMissing, findMount, mountPoint, requireCgroups } from "./hierarchy.ts";
+import { cgroupMissing, controllersIn, findMount, mountPoint, requireCgroups } from "./hierarchy.ts";
 
 /** Of all processes of one microVM together. */
 export interface CgroupLimits {
@@ -24,8 +24,6 @@ export interface CgroupLimits {
 
 const PERIOD_US = 100_000;
 const MIB = 1024 * 1024;
-/** Those that bound a microVM. */
-export const CGROUP_CONTROLLERS = ["cpu", "memory", "pids"];
 
 /**
  * The group exists afterwards, with what can be limited here: a controller that the host has no longer (it hangs in a hierarchy of
@@ -64,17 +62,6 @@ const filesOf = ({ memoryMib, pids, cpus }: CgroupLimits): Record<string, string
 
 /** The hierarchy can be looked into afterwards. Throws AppError `cgroup-missing`. */
 export const ensureCgroups = async (): Promise<void> => void (await mountPoint());
-
-/**
- * Which controllers limit a microVM here; the others' limits are the processes' own (jail.ts). Undefined: the hierarchy is mounted
- * nowhere. `root`: what stands before /proc and /sys.
- */
-export const cgroupControllers = async (root = "/"): Promise<string[] | undefined> => {
-  const mount = await findMount(root);
-  if (mount === undefined) return undefined;
-  const known = await readFile(join(root, mount, "cgroup.controllers"), "utf8");
-  return CGROUP_CONTROLLERS.filter((name) => known.split(/\s/).includes(name));
-};
 
 /** Processes in it, root's too; none where there is no such group. */
 export const cgroupPids = async (path: string): Promise<number[]> =>
@@ -180,15 +167,10 @@ const cgroupRefused = (path: string, cause: unknown): AppError =>
     cause,
   });
 
-/** For the groups in it. One that may not be given on, as in a container whose own processes are in `folder`, is left out. */
+/** For the groups in it; what may not be given on is left out. */
 const enableControllers = async (folder: string): Promise<void> => {
-  const [known, enabled] = await Promise.all(
-    ["cgroup.controllers", "cgroup.subtree_control"].map((file) => readFile(join(folder, file), "utf8")),
-  );
-  const missing = CGROUP_CONTROLLERS.filter(
-    (name) => known?.split(/\s/).includes(name) && !enabled?.split(/\s/).includes(name),
-  );
-  for (const name of missing) {
+  const { toGive, isHeld } = await controllersIn(folder);
+  for (const name of isHeld ? [] : toGive) {
     await unlessMissing(writeFile(join(folder, "cgroup.subtree_control"), `+${name}`), undefined, NOT_GIVEN);
   }
 };

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeEach, afterEach, describe, expect, test } from "vitest";
-import { findMount, lookAtHierarchy } from "./hierarchy.ts";
+import { controllersIn, findMount, lookAtHierarchy } from "./hierarchy.ts";
 
 let root: string;
 beforeEach(() => {
@@ -13,6 +13,9 @@ afterEach(() => rmSync(root, { recursive: true }));
 const put = (path: string, text = ""): void => {
   mkdirSync(dirname(join(root, path)), { recursive: true });
   writeFileSync(join(root, path), text);
+};
+const group = (folder: string, files: Record<string, string>): void => {
+  for (const [name, text] of Object.entries(files)) put(`${folder}/cgroup.${name}`, text);
 };
 const line = (part: string, at: string, type: string): string =>
   `30 25 0:26 ${part} ${at} rw,nosuid - ${type} ${type} rw\n`;
@@ -44,5 +47,37 @@ describe("where the hierarchy is", () => {
     put("/proc/self/mountinfo", line("/", "/sys/fs/cgroup", "cgroup2"));
     put("/sys/fs/cgroup/cgroup.controllers");
     expect(await obstacle()).toBeUndefined();
+  });
+});
+
+describe("what bounds a microVM", () => {
+  const ALL = "cpuset cpu io memory hugetlb pids rdma\n";
+  beforeEach(() => put("/proc/self/mountinfo", line("/", "/sys/fs/cgroup", "cgroup2")));
+  const bounds = async (files: Record<string, string>) => {
+    group("/sys/fs/cgroup", files);
+    const { controllers, gap } = await lookAtHierarchy(root);
+    return { controllers, gap: gap?.seen };
+  };
+
+  test("are all controllers at the host's own top, processes or not", async () => {
+    const top = { controllers: ALL, subtree_control: "\n", procs: "1\n2\n" };
+    expect(await bounds(top)).toEqual({ controllers: ["cpu", "memory", "pids"], gap: undefined });
+    expect(await bounds({ ...top, controllers: "cpu io\n" })).toEqual({
+      controllers: ["cpu"],
+      gap: "cgroup v2 cannot bound memory, pids",
+    });
+  });
+
+  test("are none in a container whose processes are in its topmost group, which gives none of them on", async () => {
+    const container = { controllers: ALL, subtree_control: "\n", type: "domain\n", procs: "1\n" };
+    const gap = expect.stringContaining("cannot bound cpu, memory, pids: there are processes in its topmost group");
+    expect(await bounds(container)).toEqual({ controllers: [], gap });
+    expect(await controllersIn(join(root, "/sys/fs/cgroup"))).toMatchObject({ isHeld: true });
+    expect(await bounds({ ...container, procs: "" })).toEqual({
+      controllers: ["cpu", "memory", "pids"],
+      gap: undefined,
+    });
+    const given = { ...container, subtree_control: "cpu memory pids\n" };
+    expect(await bounds(given)).toMatchObject({ controllers: ["cpu", "memory", "pids"] });
   });
 });

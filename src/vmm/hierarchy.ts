@@ -11,7 +11,14 @@ export interface Hierarchy {
   folder: string | undefined;
   /** Why no group can be made, and what mends it. */
   obstacle: Fault | undefined;
+  /** Of `CGROUP_CONTROLLERS`, those that bound a microVM; the others' limits are its processes' own (jail.ts). */
+  controllers: string[];
+  /** Why it is not by all. */
+  gap: Fault | undefined;
 }
+
+/** Those that bound a microVM. */
+export const CGROUP_CONTROLLERS = ["cpu", "memory", "pids"];
 
 export interface Fault {
   /** A clause that begins a sentence. */
@@ -26,12 +33,45 @@ const OWN_MOUNT = "/run/sallyport/cgroup";
 export const lookAtHierarchy = async (root = "/"): Promise<Hierarchy> => {
   const folder = await findMount(root);
   const { isRoot, mayMount } = await rightsOf(root);
-  const refusal = folder === undefined ? undefined : await refusalOf(join(root, folder));
+  if (folder === undefined) {
+    return { folder, obstacle: isRoot && !mayMount ? NOT_MOUNTABLE : undefined, controllers: [], gap: NOT_MOUNTED };
+  }
+  const refusal = await refusalOf(join(root, folder));
   // What another user may not do says nothing of the controller.
-  if (refusal !== undefined && (refusal === READ_ONLY || isRoot))
-    return { folder, obstacle: notWritable(folder, refusal) };
-  return { folder, obstacle: folder === undefined && isRoot && !mayMount ? NOT_MOUNTABLE : undefined };
+  const isObstacle = refusal !== undefined && (refusal === READ_ONLY || isRoot);
+  return {
+    folder,
+    obstacle: isObstacle ? notWritable(folder, refusal) : undefined,
+    ...(await boundsIn(join(root, folder))),
+  };
 };
+
+/** Of the controllers that bound a microVM, those that groups in `folder` have, and those that it could give them. */
+export const controllersIn = async (
+  folder: string,
+): Promise<{ given: string[]; toGive: string[]; isHeld: boolean }> => {
+  const [known, given, processes, type] = await Promise.all(
+    ["cgroup.controllers", "cgroup.subtree_control", "cgroup.procs", "cgroup.type"].map((file) =>
+      unlessMissing(readFile(join(folder, file), "utf8"), undefined, UNREADABLE),
+    ),
+  );
+  const namesIn = (text = ""): string[] => CGROUP_CONTROLLERS.filter((name) => text.split(/\s/).includes(name));
+  const toGive = namesIn(known).filter((name) => !namesIn(given).includes(name));
+  // Where processes are the kernel gives no memory on; cpu and pids it would, and then let no process into the groups. The host's own
+  // top is free of this, and has no type.
+  return { given: namesIn(given), toGive, isHeld: type !== undefined && processes !== "" };
+};
+
+const boundsIn = async (folder: string): Promise<Pick<Hierarchy, "controllers" | "gap">> => {
+  const { given, toGive, isHeld } = await controllersIn(folder);
+  const controllers = CGROUP_CONTROLLERS.filter((name) => given.includes(name) || (!isHeld && toGive.includes(name)));
+  const missing = CGROUP_CONTROLLERS.filter((name) => !controllers.includes(name)).join(", ");
+  if (missing === "") return { controllers, gap: undefined };
+  return { controllers, gap: isHeld && toGive.length > 0 ? heldBack(missing) : notThere(missing) };
+};
+
+/** cgroup.procs of a group for threads. */
+const UNREADABLE = ["ENOENT", "EOPNOTSUPP"];
 
 /** Throws AppError `cgroup-missing` where no group can be made. Changes nothing. */
 export const requireCgroups = async (): Promise<void> => {
@@ -88,6 +128,22 @@ const NOT_MOUNTABLE: Fault = {
   seen: "cgroup v2 is mounted nowhere, and may not be mounted (no CAP_SYS_ADMIN)",
   remedy: "mount -t cgroup2 cgroup2 /sys/fs/cgroup, or give the container a writable /sys/fs/cgroup",
 };
+
+const NOT_MOUNTED: Fault = {
+  seen: "cgroup v2 is mounted nowhere",
+  remedy: "boot with systemd.unified_cgroup_hierarchy=1",
+};
+
+const notThere = (missing: string): Fault => ({
+  seen: `cgroup v2 cannot bound ${missing}`,
+  remedy: NOT_MOUNTED.remedy,
+});
+
+const heldBack = (missing: string): Fault => ({
+  seen: `cgroup v2 cannot bound ${missing}: there are processes in its topmost group, as in a container`,
+  remedy:
+    "in a container: run an init that puts its processes into groups of their own (systemd), or take the host's control groups (--cgroupns=host)",
+});
 
 /** Bit of CAP_SYS_ADMIN in linux/capability.h. */
 const SYS_ADMIN = 21n;

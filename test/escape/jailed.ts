@@ -4,14 +4,8 @@ import { dirname, join } from "node:path";
 import { run } from "../../src/lib/exec.ts";
 import { processesOf } from "../../src/lib/process.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
-import {
-  cgroupControllers,
-  cgroupFacts,
-  cgroupPids,
-  killCgroup,
-  makeCgroup,
-  removeCgroup,
-} from "../../src/vmm/cgroup.ts";
+import { cgroupFacts, cgroupPids, killCgroup, makeCgroup, removeCgroup } from "../../src/vmm/cgroup.ts";
+import { lookAtHierarchy } from "../../src/vmm/hierarchy.ts";
 import { inJail, MAX_PROCESSES, openFilter } from "../../src/vmm/jail.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
 import { specIn } from "../fixtures/spec.ts";
@@ -54,7 +48,7 @@ export const tryInJail = async (
   await run("ip", ["netns", "add", spec.tap]);
   await run("ip", ["-n", spec.tap, "tuntap", "add", "dev", spec.tap, "mode", "tap", "user", String(uid)]);
   const { paths } = spec;
-  const isMemoryBounded = (await cgroupControllers())?.includes("memory") === true;
+  const isMemoryBounded = (await lookAtHierarchy()).controllers.includes("memory");
   const limits = { memoryMib: MEMORY_MIB, pids: MAX_PROCESSES, cpus: 2 };
   const seen = { processes: 0, diskMib: 0, facts: await cgroupFacts(paths.cgroup) };
   try {

@@ -9,7 +9,8 @@ import { AppError } from "../../src/lib/errors.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { runCli } from "../../src/cli/cli.ts";
 import { readEnv } from "../../src/config/env.ts";
-import { cgroupControllers, cgroupOfProcess } from "../../src/vmm/cgroup.ts";
+import { cgroupOfProcess } from "../../src/vmm/cgroup.ts";
+import { lookAtHierarchy } from "../../src/vmm/hierarchy.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
 
@@ -93,7 +94,7 @@ test.each([
 test("a VMM that wants more memory than its control group has is named so, and what it was granted", async ({
   skip,
 }) => {
-  if (!(await cgroupControllers())?.includes("memory")) skip("no control group limits memory here");
+  if (!(await lookAtHierarchy()).controllers.includes("memory")) skip("no control group limits memory here");
   const sessionId = await start({});
   const { vmId } = await until(sessionId, "ready");
   const [vm] = await controller.client.vms();

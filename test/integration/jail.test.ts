@@ -7,15 +7,9 @@ import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths, packageRoot, type VmPaths } from "../../src/lib/paths.ts";
 import { identify, isAlive, killProcess } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import {
-  cgroupControllers,
-  cgroupExists,
-  cgroupFacts,
-  cgroupPids,
-  cgroupsIn,
-  endCgroup,
-} from "../../src/vmm/cgroup.ts";
+import { cgroupExists, cgroupFacts, cgroupPids, cgroupsIn, endCgroup } from "../../src/vmm/cgroup.ts";
 import { makeCgroup } from "../../src/vmm/cgroup.ts";
+import { lookAtHierarchy } from "../../src/vmm/hierarchy.ts";
 import { inJail, MAX_FILE_BYTES, MAX_PROCESSES } from "../../src/vmm/jail.ts";
 import { exitIn, handleOf, listStrangers, listVmms, startVmm } from "../../src/vmm/process.ts";
 import { asUser } from "../../src/vmm/unprivileged.ts";
@@ -121,7 +115,7 @@ test("one that forks without end is bounded, ended at one stroke, and its group 
   const { vmm, paths, identity } = await start("while :; do sleep 5 & done");
   const many = async () => ((await cgroupPids(paths.cgroup)).length >= 30 ? true : undefined);
   await poll(many, { what: "many processes", timeoutMs: 10_000, intervalMs: 20 });
-  const most = (await cgroupControllers())?.includes("pids") ? LIMITS.pids : MAX_PROCESSES + 2;
+  const most = (await lookAtHierarchy()).controllers.includes("pids") ? LIMITS.pids : MAX_PROCESSES + 2;
   expect((await cgroupPids(paths.cgroup)).length).toBeLessThanOrEqual(most);
   await vmm.kill();
   expect(await identify(identity.pid)).toBeUndefined();
@@ -130,7 +124,8 @@ test("one that forks without end is bounded, ended at one stroke, and its group 
 });
 
 test("one that takes more memory than it was given ends, and no other", async ({ skip }) => {
-  if (!(await cgroupControllers())?.includes("memory")) skip("cgroup v2 has no memory controller on this host");
+  if (!(await lookAtHierarchy()).controllers.includes("memory"))
+    skip("cgroup v2 has no memory controller on this host");
   const { died, vmm, paths } = await start("perl -e 'my $x = q(x) x (300 << 20); sleep 600'");
   await expect(died).rejects.toThrow(/SIGKILL/);
   expect(await cgroupFacts(paths.cgroup)).toMatchObject({
