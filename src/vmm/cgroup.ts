@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import type { CgroupFacts } from "../contract/diagnosis.ts";
 import { allTried } from "../lib/all-tried.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
+import { createMutex } from "../lib/mutex.ts";
 import { identify, killAll, type ProcessIdentity } from "../lib/process.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
@@ -34,10 +35,12 @@ export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<st
   const root = await mountPoint();
   const folder = join(root, path);
   try {
-    await enableControllers(root);
-    await makeFolder(dirname(folder));
-    await enableControllers(dirname(folder));
-    await makeFolder(folder);
+    await oneByOne(async () => {
+      await enableControllers(root);
+      await makeFolder(dirname(folder));
+      await enableControllers(dirname(folder));
+      await makeFolder(folder);
+    });
   } catch (cause) {
     throw cgroupMissing(messageOf(cause), undefined, cause);
   }
@@ -47,6 +50,9 @@ export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<st
   }
   return folder;
 };
+
+/** The end of the last microVM takes the parent away, beside the start of another. */
+const oneByOne = createMutex();
 
 /** Not by mkdir's own recursion, which calls a file system that is read-only one that is not there. */
 const makeFolder = (folder: string): Promise<unknown> => unlessMissing(mkdir(folder), undefined, ["EEXIST"]);
@@ -93,17 +99,22 @@ export const killCgroup = async (path: string): Promise<void> => {
   }
 };
 
-/** Idempotent. What is dead already may be counted for another moment. Throws AppError `cgroup-refused`. */
+/**
+ * Idempotent; with the last one its parent goes. What is dead already may be counted for another moment. Throws AppError
+ * `cgroup-refused`, `cgroup-missing`.
+ */
 export const removeCgroup = async (path: string): Promise<void> => {
   if (!(await isInUse())) return;
-  const folder = join(await mountPoint(), path);
-  const remove = async (): Promise<true | undefined> => {
-    const removed = unlessMissing(rmdir(folder), undefined, GONE).then(() => true as const);
+  const root = await mountPoint();
+  const remove = async (group: string): Promise<true | undefined> => {
+    const removed = unlessMissing(rmdir(join(root, group)), undefined, GONE).then(() => true as const);
     return unlessMissing(removed, undefined, ["EBUSY"]).catch((cause: unknown) => {
-      throw cgroupRefused(path, cause);
+      throw cgroupRefused(group, cause);
     });
   };
-  await poll(remove, { what: `the end of the control group ${path}`, timeoutMs: 5_000, intervalMs: 20 });
+  await poll(() => remove(path), { what: `the end of the control group ${path}`, timeoutMs: 5_000, intervalMs: 20 });
+  // Others of its microVMs keep it.
+  if (dirname(path) !== "/") await oneByOne(() => remove(dirname(path)));
 };
 
 export const cgroupExists = async (path: string): Promise<boolean> =>

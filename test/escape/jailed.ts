@@ -1,6 +1,6 @@
 /** Runs the tries in a VMM's jail, and measures from outside what they cost the host. */
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { run } from "../../src/lib/exec.ts";
 import { processesOf } from "../../src/lib/process.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
@@ -96,7 +96,7 @@ export const tryInJail = async (
     ];
   } finally {
     await killCgroup(paths.cgroup);
-    for (const group of [paths.cgroup, dirname(paths.cgroup)]) await removeCgroup(group);
+    await removeCgroup(paths.cgroup);
     await run("ip", ["netns", "delete", spec.tap]);
   }
 };

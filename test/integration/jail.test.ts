@@ -29,7 +29,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await empty.remove();
   for (const vmId of await cgroupsIn(dataPaths(folder).cgroup)) await endCgroup(dataPaths(folder).vm(vmId).cgroup);
-  await endCgroup(dataPaths(folder).cgroup);
   await rm(folder, { recursive: true });
 });
 
@@ -192,6 +191,20 @@ test("a group without a microVM is ended with all that is in it", async () => {
   await endCgroup(paths.cgroup);
   expect(await isAlive(identity)).toBe(false);
   await endCgroup(paths.cgroup);
+});
+
+test("the parent of all groups goes with the last of them, and beside it others start", async () => {
+  const { cgroup, vm } = dataPaths(join(folder, "parent"));
+  const rounds = Array.from({ length: 2 }, async (_, lane) => {
+    for (let round = 0; round < 150; round += 1) {
+      const group = vm(`lane${lane}round${round}`).cgroup;
+      await makeCgroup(group, LIMITS);
+      expect(await cgroupExists(group)).toBe(true);
+      await endCgroup(group);
+    }
+  });
+  await Promise.all(rounds);
+  expect(await cgroupExists(cgroup)).toBe(false);
 });
 
 test.each([
