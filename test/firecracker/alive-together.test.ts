@@ -150,6 +150,7 @@ test("a VMM that is killed is named, and leaves nothing: no process, cgroup, nam
   // It has lost its name on the bridge: as long as a process is in it, it is there.
   const inside = () => pidsWhere(async (folder) => (await readlink(`${folder}/ns/net`)) === netns);
   expect(await inside()).toContain(pid);
+  expect((await stat(cgroup)).isDirectory()).toBe(true);
   process.kill(pid, "SIGKILL");
   expect((await untilOver(host.client, flooder)).verdict?.code).toBe("vmm-killed");
   expect(await unlessMissing(stat(cgroup), "gone")).toBe("gone");
