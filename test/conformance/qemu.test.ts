@@ -64,6 +64,17 @@ describe("booting a kernel as a probe", () => {
     expect(await bootKernel({ ...emulated, timeoutMs: 60_000 })).toMatchObject({ outcome: "booted" });
   });
 
+  test("gives up on a kernel that says nothing, and waits for one that talks", async () => {
+    const saying = (text: string) => ["sh", "-c", text];
+    const slow = saying(
+      "for n in 1 2 3 4 5 6; do echo $n; sleep 0.5; done; echo Kernel panic - not syncing: VFS; sleep 60",
+    );
+    expect(await bootKernel({ argv: slow, timeoutMs: 60_000, silentMs: 2_000 })).toMatchObject({ outcome: "booted" });
+    const silent = saying("echo once; sleep 60");
+    const { outcome, detail } = await bootKernel({ argv: silent, timeoutMs: 60_000, silentMs: 500 });
+    expect({ outcome, detail }).toEqual({ outcome: "hung", detail: "once" });
+  });
+
   test("gives up at the deadline and leaves no process", async () => {
     expect(await bootKernel({ ...emulated, timeoutMs: 300 })).toMatchObject({ outcome: "hung" });
     expect(await commandLinesWith(emulated.argv.at(-1) ?? "")).toEqual([]);

@@ -1,7 +1,7 @@
 /** Boots a kernel without a root file system as far as it gets: to the panic that says there is none. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { orAfter } from "../../lib/wait.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 import { identifyChild, killProcess } from "../../lib/process.ts";
 import { SYSTEM_PATH } from "../../lib/programs.ts";
 import { notStarted } from "../process.ts";
@@ -16,13 +16,16 @@ const MIB = 1024 * 1024;
 export interface BootKernelOptions {
   /** QEMU with its machine, the kernel and its command line; the console is added here. */
   argv: string[];
+  /** For the whole boot. */
   timeoutMs: number;
+  /** How long it may say nothing; default `timeoutMs`. A host that is busy, or emulated itself, is slow: its kernel goes on talking. */
+  silentMs?: number;
   /** Open files the VMM gets as numbers 3, 4, … */
   files?: number[];
 }
 
 /** Whatever comes of it, the VMM is gone when this returns. `detail` is the last line seen, of the kernel or the VMM. */
-export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOptions) => {
+export const bootKernel = async ({ argv, timeoutMs, silentMs = timeoutMs, files = [] }: BootKernelOptions) => {
   const startedAt = performance.now();
   const [program = "", ...args] = unprivileged({ uid: NOBODY, maxFileBytes: MIB }, [...argv, "-serial", "stdio"]);
   const child = spawn(program, args, {
@@ -35,21 +38,33 @@ export const bootKernel = async ({ argv, timeoutMs, files = [] }: BootKernelOpti
   const ended = once(child, "close");
   ended.catch(() => {});
   let output = "";
+  let spokeAt = startedAt;
   const booted = new Promise<"booted">((resolve) => {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (chunk: string) => {
         output = (output + chunk).slice(-64 * 1024);
+        spokeAt = performance.now();
         if (LAST_LINE.test(output)) resolve("booted");
       });
     }
   });
+  const waiting = new AbortController();
+  const hung = async (): Promise<"hung"> => {
+    for (;;) {
+      const left = Math.min(spokeAt + silentMs, startedAt + timeoutMs) - performance.now();
+      if (left <= 0) return "hung";
+      await sleep(left, undefined, { signal: waiting.signal });
+    }
+  };
+  const late = hung();
+  late.catch(() => {});
   try {
-    const first = Promise.race([booted, ended.then(() => "ended" as const)]);
-    const outcome = await orAfter(first, timeoutMs, () => "hung" as const);
+    const outcome = await Promise.race([booted, ended.then(() => "ended" as const), late]);
     return { outcome, ms: Math.round(performance.now() - startedAt), detail: lastLine(output) };
   } catch (cause) {
     throw notStarted(cause);
   } finally {
+    waiting.abort();
     if (identity) await killProcess("The VMM that boots a kernel as a probe", identity);
   }
 };

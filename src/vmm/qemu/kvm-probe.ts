@@ -21,8 +21,10 @@ export interface KvmProbeOptions {
   vmlinux: string;
   /** The verdict is kept here until the host boots again, or QEMU or the kernel changes. */
   cacheFile: string;
-  /** Default 20 000: a good KVM needs under one second. */
+  /** Default 120 000: a good KVM needs under one second, one on a host that is emulated itself, and busy, a minute. */
   timeoutMs?: number;
+  /** Milliseconds of silence after which its kernel hangs; default 20 000. */
+  silentMs?: number;
   /** Milliseconds that QEMU gets to say its version; default `VERSION_MS`. */
   versionMs?: number | undefined;
   /** Default true. False: a verdict that is known is used, a new one is not written down. */
@@ -60,13 +62,14 @@ const knownOrMeasured = async (kvm: FileHandle, options: KvmProbeOptions): Promi
 export const openKvm = (device = "/dev/kvm"): Promise<FileHandle | undefined> =>
   unlessMissing(open(device, "r+"), undefined, ["ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM"]);
 
-const measure = async (kvm: FileHandle, { vmlinux, timeoutMs = 20_000 }: KvmProbeOptions): Promise<KvmVerdict> => {
+const measure = async (kvm: FileHandle, options: KvmProbeOptions): Promise<KvmVerdict> => {
+  const { vmlinux, timeoutMs = 120_000, silentMs = 20_000 } = options;
   const argv = [QEMU, ...machineArguments({ kind: "kvm" }, 256), "-kernel", vmlinux, "-append", KERNEL_ARGUMENTS];
-  const { outcome, ms, detail } = await bootKernel({ argv, timeoutMs, files: [kvm.fd] });
+  const { outcome, ms, detail } = await bootKernel({ argv, timeoutMs, silentMs, files: [kvm.fd] });
   const seconds = `${(ms / 1000).toFixed(1)} s`;
   const reason = {
     booted: `A kernel booted in KVM within ${seconds}.`,
-    hung: `A kernel started in KVM said nothing more for ${seconds} and was killed${detail ? ` after: ${detail}` : ""}.`,
+    hung: `A kernel started in KVM had not come to its end after ${seconds} and was killed${detail ? `; it last said: ${detail}` : ""}.`,
     ended: `The VMM ended after ${seconds} without booting a kernel in KVM: ${detail || "it left no message"}`,
   }[outcome];
   return { usable: outcome === "booted", reason, measuredMs: ms };
