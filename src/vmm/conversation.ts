@@ -19,4 +19,7 @@ export const refused = (vmm: string, what: string, said: string, otherwise = "it
   new AppError("internal", "vmm-refused", `${vmm} refused ${what}: ${oneLine(redactText(said)) || otherwise}`);
 
 export const silent = (vmm: string, what: string, timeoutMs: number, cause: unknown): AppError =>
-  new AppError("timeout", "vmm-silent", `${vmm} gave no answer to ${what} within ${timeoutMs / 1000} s.`, { cause });
+  new AppError("timeout", "vmm-silent", `${vmm} gave no answer to ${what} within ${timeoutMs / 1000} s.`, {
+    hint: "A host that is overloaded may be the cause: sallyport doctor says how many microVMs fit. Else read the VMM's log (vmm.log of sallyport evidence SESSION).",
+    cause,
+  });

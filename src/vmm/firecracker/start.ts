@@ -1,9 +1,11 @@
 import { z } from "zod";
+import { AppError } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import type { ProcessIdentity } from "../../lib/process.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
 import { msUntil, poll } from "../../lib/wait.ts";
 import type { CgroupLimits } from "../cgroup.ts";
+import { silent } from "../conversation.ts";
 import { FIRST_FILE, openFilter } from "../jail.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
@@ -38,7 +40,7 @@ export const startFirecracker = async (start: FirecrackerStart, hooks: StartHook
   const api = { socket: inChroot(spec.paths, "apiSocket"), version };
 
   const configure = async (signal: AbortSignal): Promise<void> => {
-    await untilAnswers(spec.paths, signal);
+    await untilFirecrackerAnswers(spec.paths, API_TIMEOUT_MS, signal);
     await withApi({ ...api, timeoutMs: CONFIGURE_TIMEOUT_MS, signal }, async (send) => {
       for (const request of configuration(spec, version)) await send(request);
     });
@@ -75,10 +77,20 @@ export const askFirecracker = async (
   return STATUS.get(answer.data.state) ?? "other";
 };
 
-const untilAnswers = async (paths: VmPaths, signal: AbortSignal): Promise<void> => {
-  const deadline = performance.now() + API_TIMEOUT_MS;
+/** Resolves as soon as Firecracker answers. Throws AppError `vmm-silent` after `timeoutMs`, and what `Send` throws. */
+export const untilFirecrackerAnswers = async (
+  paths: VmPaths,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> => {
+  const deadline = performance.now() + timeoutMs;
   // The socket is not there yet, or not listened on yet.
   const notYet = ["ENOENT", "vmm-hung-up"];
   const attempt = () => unlessMissing(askFirecracker(paths, msUntil(deadline), signal), undefined, notYet);
-  await poll(attempt, { what: "Firecracker's API", timeoutMs: API_TIMEOUT_MS, intervalMs: 20, signal });
+  try {
+    await poll(attempt, { what: "Firecracker's API", timeoutMs, intervalMs: 20, signal });
+  } catch (cause) {
+    const isLate = cause instanceof AppError && ["deadline", "vmm-silent"].includes(cause.code);
+    throw isLate ? silent("Firecracker", "what it was asked", timeoutMs, cause) : cause;
+  }
 };
