@@ -1,7 +1,8 @@
 /** The VMM backends of this controller. A microVM is left to the one that started it, whatever is configured now. */
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { once } from "../lib/once.ts";
+import { createMutex } from "../lib/mutex.ts";
+import { once, together } from "../lib/once.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { SYSTEM_PATH } from "../lib/programs.ts";
 import { VMMS, type Vmm, type VmmName } from "../lib/vmm-names.ts";
@@ -31,7 +32,10 @@ export interface StandardOptions {
 export type VmmBackends = ReturnType<typeof createBackends>;
 
 export const standardBackends = ({ vm, vmm, path, paths, probe, versionMs, logger }: StandardOptions): VmmBackends => {
-  const kvm = once((vmlinux: string) => probeKvm({ vmlinux, versionMs, ...probe }));
+  const tryKvm = (vmlinux: string) => probeKvm({ vmlinux, versionMs, ...probe });
+  const oneByOne = createMutex();
+  // A verdict that is kept need not be remembered.
+  const kvm = probe.keepsVerdict === false ? once(tryKvm) : (vmlinux: string) => oneByOne(() => tryKvm(vmlinux));
   const { backend, ...named } = vmm;
   const searchPath = path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`;
   const given = { ...vm, ...named, searchPath, versionMs, paths, kvm };
@@ -61,23 +65,25 @@ export interface Registry {
 export const createBackends = ({ candidates, others = [], logger, ...registry }: Registry) => {
   const all: readonly VmmBackend[] = [...candidates, ...others];
   const forJail = registry.requireJail ?? requireAllOfJail;
-  const decide = once(async (vmlinux: string) => {
-    const choice = await chooseBackend(candidates, vmlinux);
-    const { backend, accel, why } = choice;
-    logger[accel === "kvm" ? "info" : "warn"]({ backend: backend.name, accel, why }, "chosen for new microVMs");
-    return choice;
-  });
+  let told: string | undefined;
   return {
     all,
     candidates,
     /**
-     * What starts new microVMs, and why: decided at the first call with an image's kernel; a decision that failed is taken anew. What
-     * any VMM is jailed with is looked for each time. Throws AppError, e.g. `kvm-unusable`, `vmm-missing`, `program-missing`, `cgroup-missing`.
+     * What starts the next microVM, and why: decided at each call with an image's kernel, because what any VMM is jailed with, programs and
+     * mounts come, go and are exchanged while a controller runs. Throws AppError, e.g. `kvm-unusable`, `vmm-missing`, `program-missing`,
+     * `cgroup-missing`.
      */
-    choose: async (vmlinux: string) => {
+    choose: together(async (vmlinux: string) => {
       await forJail();
-      return decide(vmlinux);
-    },
+      const choice = await chooseBackend(candidates, vmlinux);
+      const { backend, accel, why } = choice;
+      if (why !== told) {
+        logger[accel === "kvm" ? "info" : "warn"]({ backend: backend.name, accel, why }, "chosen for new microVMs");
+      }
+      told = why;
+      return choice;
+    }),
     /** The backend of a microVM's record. Throws AppError `backend-unknown`. */
     of: (name: string): VmmBackend => {
       const backend = all.find((each) => each.name === name);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { AppError } from "../lib/errors.ts";
-import { silentLogger } from "../lib/logger.ts";
+import { silentLogger, type Logger } from "../lib/logger.ts";
 import { createBackends } from "./backends.ts";
 import { kvmUnusable } from "./kvm.ts";
-import type { VmmBackend } from "./vmm.ts";
+import type { Suitability, VmmBackend } from "./vmm.ts";
 
 /** Of a backend, what a choice looks at. */
 const backend = (name: string, suits: VmmBackend["suits"]): VmmBackend => ({ name, suits }) as VmmBackend;
@@ -79,21 +79,34 @@ describe("what starts new microVMs", () => {
     await expect(choose(broken, steady)).rejects.toThrow(TypeError);
   });
 
-  test("is decided once, and anew after a refusal; the backend of a microVM's record is known whatever is chosen", async () => {
+  test("is decided anew for each, for programs come, go and are exchanged; the backend of a microVM's record is known whatever is chosen", async () => {
     const kernels: string[] = [];
-    const slow = backend("fast", async (vmlinux) => {
+    let found: Suitability | AppError = { accel: "kvm", why: "Fast 1.0 in KVM." };
+    const changing = backend("fast", async (vmlinux) => {
       kernels.push(vmlinux);
-      if (kernels.length === 1) throw noKvm;
-      return { accel: "kvm", why: "Fast after all." };
+      if (found instanceof AppError) throw found;
+      return found;
     });
-    const jailed = { logger: silentLogger(), requireJail: () => {} };
-    const backends = createBackends({ candidates: [slow], others: [steady], ...jailed });
-    await expect(backends.choose("/a")).rejects.toMatchObject({ code: "kvm-unusable" });
-    const choices = await Promise.all([backends.choose("/b"), backends.choose("/c")]);
-    expect(choices.map(({ why }) => why)).toEqual(["Fast after all.", "Fast after all."]);
-    expect(kernels).toEqual(["/a", "/b"]);
+    const told: unknown[] = [];
+    const tell = (about: object): void => void told.push(about);
+    const logger = { info: tell, warn: tell } as unknown as Logger;
+    const backends = createBackends({ candidates: [changing], others: [steady], logger, requireJail: () => {} });
+    const whys = async (): Promise<string> => (await backends.choose("/a")).why;
+    expect(await whys()).toBe("Fast 1.0 in KVM.");
+    found = { accel: "kvm", why: "Fast 1.1 in KVM." };
+    expect(await Promise.all([whys(), whys(), whys()])).toEqual(Array(3).fill(found.why));
+    expect([kernels, told.length]).toEqual([["/a", "/a"], 2]);
+    found = new AppError("unavailable", "vmm-mismatch", "They work together only in one version.");
+    await expect(whys()).rejects.toMatchObject({ code: "vmm-mismatch" });
+    const both = createBackends({ candidates: [changing, steady], logger, requireJail: () => {} });
+    expect(await both.choose("/a")).toMatchObject({
+      backend: steady,
+      why: expect.stringContaining("Not fast: They work"),
+    });
+    found = { accel: "kvm", why: "Fast 1.1 in KVM." };
+    expect(await both.choose("/a")).toMatchObject({ backend: changing });
     expect(backends.of("steady")).toBe(steady);
-    expect(backends.all).toEqual([slow, steady]);
+    expect(backends.all).toEqual([changing, steady]);
     expect(() => backends.of("hal9000")).toThrow(expect.objectContaining({ code: "backend-unknown" }));
   });
 });

@@ -10,18 +10,20 @@ export interface AcceleratorOptions {
 }
 
 /**
- * Decides once per process, with why; a decision that failed is taken anew. `vmlinux`: kernel to try KVM with. Throws AppError
- * `kvm-unusable`, `tsc-unknown`, or of the proof.
+ * Decides, with why, as the proof says at the time. `vmlinux`: kernel to try KVM with. Throws AppError `kvm-unusable`, `tsc-unknown`, or of
+ * the proof.
  */
-export const createAcceleratorChoice = ({ accel, kvm }: AcceleratorOptions) =>
-  once(async (vmlinux: string): Promise<{ accelerator: Accelerator; reason: string }> => {
-    const emulation = async (reason: string) => ({
-      accelerator: { kind: "emulation" as const, tscKhz: await hostTscKhz() },
-      reason,
-    });
+export const createAcceleratorChoice = ({ accel, kvm }: AcceleratorOptions) => {
+  const tsc = once(hostTscKhz);
+  const emulation = async (reason: string) => ({
+    accelerator: { kind: "emulation" as const, tscKhz: await tsc() },
+    reason,
+  });
+  return async (vmlinux: string): Promise<{ accelerator: Accelerator; reason: string }> => {
     if (accel === "emulation") return emulation("So says the configuration (vm.accel).");
     const verdict = await kvm(vmlinux);
     if (verdict.usable) return { accelerator: { kind: "kvm" }, reason: verdict.reason };
     if (accel === "kvm") throw kvmUnusable(verdict);
     return emulation(verdict.reason);
-  });
+  };
+};
