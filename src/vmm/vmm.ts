@@ -116,7 +116,6 @@ export interface FoundVmm {
 /** One of the lines of `doctor`, in the same words as there. Changes nothing on the host. */
 export interface VmmCheck {
   name: string;
-  needsRoot?: boolean;
   look(): Promise<{ result: "ok" | "warning" | "problem" | "unchecked"; text: string; remedy?: string }>;
 }
 

@@ -1,5 +1,6 @@
 /**
- * What of Firecracker's API is used here: requests, their fields, and the version that brought what not every supported one has.
+ * What of Firecracker's API is used here, or will be: requests, their fields, and the version that brought what not every supported one
+ * has. Nobody sends `PUT /snapshot/load` yet, asks for the two abilities of a clone, or sends a PATCH: they are here for snapshots.
  * Made by us from the API's published description and the change log of Firecracker 1.17, checked against 1.12.1 itself.
  */
 

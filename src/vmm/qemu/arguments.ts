@@ -44,7 +44,7 @@ export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): stri
 export const machineArguments = (accelerator: Accelerator, memoryMib: number): string[] =>
   [
     ["-machine", "microvm,acpi=on,memory-backend=ram"],
-    // Anonymous memory: a memfd would count as a file towards the file size limit (unprivileged.ts).
+    // Anonymous memory: a memfd would count as a file towards the file size limit (../jail.ts).
     ["-object", `memory-backend-ram,id=ram,size=${memoryMib}M`, "-m", String(memoryMib)],
     accelerator.kind === "kvm"
       ? ["-add-fd", "fd=3,set=1", "-accel", "kvm,device=/dev/fdset/1", "-cpu", "host"]
