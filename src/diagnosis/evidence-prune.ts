@@ -2,10 +2,10 @@
 import { lstat, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { DataPaths } from "../lib/paths.ts";
+import { MIB } from "../lib/units.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
 const DAY_MS = 86_400_000;
-const MIB = 1024 * 1024;
 
 /** What `keepEvidence` names; anything else there is somebody else's. */
 const OURS = /^ses_\w+(\.new)?$/;

@@ -1,7 +1,7 @@
 /** What a host that real people use should have, line by line: what each protects, and the command that shows it. docs/HOST-SETUP.md has the same table. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isAtLeast } from "../lib/host-packages.mjs";
+import { isAtLeast } from "../lib/versions.mjs";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { ok, problem, warning, type Check } from "./check.ts";
 import { CGROUP_CONTROLLERS, lookAtHierarchy } from "../vmm/hierarchy.ts";

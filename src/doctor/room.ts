@@ -3,13 +3,12 @@ import type { StatsFs } from "node:fs";
 import { readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
+import { MIB } from "../lib/units.ts";
 import { orAfter } from "../lib/wait.ts";
 import { guestAddresses } from "../network/lease.ts";
 import { ok, problem, warning, type Check } from "./check.ts";
 import type { VmmBackend } from "../vmm/vmm.ts";
 import type { Host } from "./host.ts";
-
-const MIB = 1024 * 1024;
 
 /** Left to the host and the controller. */
 const HOST_MIB = 512;

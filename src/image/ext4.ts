@@ -1,8 +1,8 @@
 import { run } from "../lib/exec.ts";
+import { MIB } from "../lib/units.ts";
 import { runContained } from "./contain.ts";
 import { uuidOf } from "./digest.ts";
 
-const MIB = 1024 * 1024;
 const INODE_BYTES = 256;
 /** For directories and maps that the file system needs beyond what `du` saw. */
 const SLACK = { ratio: 1.03, bytes: 48 * MIB, inodes: 1024 };

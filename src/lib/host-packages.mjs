@@ -2,6 +2,7 @@
  * What a host must have: what it is for, how to see it, which package brings it. Asked by file, not by package manager.
  * Plain JavaScript for any Node, because set-up asks it before there are packages; `doctor` and the image build ask it, too.
  */
+import { isAtLeast } from "./versions.mjs";
 
 /**
  * `vmm`: QEMU, which `doctor` looks at more closely. `jail`: what every VMM is started with, from the system's own folders. `microvm`:
@@ -113,15 +114,3 @@ export const missingRequirements = (purposes, { find, exists, version }) =>
     if (paths.includes(undefined) || !files.every(exists)) return true;
     return atLeast !== undefined && version !== undefined && !isAtLeast(version(paths[0] ?? ""), atLeast);
   });
-
-/**
- * Whether the first dotted number in a text is at least `wanted`, part by part.
- * @param {string} text
- * @param {string} wanted
- */
-export const isAtLeast = (text, wanted) => {
-  const found = (/\d+(?:\.\d+)+/.exec(text)?.[0] ?? "0").split(".").map(Number);
-  const parts = wanted.split(".").map(Number);
-  const different = parts.findIndex((part, index) => part !== (found[index] ?? 0));
-  return different === -1 || (found[different] ?? 0) > (parts[different] ?? 0);
-};

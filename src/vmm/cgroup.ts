@@ -10,6 +10,7 @@ import { allTried } from "../lib/all-tried.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { createMutex } from "../lib/mutex.ts";
 import { identify, killAll, type ProcessIdentity } from "../lib/process.ts";
+import { MIB } from "../lib/units.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { poll } from "../lib/wait.ts";
 import { cgroupMissing, controllersIn, findMount, mountPoint, requireCgroups } from "./hierarchy.ts";
@@ -24,7 +25,6 @@ export interface CgroupLimits {
 }
 
 const PERIOD_US = 100_000;
-const MIB = 1024 * 1024;
 
 /**
  * The group exists afterwards, with what can be limited here: a controller that the host has no longer (it hangs in a hierarchy of

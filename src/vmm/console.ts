@@ -1,12 +1,13 @@
 /** A guest writes its console without bound; the host keeps the beginning and the end. */
 import { stat, type FileHandle } from "node:fs/promises";
 import { openIfThere } from "../lib/open-if-there.ts";
+import { MIB } from "../lib/units.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 
 export const CONSOLE_HEAD_BYTES = 256 * 1024;
 export const CONSOLE_TAIL_BYTES = 256 * 1024;
 /** Size at which the middle is cut out: large enough that a guest which behaves never reaches it. */
-export const CONSOLE_LIMIT_BYTES = 1024 * 1024;
+export const CONSOLE_LIMIT_BYTES = MIB;
 
 /**
  * Cuts the middle out of a console file over the limit, in place: the VMM holds it open in append mode and goes on at

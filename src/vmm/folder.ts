@@ -5,8 +5,22 @@ import type { VmPaths } from "../lib/paths.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import type { Left, MicrovmSpec, StartHooks, VmmRecord } from "./vmm.ts";
 
+/** A folder in a microVM's directory that has a row of its own in the ledger. */
+export const ownFolder = (kind: string, name: string) => ({
+  kind,
+  ref: (vmId: string): string => `${vmId}/${name}`,
+  path: (paths: VmPaths): string => join(paths.root, name),
+  /** While it is there. */
+  left: async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
+    (await unlessMissing(stat(join(paths.root, name)), undefined)) ? [{ kind, ref: `${vmId}/${name}` }] : [],
+});
+
+const SOCKETS = ownFolder("sockets", "run");
+
 /** Where a VMM has its sockets. */
-export const runFolder = (paths: VmPaths): string => join(paths.root, "run");
+export const runFolder = SOCKETS.path;
+
+export const leftInFolder = SOCKETS.left;
 
 /**
  * What the VMM's user needs in the microVM's directory, and no more: to pass through it, and its sockets. Its console it is handed
@@ -19,7 +33,7 @@ export const handOver = async (
   const run = runFolder(paths);
   await chown(paths.root, -1, uid);
   await chmod(paths.root, 0o710);
-  await acquire(SOCKETS, refOf(vmId));
+  await acquire(SOCKETS.kind, SOCKETS.ref(vmId));
   await mkdir(run, { recursive: true, mode: 0o700 });
   await chown(run, uid, uid);
   await (await open(paths.console, "a", 0o600)).close();
@@ -30,10 +44,6 @@ export const handOver = async (
  * files, whose sizes alone are bounded, and cannot put anything in a socket's place.
  */
 export const seal = (paths: VmPaths): Promise<void> => chown(runFolder(paths), 0, 0);
-
-/** The folder of sockets, while it is there. */
-export const leftInFolder = async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
-  (await unlessMissing(stat(runFolder(paths)), undefined)) ? [{ kind: SOCKETS, ref: refOf(vmId) }] : [];
 
 /** The microVM that each user was given the folder of, among those in `vms`; none for a user of several. Root may look. */
 export const holdersIn = async (vms: string): Promise<Map<number, string>> => {
@@ -48,6 +58,3 @@ export const holdersIn = async (vms: string): Promise<Map<number, string>> => {
     ),
   );
 };
-
-const SOCKETS = "sockets";
-const refOf = (vmId: string): string => `${vmId}/run`;

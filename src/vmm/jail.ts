@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { AppError } from "../lib/errors.ts";
 import { missingPackages } from "../lib/missing-packages.ts";
 import type { VmPaths } from "../lib/paths.ts";
+import { MIB } from "../lib/units.ts";
 import type { MicrovmSpec } from "./vmm.ts";
 
 /** Above what the controller lets the console's file grow to: reached only when none is there to trim it. */
-export const MAX_FILE_BYTES = 64 * 1024 * 1024;
+export const MAX_FILE_BYTES = 64 * MIB;
 
 /** Of each process, also where the control group's controllers are missing. */
 export interface ProcessLimits {
@@ -57,7 +58,7 @@ export const inJail = (folder: string, { netns, memoryMib }: MicrovmSpec, comman
 export const bounded = (limits: ProcessLimits, command: string[]): string[] => [
   "prlimit",
   `--fsize=${limits.maxFileBytes}`,
-  ...(limits.addressSpaceMib === undefined ? [] : [`--as=${limits.addressSpaceMib * 1024 * 1024}`]),
+  ...(limits.addressSpaceMib === undefined ? [] : [`--as=${limits.addressSpaceMib * MIB}`]),
   ...(limits.openFiles === undefined ? [] : [`--nofile=${limits.openFiles}`]),
   ...(limits.processes === undefined ? [] : [`--nproc=${limits.processes}`]),
   "--core=0",

@@ -7,10 +7,13 @@ import type { ProcessIdentity } from "../lib/process.ts";
 import type { VmPaths } from "../lib/paths.ts";
 import type { ExitCodes } from "./exit.ts";
 
+/** Of an image, what a machine is booted from. */
+export const IMAGE_FILES = ["vmlinux", "initrd", "rootfs"] as const;
+
 export interface MicrovmSpec {
   vmId: string;
   paths: VmPaths;
-  image: { vmlinux: string; initrd: string; rootfs: string };
+  image: Record<(typeof IMAGE_FILES)[number], string>;
   /** Appended to what the backend itself needs on the kernel's command line. */
   kernelArgs: string[];
   vcpuCount: number;

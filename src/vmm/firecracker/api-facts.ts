@@ -3,6 +3,7 @@
  * has. Nobody sends `PUT /snapshot/load` yet, asks for the two abilities of a clone, or sends a PATCH: they are here for snapshots.
  * Made by us from the API's published description and the change log of Firecracker 1.17, checked against 1.12.1 itself.
  */
+import { compareVersions } from "../../lib/versions.mjs";
 
 /** `a.b` or `a.b.c`. */
 type Since = string;
@@ -111,15 +112,3 @@ export const abilitiesOf = (version: string) => {
 
 const isSince = (since: Since | undefined, version: string): boolean =>
   since === undefined || compareVersions(version, since) >= 0;
-
-/** Below 0, 0 or above 0, as for a sort; what a version leaves out counts as 0, what is before a release (`-dev`) as the release. Pure. */
-export const compareVersions = (one: string, other: string): number => {
-  const [ones, others] = [one, other].map((version) =>
-    version
-      .replace(/[-+].*/, "")
-      .split(".")
-      .map(Number),
-  );
-  const differs = [0, 1, 2].map((at) => (ones?.[at] ?? 0) - (others?.[at] ?? 0));
-  return differs.find((difference) => difference !== 0) ?? 0;
-};

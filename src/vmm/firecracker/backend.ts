@@ -2,6 +2,7 @@
 import { dirname } from "node:path";
 import { CHANNEL_VSOCK_PORT } from "../../contract/guest.ts";
 import type { DataPaths } from "../../lib/paths.ts";
+import { MIB } from "../../lib/units.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { kvmUnusable, type KvmProof } from "../kvm.ts";
 import { handleOf } from "../process.ts";
@@ -13,7 +14,6 @@ import { requireGround } from "./ground.ts";
 import { askFirecracker, startFirecracker } from "./start.ts";
 import { findBinaries, untried, type BinaryOptions } from "./version.ts";
 
-const MIB = 1024 * 1024;
 /** Its makers promise 5 MiB; the rest is the kernel's for it: page tables, TAP, sockets. */
 const OVERHEAD_MIB = 64;
 /** Beside the guest's memory, at most: also the copy of kernel and initrd that it reads, and the jailer's of the program. */

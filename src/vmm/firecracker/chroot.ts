@@ -2,17 +2,22 @@
  * The folder that is Firecracker's whole world, with the machine's files as hard links of the image's, so that a hundred microVMs
  * share one image's page cache. Its jailer makes devices and the run folder in it.
  */
-import { chmod, chown, link, mkdir, open, rm, stat, symlink } from "node:fs/promises";
+import { chmod, chown, link, mkdir, open, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { errnoOf } from "../../lib/errors.ts";
 import type { VmPaths } from "../../lib/paths.ts";
-import { unlessMissing } from "../../lib/unless-missing.ts";
-import type { Left, MicrovmSpec, StartHooks, VmmRecord } from "../vmm.ts";
+import { ownFolder } from "../folder.ts";
+import { IMAGE_FILES, type MicrovmSpec, type StartHooks } from "../vmm.ts";
 import { imagesElsewhere } from "./ground.ts";
 import { IN_CHROOT } from "./requests.ts";
 
+const CHROOT = ownFolder("chroot", "jail");
+
 /** Given to the jailer; only root comes in. */
-export const jailFolder = (paths: VmPaths): string => join(paths.root, "jail");
+export const jailFolder = CHROOT.path;
+
+/** The folder, while it is there. */
+export const leftOfChroot = CHROOT.left;
 
 /** Of a file or socket in the world of a microVM's VMM, whatever the program's file is called, by which the jailer names folders. */
 export const inChroot = (paths: VmPaths, name: keyof typeof IN_CHROOT): string =>
@@ -26,7 +31,7 @@ export const furnish = async (
   program: string,
   { acquire }: Pick<StartHooks, "acquire">,
 ): Promise<void> => {
-  await acquire(CHROOT, refOf(vmId));
+  await acquire(CHROOT.kind, CHROOT.ref(vmId));
   const inside = join(basename(program), vmId, "root");
   await mkdir(join(jailFolder(paths), inside), { recursive: true, mode: 0o700 });
   await symlink(inside, chrootOf(paths));
@@ -34,7 +39,7 @@ export const furnish = async (
   // It opens its log itself, which is root's all the same; the console it is handed open.
   await chown(paths.vmmLog, -1, uid);
   await chmod(paths.vmmLog, 0o660);
-  for (const file of ["vmlinux", "initrd", "rootfs"] as const) await linkImage(image[file], inChroot(paths, file));
+  for (const file of IMAGE_FILES) await linkImage(image[file], inChroot(paths, file));
   await link(paths.vmmLog, inChroot(paths, "log"));
 };
 
@@ -61,10 +66,3 @@ export const seal = async (paths: VmPaths): Promise<void> => {
     await chmod(join(root, folder), 0o711);
   }
 };
-
-/** The folder, while it is there. */
-export const leftOfChroot = async ({ vmId, paths }: VmmRecord): Promise<Left[]> =>
-  (await unlessMissing(stat(jailFolder(paths)), undefined)) ? [{ kind: CHROOT, ref: refOf(vmId) }] : [];
-
-const CHROOT = "chroot";
-const refOf = (vmId: string): string => `${vmId}/jail`;

@@ -71,8 +71,8 @@ test("the root is read-only, and limits are on drive, both ways of the NIC and e
 test("the kernel's line lets it load modules, ends the VMM at a reboot and takes its address as the documents say", () => {
   const line = kernelCommandLine(spec);
   expect(line).toBe(
-    "console=ttyS0,115200 reboot=k panic=1 root=/dev/vda ro net.ifnames=0 quiet loglevel=6 systemd.show_status=yes " +
-      "i8042.noaux i8042.nomux i8042.dumbkbd ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off",
+    "console=ttyS0,115200 reboot=k i8042.noaux i8042.nomux i8042.dumbkbd panic=1 root=/dev/vda ro net.ifnames=0 " +
+      "quiet loglevel=6 systemd.show_status=yes ip=192.168.100.5::192.168.100.1:255.255.255.0:vm:eth0:off",
   );
   expect(line.split(" ")).not.toContain("nomodule");
 });

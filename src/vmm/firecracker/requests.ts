@@ -1,8 +1,8 @@
 /** What Firecracker is told of a microVM before the guest runs. Pure: a machine in, requests out. */
+import { kernelLine } from "../kernel-line.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import { abilitiesOf, type ApiRequest } from "./api-facts.ts";
-
-const MIB = 1024 * 1024;
+import { MIB } from "../../lib/units.ts";
 
 /** Token buckets of `perSecond` bytes or operations a second, and `burst` more at once in a guest's life. */
 const rate = (perSecond: number, burst?: number) => ({
@@ -74,17 +74,14 @@ export const START: ApiRequest = { method: "PUT", path: "/actions", body: { acti
 export const STATE: ApiRequest = { method: "GET", path: "/" };
 
 /** Replaces Firecracker's own default, whose `nomodule` the image's modular kernel could not boot with. */
-export const kernelCommandLine = ({ kernelArgs }: Pick<MicrovmSpec, "kernelArgs">): string =>
-  [
+export const kernelCommandLine = ({ kernelArgs }: Pick<MicrovmSpec, "kernelArgs">): string => {
+  const own = [
     // Without the speed the kernel takes the slowest there is for its console.
     "console=ttyS0,115200",
     // There is no power management: the keyboard controller's reset is how a guest ends its VMM.
-    "reboot=k panic=1",
-    "root=/dev/vda ro",
-    "net.ifnames=0",
-    // `quiet` would hide the status lines of systemd and, with its own log level, the kernel's notices.
-    "quiet loglevel=6 systemd.show_status=yes",
+    "reboot=k",
     // The keyboard controller has no keyboard and no mouse: not looked for, a second less.
     "i8042.noaux i8042.nomux i8042.dumbkbd",
-    ...kernelArgs,
-  ].join(" ");
+  ];
+  return kernelLine(own, kernelArgs);
+};

@@ -5,8 +5,8 @@ import { run } from "../../lib/exec.ts";
 import { requireGuardedProgram } from "../../lib/guarded-path.ts";
 import { findProgram, whyNotRun } from "../../lib/programs.ts";
 import { oneLine } from "../../lib/terminal.ts";
+import { compareVersions } from "../../lib/versions.mjs";
 import { askProgram, VERSION_MS } from "../program.ts";
-import { compareVersions } from "./api-facts.ts";
 import { faultOfProgram } from "./elf.ts";
 
 export const OLDEST = "1.12";

@@ -1,5 +1,6 @@
 /** What QEMU is started with. Pure: a machine in, a command line out. */
 import { CHANNEL_PORT_NAME } from "../../contract/guest.ts";
+import { kernelLine } from "../kernel-line.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import { ROOM } from "./jail.ts";
 import { SOCKETS } from "./sockets.ts";
@@ -56,16 +57,16 @@ export const machineArguments = (accelerator: Accelerator, memoryMib: number): s
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
   ].flat();
 
-export const kernelCommandLine = (spec: Pick<MicrovmSpec, "kernelArgs">, accelerator: Accelerator): string =>
-  [
+export const kernelCommandLine = (
+  { kernelArgs }: Pick<MicrovmSpec, "kernelArgs">,
+  accelerator: Accelerator,
+): string => {
+  const own = [
     "console=ttyS0",
-    // With -no-reboot a guest's reboot or panic ends the process instead of looping.
-    "reboot=t panic=1",
-    "root=/dev/vda ro",
-    "net.ifnames=0",
-    // `quiet` would hide the status lines of systemd and, with its own log level, the kernel's notices.
-    "quiet loglevel=6 systemd.show_status=yes",
+    // With -no-reboot it ends the process instead of looping.
+    "reboot=t",
     // Else the guest measures its counter against an emulated timer, fails on a busy host, and hangs.
     ...(accelerator.kind === "emulation" ? [`tsc_early_khz=${accelerator.tscKhz}`] : []),
-    ...spec.kernelArgs,
-  ].join(" ");
+  ];
+  return kernelLine(own, kernelArgs);
+};

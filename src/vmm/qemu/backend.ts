@@ -1,5 +1,6 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
 import { openSocket } from "../../lib/open-stream.ts";
+import { MIB } from "../../lib/units.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { VERSION_MS } from "../program.ts";
 import { handleOf } from "../process.ts";
@@ -19,7 +20,6 @@ export interface QemuBackendOptions extends AcceleratorOptions {
   changeArguments?: (args: string[]) => string[];
 }
 
-const MIB = 1024 * 1024;
 /** Console and log as large as they may get. */
 const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB;
 /** Measured under emulation, where most of it is translated code; KVM needs less. */

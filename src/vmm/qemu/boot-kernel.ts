@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { identifyChild, killProcess } from "../../lib/process.ts";
 import { SYSTEM_PATH } from "../../lib/programs.ts";
+import { MIB } from "../../lib/units.ts";
 import { notStarted } from "../process.ts";
 import { unprivileged } from "../unprivileged.ts";
 
@@ -11,7 +12,6 @@ import { unprivileged } from "../unprivileged.ts";
 const LAST_LINE = /Kernel panic - not syncing: VFS|Unable to mount root fs/;
 
 const NOBODY = 65_534;
-const MIB = 1024 * 1024;
 
 export interface BootKernelOptions {
   /** QEMU with its machine, the kernel and its command line; the console is added here. */

@@ -1,7 +1,7 @@
 /** The room that QEMU runs in: what it needs of the host's files, read-only, its sockets, and nothing else. */
 import { asUser } from "../unprivileged.ts";
 import { runFolder } from "../folder.ts";
-import type { MicrovmSpec } from "../vmm.ts";
+import { IMAGE_FILES, type MicrovmSpec } from "../vmm.ts";
 
 /** Where things are in it. */
 export const ROOM = {
@@ -12,7 +12,6 @@ export const ROOM = {
 /** Firmware, by Debian's and Ubuntu's packages. */
 const FIRMWARE = ["/usr/share/qemu", "/usr/share/seabios"];
 const FOLDERS = ["/usr", "/usr/bin", "/usr/share", "/dev", "/dev/net", "/image", "/vm"];
-const IMAGE = ["vmlinux", "initrd", "rootfs"] as const;
 const DEVICES = ["/dev/null", "/dev/urandom", "/dev/net/tun"];
 
 /**
@@ -31,7 +30,7 @@ export const inRoom = (spec: MicrovmSpec, filterFd: number, [program = "", ...ar
     [program, "/usr/bin/setpriv"].flatMap((file) => ["--ro-bind", file, file]),
     FIRMWARE.flatMap((folder) => ["--ro-bind-try", folder, folder]),
     DEVICES.flatMap((device) => ["--dev-bind", device, device]),
-    IMAGE.flatMap((file) => ["--ro-bind", spec.image[file], ROOM.image[file]]),
+    IMAGE_FILES.flatMap((file) => ["--ro-bind", spec.image[file], ROOM.image[file]]),
     ["--bind", runFolder(spec.paths), ROOM.run],
     ["--remount-ro", "/", "--chdir", "/", "--seccomp", String(filterFd), "--"],
     asUser(spec.uid, [program, ...args]),

@@ -1,11 +1,12 @@
 import { AppError } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
 import { findProgram } from "../../lib/programs.ts";
+import { compareVersions } from "../../lib/versions.mjs";
 import { askProgram } from "../program.ts";
 import { QEMU } from "./arguments.ts";
 
 /** Older ones crash guests under emulation: 7 of 8 boots with QEMU 7.2, none of 7 with 10.0. */
-const OLDEST = [8, 2] as const;
+const OLDEST = "8.2";
 
 const INSTALL_HINT =
   "Install qemu-system-x86: on Debian 12 from backports (apt install -t bookworm-backports qemu-system-x86), on Debian 13 and Ubuntu 24.04 as it is.";
@@ -21,14 +22,13 @@ export const qemuVersion = async (timeoutMs: number): Promise<string> => {
 
 /** The version in the output of `--version`, if it is new enough. Pure. */
 export const checkedVersion = (output: string): string => {
-  const match = /version (\d+)\.(\d+)(?:\.(\d+))?/.exec(output);
-  const [major, minor, patch] = [match?.[1], match?.[2], match?.[3] ?? "0"].map(Number);
-  if (!match || major === undefined || minor === undefined) {
+  const [, release, patch = "0"] = /version (\d+\.\d+)(?:\.(\d+))?/.exec(output) ?? [];
+  if (release === undefined) {
     const sentence = `${QEMU} does not say which version it is.`;
     throw new AppError("unavailable", "vmm-missing", sentence, { hint: INSTALL_HINT });
   }
-  const version = `${major}.${minor}.${patch}`;
-  if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return version;
-  const sentence = `QEMU ${version} is too old: guests crash at random in it. ${OLDEST.join(".")} or newer is needed.`;
+  const version = `${release}.${patch}`;
+  if (compareVersions(version, OLDEST) >= 0) return version;
+  const sentence = `QEMU ${version} is too old: guests crash at random in it. ${OLDEST} or newer is needed.`;
   throw new AppError("unavailable", "vmm-too-old", sentence, { hint: INSTALL_HINT });
 };
