@@ -128,19 +128,23 @@ export const hostFacts = z.object({
     cgroup: cgroupFacts.optional(),
     logTail: lines,
   }),
+  /** `waiting`: in a network namespace of its own, where its VMM opens it; it comes to the bridge when its guest is to run. */
   tap: z
-    .object({
-      isUp: z.boolean(),
-      hasCarrier: z.boolean(),
-      bridge: z.string().nullable(),
-      /** Its port passes no other MAC's frames, none of another guest's, and none for somebody unknown. */
-      isIsolated: z.boolean(),
-      /** The bridge knows which port has the guest's MAC; it may not learn it. */
-      hasForwardingEntry: z.boolean(),
-      /** Frames from the guest (received by the TAP) and to it. */
-      framesFromGuest: z.number(),
-      framesToGuest: z.number(),
-    })
+    .union([
+      z.literal("waiting"),
+      z.object({
+        isUp: z.boolean(),
+        hasCarrier: z.boolean(),
+        bridge: z.string().nullable(),
+        /** Its port passes no other MAC's frames, none of another guest's, and none for somebody unknown. */
+        isIsolated: z.boolean(),
+        /** The bridge knows which port has the guest's MAC; it may not learn it. */
+        hasForwardingEntry: z.boolean(),
+        /** Frames from the guest (received by the TAP) and to it. */
+        framesFromGuest: z.number(),
+        framesToGuest: z.number(),
+      }),
+    ])
     .nullish(),
   /** `addresses`: `address/prefixLength`. */
   bridge: z.object({ isUp: z.boolean(), addresses: z.array(z.string()) }).nullish(),

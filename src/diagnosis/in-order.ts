@@ -42,7 +42,10 @@ const LOOKS: Look[] = [
     !console.isEmergencyShell &&
     `the console (${console.bytes} bytes, kernel ${console.kernelVersion ?? "unknown"}, last written ${console.lastLineAgeSec} s ago) shows no panic, failed mount or emergency shell`,
   ({ host, expected }) =>
+    host.tap === "waiting" && `${expected.tap} waits in a network namespace of its own for its guest to run`,
+  ({ host, expected }) =>
     host.tap &&
+    host.tap !== "waiting" &&
     isFreeOf({ tap: host.tap }, expected, ["tap-not-open", "tap-not-isolated"]) &&
     `${expected.tap} is up, ${host.tap.hasCarrier ? "with carrier" : "without carrier"}, on ${expected.bridge}${host.tap.isIsolated ? ", isolated" : ""}; ${host.tap.framesFromGuest} frames from the guest, ${host.tap.framesToGuest} to it`,
   ({ host, expected }) =>

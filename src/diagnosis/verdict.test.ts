@@ -44,6 +44,29 @@ describe("a diagnosis", () => {
     expect(cause.evidence).toContain("http://192.168.100.5:8080/health answers from the host");
   });
 
+  test("of a microVM that its start keeps standing still says that it goes on; of one that stands still by itself that it was stopped", () => {
+    const { host } = healthyFacts();
+    const code = (stage: string | null, tap: Facts["host"]["tap"], vmm: Partial<Facts["host"]["vmm"]>) => {
+      const reach = { health: "EHOSTUNREACH", rfb: "EHOSTUNREACH" };
+      const seen = { ...host, reach, vmm: { ...host.vmm, ...vmm }, ...(tap === undefined ? {} : { tap }) };
+      const { cause, isProblem } = diagnose(healthyFacts({ stage, host: seen, guest: null }));
+      return [cause.code, isProblem];
+    };
+    const { machine: _, ...silent } = host.vmm;
+    const silentHost = { ...host, tap: "waiting" as const, vmm: silent };
+    expect(diagnose(healthyFacts({ stage: "vmm-up", host: silentHost, guest: null })).cause).toMatchObject({
+      code: "still-booting",
+      evidence: expect.arrayContaining(["sp-k3f9 waits in a network namespace of its own for its guest to run"]),
+    });
+    expect(code("vmm-up", "waiting", { machine: "paused" })).toEqual(["still-booting", false]);
+    expect(code("vmm-up", host.tap, { machine: "paused" }), "just before it runs").toEqual(["still-booting", false]);
+    expect(code("kernel", "waiting", { machine: "paused" }), "prepared").toEqual(["still-booting", false]);
+    expect(code("kernel", host.tap, { machine: "paused" })).toEqual(["vmm-stopped", true]);
+    expect(code("vmm-up", "waiting", { machine: "other" })).toEqual(["vmm-stopped", true]);
+    expect(code("vmm-up", "waiting", { isStopped: true })).toEqual(["vmm-stopped", true]);
+    expect(code("vmm-up", null, { machine: "paused" })).toEqual(["tap-missing", true]);
+  });
+
   test("during a boot that is in time says that it goes on", () => {
     const guest = {
       ...healthyGuestFacts(healthyFacts().expected),

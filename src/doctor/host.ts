@@ -40,7 +40,7 @@ const KVM_MS = 6_000;
 const VERSION_MS = 1_500;
 
 /** Less than a check is given, which then can say what did not answer. */
-const TOOL_MS = 4_000;
+export const TOOL_MS = 4_000;
 
 export const createHost = ({ config, path, isDeep }: HostOptions) => {
   const paths = dataPaths(config.dataDir);

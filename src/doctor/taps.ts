@@ -2,9 +2,9 @@
 import { pinNeighbour } from "../network/guest.ts";
 import { joinLines, pinLine } from "../network/tap.ts";
 import { type HostTrouble, troublesOf } from "../network/trouble.ts";
-import { bridgeView, neighbourView, tapView } from "../network/view.ts";
+import { bridgeView, neighbourView, seenTap } from "../network/view.ts";
 import { ok, problem, warning, type Answer, type Check } from "./check.ts";
-import type { RunningGuest } from "./host.ts";
+import { type RunningGuest, TOOL_MS } from "./host.ts";
 
 export const taps: Check = {
   name: "taps",
@@ -14,20 +14,29 @@ export const taps: Check = {
     const { bridge } = network;
     // A bridge that is not right loses its entries, and is told of by itself.
     const isBridgeRight = troublesOf({ bridge: bridgeView(host, bridge) }, { ...network, mac: "" }).length === 0;
-    const wrong = running.flatMap((guest) => {
+    const looked = running.map(async (guest) => ({
+      guest,
+      tap: await seenTap(guest, network, host, entries, TOOL_MS),
+    }));
+    const seen = await Promise.all(looked);
+    const wrong = seen.flatMap(({ guest, tap }) => {
       const neighbour = isBridgeRight ? { neighbour: neighbourView(host, guest, bridge) } : {};
-      const seen = { tap: tapView(host, entries, guest, bridge), ...neighbour };
-      const told = troublesOf(seen, { ...network, mac: guest.mac }).flatMap(
-        (trouble) => SAID[trouble]?.(guest, bridge, seen.tap?.bridge ?? null) ?? [],
+      const at = tap && tap !== "waiting" ? tap.bridge : null;
+      const told = troublesOf({ tap, ...neighbour }, { ...network, mac: guest.mac }).flatMap(
+        (trouble) => SAID[trouble]?.(guest, bridge, at) ?? [],
       );
       // A TAP that is gone or elsewhere is all there is to say of it: the rest comes of that.
-      return seen.tap?.bridge === bridge ? told : told.slice(0, 1);
+      return at === bridge ? told : told.slice(0, 1);
     });
     if (wrong.length > 0) return wrong;
+    const waiting = seen.filter(({ tap }) => tap === "waiting").length;
+    const joined = seen.length - waiting;
     return ok(
-      running.length === 0
-        ? "No microVM is running."
-        : `${running.length} running: each TAP is up, on ${bridge} and isolated.`,
+      [
+        ...(seen.length === 0 ? ["No microVM is running."] : []),
+        ...(joined > 0 ? [`${joined} running: each TAP is up, on ${bridge} and isolated.`] : []),
+        ...(waiting > 0 ? [`${waiting} being started: each TAP waits in a network namespace of its own.`] : []),
+      ].join(" "),
     );
   },
 };

@@ -40,6 +40,7 @@ const forwardingEntry = z.object({
   vlan: z.int().optional(),
 });
 
+type Tun = z.infer<typeof tun>;
 export type Link = z.infer<typeof link>;
 export type ForwardingEntry = z.infer<typeof forwardingEntry>;
 
@@ -74,11 +75,16 @@ export const readForwarding = (bridge: string, timeoutMs = TIMEOUT_MS): Promise<
 export const findLink = async (name: string): Promise<Link | undefined> =>
   (await list(link, "ip", ["-j", "-d", "link", "show", "dev", name])).at(0);
 
-/** User number that may open the TAP; undefined when there is no such TAP or anyone with the right may. */
-export const tapOwner = async (name: string): Promise<number | undefined> =>
-  (await list(tun, "ip", ["-j", "tuntap", "show"])).find(
-    (entry) => entry.ifname === name && entry.flags.includes("tap"),
-  )?.user;
+/** `user`: number of who may open it; undefined where anyone with the right may. `netns`: name of another namespace to look in. */
+export const findTap = async (
+  name: string,
+  netns?: string,
+  timeoutMs?: number,
+): Promise<Pick<Tun, "user"> | undefined> => {
+  const where = netns === undefined ? [] : ["-netns", netns];
+  const found = await list(tun, "ip", [...where, "-j", "tuntap", "show"], timeoutMs);
+  return found.find(({ ifname, flags }) => ifname === name && flags.includes("tap"));
+};
 
 /** Commands of one program, a line each; the first that fails is the last. Throws AppError `command-failed`. */
 export const change = async (tool: "ip" | "bridge", lines: string[]): Promise<void> => {

@@ -8,7 +8,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { TAP_PREFIX } from "../lib/id.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
-import { takeAway } from "./ip.ts";
+import { findTap, takeAway } from "./ip.ts";
 import { runTool, unlessSaid } from "./tool.ts";
 
 /** Where `ip netns` keeps the names. */
@@ -34,6 +34,10 @@ export const ourNamespaces = async (owner: string): Promise<{ name: string; vmId
       ? [{ name, vmId: tap.slice(TAP_PREFIX.length) }]
       : [];
   });
+
+/** The TAP of that microVM, while it is in there; undefined: it is not, or there is no such namespace. */
+export const tapWithin = async (name: string, timeoutMs?: number): ReturnType<typeof findTap> =>
+  (await namespaceExists(name)) ? unlessSaid(NO_TAP, findTap(tapIn(name), name, timeoutMs), undefined) : undefined;
 
 /** Commands of `ip`, run in the namespace. */
 export const changeIn = async (name: string, lines: string[]): Promise<void> => {

@@ -2,7 +2,7 @@
 import { chmod, stat } from "node:fs/promises";
 import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { change, findLink, type Link, takeAway, tapOwner } from "./ip.ts";
+import { change, findLink, findTap, type Link, takeAway } from "./ip.ts";
 import { changeIn, namespaceOf, removeNamespace } from "./namespace.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
@@ -14,7 +14,7 @@ const TUN_DEVICE = "/dev/net/tun";
  */
 export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, owner: string, more: string[] = []) => {
   const link = await findLink(tap);
-  const isLeftover = link !== undefined && (await tapOwner(tap)) !== uid;
+  const isLeftover = link !== undefined && (await findTap(tap))?.user !== uid;
   const isNew = link === undefined || isLeftover;
   const name = namespaceOf(tap, owner);
   // A namespace without its TAP outside is of a start that was not seen to its end: whoever has it is gone, or has no guest running.

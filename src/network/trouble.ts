@@ -4,6 +4,7 @@ import type { NeighbourView, TapView } from "./view.ts";
 
 /** What was not looked at, or could not be, is left out. */
 type SeenOnHost = Pick<HostFacts, "bridge" | "tap" | "neighbour" | "firewall" | "isForwarding" | "isResolving">;
+type Judged = Omit<SeenOnHost, "tap"> & { tap?: TapView | null };
 
 type Expected = Record<"bridge" | "gateway" | "mac", string>;
 
@@ -25,12 +26,15 @@ const SIGNS = {
   "firewall-drops-guest": ({ firewall }) => firewall?.isAdmitted === false,
   "forwarding-off": ({ isForwarding }) => isForwarding === false,
   "resolver-gone": ({ isResolving }) => isResolving === false,
-} satisfies Record<string, (seen: SeenOnHost, expected: Expected) => boolean>;
+} satisfies Record<string, (seen: Judged, expected: Expected) => boolean>;
 
 export type HostTrouble = keyof typeof SIGNS;
 
-export const troublesOf = (seen: SeenOnHost, expected: Expected): HostTrouble[] =>
-  (Object.keys(SIGNS) as HostTrouble[]).filter((trouble) => SIGNS[trouble](seen, expected));
+/** Of a TAP that waits in its namespace nothing is wrong: it comes to the bridge last. */
+export const troublesOf = ({ tap, ...rest }: SeenOnHost, expected: Expected): HostTrouble[] => {
+  const seen: Judged = tap === undefined || tap === "waiting" ? rest : { ...rest, tap };
+  return (Object.keys(SIGNS) as HostTrouble[]).filter((trouble) => SIGNS[trouble](seen, expected));
+};
 
 /** Entries that the kernel made by itself don't count: it may ask again, and believe whoever answers. */
 export const isFixed = (neighbour: NeighbourView | null): boolean =>

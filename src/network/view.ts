@@ -8,10 +8,12 @@ import { type ForwardingEntry, type HostLinks, readForwarding, readLinks } from 
 import { legacyTables } from "./legacy-tables.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { isResolving } from "./resolver.ts";
+import { namespaceOf, tapWithin } from "./namespace.ts";
 import { hasPortOptions } from "./tap.ts";
 
 export type NicView = ReturnType<typeof viewNic>;
-export type TapView = NonNullable<HostFacts["tap"]>;
+type SeenTap = NonNullable<HostFacts["tap"]>;
+export type TapView = Exclude<SeenTap, "waiting">;
 type BridgeView = NonNullable<HostFacts["bridge"]>;
 export type NeighbourView = NonNullable<HostFacts["neighbour"]>;
 type FirewallView = NonNullable<HostFacts["firewall"]>;
@@ -25,7 +27,7 @@ export const viewNic = (nic: GuestNic, options: FirewallOptions) => {
   // Whoever asks for a part is told.
   links.catch(() => {});
   return {
-    tap: async () => tapView(await links, await readForwarding(bridge, TIMEOUT_MS), nic, bridge),
+    tap: async () => seenTap(nic, options, await links, await readForwarding(bridge, TIMEOUT_MS), TIMEOUT_MS),
     bridge: async () => bridgeView(await links, bridge),
     neighbour: async () => neighbourView(await links, nic, bridge),
     firewall: async () => {
@@ -49,6 +51,21 @@ export const viewNic = (nic: GuestNic, options: FirewallOptions) => {
     /** Throws when the resolver takes too long. */
     isResolving: () => isResolving(gateway),
   };
+};
+
+/** Null: it is nowhere; `waiting`: in its namespace. `links` were read before. */
+export const seenTap = async (
+  nic: Pick<GuestNic, "tap" | "mac">,
+  { bridge, owner }: Pick<FirewallOptions, "bridge" | "owner">,
+  links: HostLinks,
+  forwarding: ForwardingEntry[],
+  timeoutMs: number,
+): Promise<SeenTap | null> => {
+  const found = tapView(links, forwarding, nic, bridge);
+  if (found) return found;
+  if (await tapWithin(namespaceOf(nic.tap, owner), timeoutMs)) return "waiting";
+  // It may have come out in between: it never goes back.
+  return tapView(await readLinks(timeoutMs), forwarding, nic, bridge);
 };
 
 export const tapView = (

@@ -26,8 +26,11 @@ export interface LooksOptions {
 export const createLooks = ({ deps, record, vm, channel, onWarning, logger }: LooksOptions) => {
   let warning: Warning | null = null;
   let question: Promise<Examination> | undefined;
-  const examine = (purpose: Purpose): Promise<Examination> =>
-    examineMicrovm(deps, vm(), { stages: record.session.stages, channel: channel(), purpose });
+  const examine = async (purpose: Purpose): Promise<Examination> => {
+    // While it is being started its process is in the record alone.
+    const now = (await deps.vms.get(vm().id)) ?? vm();
+    return examineMicrovm(deps, now, { stages: record.session.stages, channel: channel(), purpose });
+  };
   /** What is to be said of the microVM now; one look for all who ask while it lasts. */
   const diagnose = (): Promise<Examination> => (question ??= examine("question").finally(() => (question = undefined)));
   return {

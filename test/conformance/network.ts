@@ -54,8 +54,10 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
     const foundOf = (...nics: GuestNic[]): FoundThing[] => sorted(nics.flatMap(thingsOf));
     const seen = async (nic: GuestNic) => {
       const { tap, neighbour, firewall } = network.view(nic);
-      const [port, fixed, rules] = [await tap(), await neighbour(), await firewall()];
+      const [found, fixed, rules] = [await tap(), await neighbour(), await firewall()];
+      const port = found === "waiting" ? undefined : found;
       return {
+        isWaiting: found === "waiting",
         bridge: port?.bridge,
         isUp: port?.isUp,
         isIsolated: port?.isIsolated,
@@ -65,6 +67,7 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       };
     };
     const prepared = ({ mac }: GuestNic) => ({
+      isWaiting: true,
       bridge: undefined,
       isUp: undefined,
       isIsolated: undefined,
@@ -73,6 +76,7 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       isAdmitted: true,
     });
     const joined = ({ mac }: GuestNic) => ({
+      isWaiting: false,
       bridge: network.bridge,
       isUp: true,
       isIsolated: true,

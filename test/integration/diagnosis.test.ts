@@ -11,7 +11,9 @@ import { runCli } from "../../src/cli/cli.ts";
 import { readEnv } from "../../src/config/env.ts";
 import { cgroupOfProcess } from "../../src/vmm/cgroup.ts";
 import { lookAtHierarchy } from "../../src/vmm/hierarchy.ts";
+import { listVmms } from "../../src/vmm/process.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
+import { createFakeNetwork } from "../fixtures/fake-network.ts";
 import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
 
 let controller: TestController;
@@ -55,6 +57,33 @@ test("a healthy microVM: nothing wrong, with the proof, by session and by microV
   }
   await controller.client.destroy(sessionId);
   expect(await controller.client.diagnosis(sessionId)).toMatchObject({ diagnosis: null, facts: null, verdict: null });
+});
+
+test("a microVM whose VMM is silent still, or waits for its guest's network, is booting and no problem", async () => {
+  const sessionId = await start({ vmm: "never-answers" });
+  const vmm = async () => (await listVmms(controller.microvms))[0];
+  await poll(vmm, { what: "the VMM", timeoutMs: 10_000, intervalMs: 20 });
+  const booting = { isProblem: false, cause: { code: "still-booting" } };
+  expect(await controller.client.diagnosis(sessionId)).toMatchObject({ diagnosis: booting });
+  await controller.dispose();
+
+  const network = createFakeNetwork("127.19.5.1", 29);
+  const { promise: joining, resolve: reached } = Promise.withResolvers<void>();
+  const { promise: held, resolve: goOn } = Promise.withResolvers<void>();
+  const joinNow = network.join.bind(network);
+  network.join = async (nic) => {
+    reached();
+    await held;
+    await joinNow(nic);
+  };
+  controller = await startController({ network, config: { network: { cidr: "127.19.5.1/29" } } });
+  const prepared = await controller.client.start({ provider: "oidc" });
+  await joining;
+  const seen = await controller.client.diagnosis(prepared.sessionId);
+  goOn();
+  expect(seen).toMatchObject({ diagnosis: booting, facts: { host: { tap: "waiting", vmm: { machine: "paused" } } } });
+  expect(seen.diagnosis?.cause.evidence.join("\n")).toContain("waits in a network namespace of its own");
+  await until(prepared.sessionId, "ready");
 });
 
 test("a guest whose kernel panics is not waited for, and its session keeps the verdict", async () => {

@@ -141,18 +141,21 @@ const startMicrovm = async (): Promise<void> => {
   await attach(network, nic);
   const guest = await connectGuest(host, nic);
   cleanup.push("guest", () => guest.namespace.remove());
-  // Processes of a VMM's user in the control group of a microVM, which is how one is found, however many they are.
-  const vm = paths.vm(VM);
+  cleanup.push("VMM", await startVmmOf(VM, VMM_UID, nic));
+};
+
+/** Processes of a VMM's user in the control group of a microVM, which is how one is found, however many they are. */
+const startVmmOf = async (vmId: string, uid: number, spec: GuestNic): Promise<() => Promise<void>> => {
+  const vm = paths.vm(vmId);
   await mkdir(vm.root, { recursive: true });
   // As that of a clone, whose kernel was told nothing.
-  await writeFile(vm.config, JSON.stringify({ spec: { ...nic, kernelArgs: [] } }), { mode: 0o600 });
+  await writeFile(vm.config, JSON.stringify({ spec: { ...spec, kernelArgs: [] } }), { mode: 0o600 });
   const group = await makeCgroup(vm.cgroup, { memoryMib: 64, pids: 10, cpus: 1 });
-  cleanup.push("control group", () => endCgroup(vm.cgroup));
-  const command = unprivileged({ uid: VMM_UID, maxFileBytes: 0 }, ["perl", "-e", "fork; sleep 1000000"]);
+  const command = unprivileged({ uid, maxFileBytes: 0 }, ["perl", "-e", "fork; sleep 1000000"]);
   const argv = ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', group, ...command];
-  const { identity, died } = await startVmm({ argv, logFile: vm.vmmLog });
+  const { died } = await startVmm({ argv, logFile: vm.vmmLog });
   died.catch(() => {});
-  cleanup.push("VMM", () => killProcess("The VMM", identity));
+  return () => endCgroup(vm.cgroup);
 };
 
 interface Examination {
@@ -180,9 +183,10 @@ const doctor = async (visit: Visit = {}): Promise<Examination> => {
   const { on = host, machine = "good", args = [], as = [], config = "config.yaml" } = visit;
   const main = join(packageRoot(), "src/main.ts");
   const command = [NODE, main, "--config", join(folder, config), "--json", "doctor", ...args];
-  const { stdout, exitCode } = await on.run("sh", [fixture("machine.sh"), join(folder, machine), ...as, ...command], {
-    okCodes: [6],
-  });
+  // The names of namespaces that the network's process made are in its own view of the files.
+  const view = on === host ? ["nsenter", "--mount", `--target=${network.pid}`, "--", "unshare", "--mount"] : [];
+  const [first = "", ...rest] = [...view, "sh", fixture("machine.sh"), join(folder, machine), ...as, ...command];
+  const { stdout, exitCode } = await on.run(first, rest, { okCodes: [6] });
   const report: DoctorReport = JSON.parse(stdout);
   figures.push(`${(report.tookMs / 1000).toFixed(1)} s`);
   return {
@@ -214,6 +218,20 @@ describe("a healthy host", () => {
     expect(microvms).toBe(Math.min(byMemory, byAddresses, byDisk));
     expect(line("taps")?.text).toContain("1 running");
     expect(line("vmm")?.text).toContain("QEMU 10.0.2 in KVM. A kernel booted in KVM");
+  });
+
+  test("a microVM whose start keeps its TAP in a namespace of its own has lost nothing; one that is nowhere is lost", async () => {
+    const waiting = { ...nic, tap: "sp-doctor000002", mac: "06:00:c0:a8:64:06", address: "192.168.100.6" };
+    await network.prepare(waiting);
+    const end = await startVmmOf("doctor000002", VMM_UID + 1, waiting);
+    const { notOk, line } = await doctor();
+    await network.remove(waiting);
+    const { line: later } = await doctor();
+    await end();
+    await rm(paths.vm("doctor000002").root, { recursive: true });
+    expect(notOk).toEqual([]);
+    expect(line("taps")?.text).toMatch(/^1 running: .* 1 being started: /);
+    expect(later("taps")?.text).toContain("MicroVM doctor000002 has lost its TAP sp-doctor000002");
   });
 
   test("docs/HOST-SETUP.md has a row for each of its lines, and for nothing else", async () => {

@@ -651,7 +651,7 @@ test("a second controller on the same bridge is refused and takes nothing of the
   });
   await second.teardown();
   expect(await first.presence(nicA)).toEqual(wasThere);
-  expect((await look(first, nicA)).tap?.bridge).toBe(BRIDGE);
+  expect((await look(first, nicA)).tap).toMatchObject({ bridge: BRIDGE });
   expect(await tapsOf(first)).toEqual([nicA.tap]);
   await place.ip(`link delete ${BRIDGE}`);
   expect(await second.found(), "whose bridge is gone").toEqual([]);

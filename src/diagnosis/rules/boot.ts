@@ -94,10 +94,12 @@ export const BOOT_RULES = rules([
   },
   {
     code: "vmm-stopped",
-    recognisedBy: "the VMM's process was stopped by a signal, or says itself that its machine does not run",
-    when: ({ host }) =>
-      host.vmm.isAlive === true &&
-      (host.vmm.isStopped || (host.vmm.machine !== undefined && host.vmm.machine !== "running")),
+    recognisedBy:
+      "the VMM's process was stopped by a signal, or says itself that its machine does not run, and no start keeps it so",
+    when: (facts) => {
+      const { isAlive, isStopped, machine } = facts.host.vmm;
+      return isAlive === true && (isStopped || (machine !== undefined && machine !== "running" && !isPrepared(facts)));
+    },
     sentence: ({ host }) =>
       host.vmm.isStopped
         ? `The virtual machine's process ${host.vmm.pid} is stopped (SIGSTOP, a debugger): its guest stands still.`
@@ -136,6 +138,10 @@ export const BOOT_RULES = rules([
     hint: "Its last words are on the console; build the image again with this version: sallyport image build.",
   },
 ]);
+
+/** Its guest does not run yet: the start that is under way lets it, or a TAP on the bridge. */
+const isPrepared = ({ stage, host }: Facts): boolean =>
+  host.vmm.machine === "paused" && (stage === "vmm-up" || host.tap === "waiting");
 
 const isRootDamaged = ({ mountFailure, panic }: Facts["console"]): boolean =>
   mountFailure !== null || /\binit\b|root fs/i.test(panic ?? "");

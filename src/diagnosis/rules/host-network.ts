@@ -47,10 +47,10 @@ export const HOST_NETWORK_RULES = rules([
   },
   {
     code: "tap-missing",
-    recognisedBy: "the microVM runs and its TAP does not exist",
+    recognisedBy: "the microVM runs and its TAP is neither on the host nor in the network namespace that it is made in",
     when: has("tap-missing"),
     sentence: ({ expected }) => `The guest's TAP ${expected.tap} is gone: its network card leads nowhere.`,
-    evidence: ({ expected }) => [`host: there is no interface ${expected.tap}`],
+    evidence: ({ expected }) => [`host: there is no interface ${expected.tap}, here or in a namespace of its own`],
     hint: "Somebody removed it, and a running guest cannot be given another: start a new sign-in.",
   },
   {
@@ -65,8 +65,8 @@ export const HOST_NETWORK_RULES = rules([
     code: "tap-not-on-bridge",
     recognisedBy: "the guest's TAP is on no bridge, or on another",
     when: has("tap-not-on-bridge"),
-    sentence: ({ expected, host }) =>
-      `The guest's TAP ${expected.tap} is ${host.tap?.bridge ? `on ${host.tap.bridge}` : "on no bridge"} instead of ${expected.bridge}: its frames reach nobody.`,
+    sentence: ({ expected, host: { tap } }) =>
+      `The guest's TAP ${expected.tap} is ${tap && tap !== "waiting" && tap.bridge ? `on ${tap.bridge}` : "on no bridge"} instead of ${expected.bridge}: its frames reach nobody.`,
     evidence: (facts) => [`host: ${tapLine(facts)}`, reachLine(facts)],
     hint: `Somebody took it off. ${MENDED}`,
   },
@@ -162,7 +162,7 @@ export const HOST_NETWORK_RULES = rules([
 ]);
 
 const tapLine = ({ host, expected }: Facts): string =>
-  host.tap
+  host.tap && host.tap !== "waiting"
     ? `${expected.tap} is ${host.tap.isUp ? "up" : "down"}, ${host.tap.hasCarrier ? "with" : "without"} carrier, on ${host.tap.bridge ?? "no bridge"}` +
       `, ${host.tap.hasForwardingEntry ? "with" : "without"} forwarding entry; ${host.tap.framesFromGuest} frames from the guest, ${host.tap.framesToGuest} to it`
     : `there is no interface ${expected.tap}`;
