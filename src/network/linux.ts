@@ -29,8 +29,8 @@ export interface LinuxNetworkOptions extends Omit<FirewallOptions, "controllerUi
 /** A guest that this process prepared. A TAP that is gone took the VMM's connection with it, and only `prepare` makes one. */
 interface Served {
   nic: GuestNic;
-  /** Its TAP was made just now, and is in its namespace still. */
-  isNew: boolean;
+  /** Its TAP is in its namespace still. */
+  isWaiting: boolean;
   isJoined: boolean;
 }
 
@@ -78,9 +78,9 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     return foundThings(host, rows, namespaces, rules);
   };
 
-  /** The TAP of a guest that was prepared just now leaves its namespace. */
-  const outOfNamespace = async ({ nic, isNew }: Served): Promise<Change[]> => {
-    if (!isNew) return [];
+  /** The TAP of a guest that is only prepared leaves its namespace. */
+  const outOfNamespace = async ({ nic, isWaiting }: Served): Promise<Change[]> => {
+    if (!isWaiting) return [];
     await takeTapOut(nic.tap, owner);
     return [{ ip: [`netns delete ${namespaceOf(nic.tap, owner)}`], bridge: [] }];
   };
@@ -111,12 +111,12 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     prepare: (nic) =>
       ofGuest(nic, async () => {
         const before = served.get(nic.tap);
-        const guest = { isNew: false, isJoined: false, ...before, nic };
+        const guest = { isWaiting: false, isJoined: false, ...before, nic };
         // First: what fails below is tried again by the next `ensure`.
         served.set(nic.tap, guest);
         // It is in its namespace still, and somebody may have it open there.
-        if (before?.isNew) await change("ip", [pinNeighbour(nic, bridge)]);
-        else guest.isNew = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
+        if (before?.isWaiting) await change("ip", [pinNeighbour(nic, bridge)]);
+        else guest.isWaiting = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
         await admitGuest(rules, nic);
       }),
 
@@ -124,14 +124,14 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       ofGuest(nic, async () => {
         const before = served.get(nic.tap);
         const moved = before ? await outOfNamespace(before) : [];
-        const guest = { nic, isNew: false, isJoined: true };
+        const guest = { nic, isWaiting: false, isJoined: true };
         served.set(nic.tap, guest);
         if (before && before.nic.mac !== nic.mac) {
           await change("ip", [pinNeighbour(nic, bridge)]);
           await expelGuest(table, before.nic);
           await admitGuest(rules, nic);
         }
-        if (before?.isNew) return apply([...moved, joining(nic, bridge)]);
+        if (before?.isWaiting) return apply([...moved, joining(nic, bridge)]);
         const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
         const tap = tapView(host, forwarding, nic, bridge);
         if (!tap || !isPortRight(tap, bridge)) await apply([joining(nic, bridge)]);

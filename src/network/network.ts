@@ -16,7 +16,7 @@ export interface Network {
   ensure(): Promise<void>;
   /**
    * Its TAP exists, in a network namespace of its own, the firewall lets exactly that guest pass, and the host knows its MAC. No frame
-   * passes yet. Idempotent.
+   * passes yet. Idempotent, also for another process's guest: a TAP that waits in there, maybe open, is kept.
    */
   prepare(nic: GuestNic): Promise<void>;
   /** That namespace, from `prepare` on: its name, as in the ledger, and its file until `join`. */

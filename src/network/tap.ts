@@ -3,30 +3,31 @@ import { chmod, stat } from "node:fs/promises";
 import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
 import { change, findLink, findTap, type Link, takeAway } from "./ip.ts";
-import { changeIn, namespaceOf, removeNamespace } from "./namespace.ts";
+import { changeIn, namespaceOf, removeNamespace, tapWithin } from "./namespace.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
 
 /**
- * The TAP exists with the right user afterwards; answers whether it was made just now: down, in a namespace of its own. One of another
- * user is a leftover and is made anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip`
- * that are run along with it.
+ * The TAP exists with the right user afterwards; answers whether it is in a namespace of its own, where it is made, down. It stays there if
+ * it is: a former controller's VMM may have it open, and stand still until it comes out. One of another user is a leftover and is made
+ * anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip` that are run along with it.
  */
 export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, owner: string, more: string[] = []) => {
   const link = await findLink(tap);
   const isLeftover = link !== undefined && (await findTap(tap))?.user !== uid;
-  const isNew = link === undefined || isLeftover;
   const name = namespaceOf(tap, owner);
-  // A namespace without its TAP outside is of a start that was not seen to its end: whoever has it is gone, or has no guest running.
+  const isWaiting = link === undefined && (await tapWithin(name))?.user === uid;
+  const isNew = !isWaiting && (link === undefined || isLeftover);
   if (isNew) await removeNamespace(name);
   await change("ip", [
     ...(isLeftover ? [`link delete dev ${tap}`] : []),
-    ...(isNew ? [`netns add ${name}`] : link.ifalias === owner ? [] : [aliasLine(tap, owner)]),
+    ...(isNew ? [`netns add ${name}`] : isWaiting || link?.ifalias === owner ? [] : [aliasLine(tap, owner)]),
     ...more,
   ]);
-  if (isNew) await changeIn(name, [`tuntap add dev ${tap} mode tap user ${uid}`, aliasLine(tap, owner)]);
+  const made = isNew ? [`tuntap add dev ${tap} mode tap user ${uid}`] : [];
+  if (isNew || isWaiting) await changeIn(name, [...made, aliasLine(tap, owner)]);
   await openTunDevice();
-  return isNew;
+  return isNew || isWaiting;
 };
 
 const aliasLine = (tap: string, owner: string): string => `link set dev ${tap} alias "${owner}"`;

@@ -7,6 +7,8 @@ export interface NetworkUnderTest {
   network: Network;
   /** Another process's network on the same host, as after a crash. */
   restart(): Promise<Network>;
+  /** A VMM opens the guest's TAP where it is prepared. */
+  open(nic: GuestNic): Promise<void>;
   /** Somebody else takes the guest's TAP off the bridge, and its entries out of the firewall and the neighbour table. */
   meddle(nic: GuestNic): Promise<void>;
   dispose(): Promise<void>;
@@ -159,6 +161,21 @@ export const networkConformance = (name: string, prepare: () => Promise<NetworkU
       expect(await network.presence(two)).toEqual(NONE);
       expect(await found()).toEqual(foundOf(one));
       expect(await seen(one)).toEqual(joined(one));
+    });
+
+    test("a guest that waits while its controller is started anew keeps its TAP, which its VMM has open", async () => {
+      await network.prepare(two);
+      await under.open(two);
+      const later = await under.restart();
+      await later.ensureHost();
+      await later.prepare(two);
+      await later.prepare(two);
+      expect(await later.presence(two)).toEqual(PREPARED);
+      expect(await later.view(two).tap()).toBe("waiting");
+      await later.join(two);
+      expect(await later.presence(two)).toEqual(WHOLE);
+      expect(await later.view(two).tap()).toMatchObject({ bridge: network.bridge, hasCarrier: true });
+      for (const one of [later, network]) await one.remove(two);
     });
 
     test("another controller's process finds what was left, by kind, and removes it", async () => {
