@@ -44,11 +44,16 @@ export const makeCgroup = async (path: string, limits: CgroupLimits): Promise<st
   } catch (cause) {
     throw cgroupMissing(messageOf(cause), undefined, cause);
   }
+  await limitCgroup(folder, limits);
+  return folder;
+};
+
+/** `folder`: the group's. */
+export const limitCgroup = async (folder: string, limits: CgroupLimits): Promise<void> => {
   for (const [file, value] of Object.entries(filesOf(limits))) {
     // A file that is not there is a controller that is not there; group-wide ends and swap are of newer kernels.
     await unlessMissing(writeFile(join(folder, file), value, { flag: "r+" }), undefined);
   }
-  return folder;
 };
 
 /** The end of the last microVM takes the parent away, beside the start of another. */
