@@ -138,7 +138,7 @@ const hostFacts = async (
     learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
     learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
   ]);
-  const exit = exitIn(log);
+  const exit = exitIn(log, vmm?.isAlive);
   return {
     vmm: {
       ...(vmm ?? { isStopped: false }),

@@ -23,6 +23,8 @@ test("exitIn reads how it ended, the last time, and nothing out of what the VMM 
   expect(exitIn("qemu: out of memory\nsallyport: the VMM was ended by SIGKILL\n")).toBe("was ended by SIGKILL");
   expect(exitIn("qemu: sallyport: the VMM ended with code 0\n")).toBeNull();
   expect(exitIn("")).toBeNull();
+  // A VMM that was taken over can cut its log and begin it anew.
+  expect(exitIn("sallyport: the VMM was ended by SIGKILL\n", true)).toBeNull();
 });
 
 test("the recorded process is found and ended also while it is not the microVM's user's: it is root's for an instant", async () => {

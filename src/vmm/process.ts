@@ -229,9 +229,11 @@ const writeExit = async (logFile: string, how: string): Promise<void> => {
   await unlessMissing(written, undefined, ["ENOENT", "ENOSPC", "EDQUOT"]);
 };
 
-/** How the VMM ended, in words, from its log; null when nobody saw it end. Pure. */
-export const exitIn = (log: string): string | null =>
-  log
+/**
+ * How the VMM ended, in words, from its log; null when nobody saw it end, as of one that lives: it can write there what it likes. Pure.
+ */
+export const exitIn = (log: string, isAlive = false): string | null =>
+  (isAlive ? "" : log)
     .split("\n")
     .findLast((line) => line.startsWith(EXIT_MARK))
     ?.slice(EXIT_MARK.length) ?? null;
