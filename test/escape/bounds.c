@@ -46,21 +46,16 @@ static void descriptors(void) {
   bounded("at once", open_files, MOST_OPEN);
 }
 
-/* Fills a file to its bound, and gives its space back. */
-static void flood(const char *what, int fd) {
+/* Fills a file to its bound; answers how many MiB that were. */
+static long flood(int fd) {
   static char block[MIB];
-  struct stat before;
-  if (fstat(fd, &before) || !S_ISREG(before.st_mode)) return told(what, 0, "is no file");
   memset(block, 'x', sizeof block);
   long had = 0;
-  signal(SIGXFSZ, SIG_IGN);
   while (had < FLOOD_MIB && write(fd, block, sizeof block) == sizeof block) had++;
-  nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
-  if (ftruncate(fd, before.st_size)) _exit(4);
-  bounded(what, had, MOST_FLOOD_MIB);
+  return had;
 }
 
-/* Space that no size tells of. Given back by `flood`. */
+/* Space that no size tells of; given back with what the file is filled with. */
 static void reserve(int fd) {
   /* Of <linux/falloc.h>, which has it for the kernel alone; and with the numbers of file systems that have their own. */
   struct { short type, whence; long long start, length; int id, owner, unused[4]; } range = {.length = RESERVED_MIB * MIB};
@@ -71,10 +66,18 @@ static void reserve(int fd) {
 }
 
 static void one_file(void) {
+  struct stat said, other;
+  if (fstat(STDOUT_FILENO, &said) || fstat(STDERR_FILENO, &other)) return told("both", 0, "is no file");
   reserve(STDOUT_FILENO);
-  flood("what it says", STDOUT_FILENO);
-  flood("its other file", STDERR_FILENO);
-  if (given_or_null("log")) flood("that by its name", open(given("log"), O_WRONLY | O_APPEND));
+  signal(SIGXFSZ, SIG_IGN);
+  long had = flood(STDOUT_FILENO), had_other = flood(STDERR_FILENO), had_named = 0;
+  if (given_or_null("log")) had_named = flood(open(given("log"), O_WRONLY | O_APPEND));
+  /* For who counts from outside; told when there is room for words again. */
+  nanosleep(&(struct timespec){.tv_nsec = 400 * 1000 * 1000}, NULL);
+  if (ftruncate(STDOUT_FILENO, said.st_size) || ftruncate(STDERR_FILENO, other.st_size)) _exit(4);
+  bounded("what it says", had, MOST_FLOOD_MIB);
+  bounded("its other file", had_other, MOST_FLOOD_MIB);
+  if (given_or_null("log")) bounded("that by its name", had_named, MOST_FLOOD_MIB);
 }
 
 static void many_files(void) {

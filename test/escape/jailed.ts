@@ -6,7 +6,7 @@ import { processesOf } from "../../src/lib/process.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { cgroupFacts, cgroupPids, killCgroup, makeCgroup, removeCgroup } from "../../src/vmm/cgroup.ts";
 import { lookAtHierarchy } from "../../src/vmm/hierarchy.ts";
-import { inJail, MAX_PROCESSES, openFilter } from "../../src/vmm/jail.ts";
+import { inJail, MAX_FILE_BYTES, MAX_PROCESSES, openFilter } from "../../src/vmm/jail.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
 import { specIn } from "../fixtures/spec.ts";
 import { partsIn, runTries, type Part } from "./tries.ts";
@@ -15,8 +15,8 @@ import { plantSetuid, type World } from "./world.ts";
 /** Of the guest and its VMM; the tries ask for more. */
 const MEMORY_MIB = 512;
 const MIB = 1024 * 1024;
-/** Of its log or its console, whichever the tries fill at the time; and what there is beside. */
-const MOST_DISK_MIB = 64 + 16;
+/** Of its console and its log together; and what there is beside, the programs of the tries. */
+const MOST_DISK_MIB = (2 * MAX_FILE_BYTES) / MIB + 16;
 
 /** The backend's own part of the jail. */
 export interface Room {
