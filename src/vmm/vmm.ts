@@ -57,7 +57,7 @@ export interface StartHooks {
    * at work when the start was ended.
    */
   beforeRun: () => Promise<void>;
-  /** Ends the start at once; no process is left then, and the start rejects with its reason. */
+  /** Ends the start at once, whatever it waits for; no process is left then, and the start rejects with its reason. */
   signal: AbortSignal;
 }
 

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { CHANNEL_VSOCK_PORT } from "../../contract/guest.ts";
 import type { DataPaths } from "../../lib/paths.ts";
 import { MIB } from "../../lib/units.ts";
+import { orAborted } from "../../lib/wait.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { kvmUnusable, type KvmProof } from "../kvm.ts";
 import { handleOf } from "../process.ts";
@@ -65,8 +66,11 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
     },
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it says so in its capabilities");
-      const binaries = await findBinaries(options);
-      await requireGround(dirname(spec.image.vmlinux), spec.paths.root);
+      const binaries = await orAborted(async () => {
+        const found = await findBinaries(options);
+        await requireGround(dirname(spec.image.vmlinux), spec.paths.root);
+        return found;
+      }, hooks.signal);
       const process = await startFirecracker({ spec, binaries, memoryMib: spec.memoryMib + MOST_MIB }, hooks);
       return { ...reopen({ ...spec, process }), process };
     },

@@ -1,6 +1,7 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
 import { openSocket } from "../../lib/open-stream.ts";
 import { MIB } from "../../lib/units.ts";
+import { orAborted } from "../../lib/wait.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { VERSION_MS } from "../program.ts";
 import { handleOf } from "../process.ts";
@@ -51,8 +52,10 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     },
     start: async (spec, plan, hooks) => {
       if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it says so in its capabilities");
-      const { accelerator } = await chooseAccelerator(spec.image.vmlinux);
-      const version = await qemuVersion(versionMs);
+      const { accelerator, version } = await orAborted(async () => {
+        const chosen = await chooseAccelerator(spec.image.vmlinux);
+        return { ...chosen, version: await qemuVersion(versionMs) };
+      }, hooks.signal);
       const args = qemuArguments(spec, accelerator);
       const start = { spec, accelerator, version, memoryMib: spec.memoryMib + MOST_MIB[accelerator.kind] };
       const process = await startQemu(start, options.changeArguments?.(args) ?? args, hooks);
