@@ -71,7 +71,7 @@ static void one_file(void) {
   reserve(STDOUT_FILENO);
   signal(SIGXFSZ, SIG_IGN);
   long had = flood(STDOUT_FILENO), had_other = flood(STDERR_FILENO), had_named = 0;
-  if (given_or_null("log")) had_named = flood(open(given("log"), O_WRONLY | O_APPEND));
+  if (given_or_null("log")) had_named = flood(open_log());
   /* For who counts from outside; told when there is room for words again. */
   nanosleep(&(struct timespec){.tv_nsec = 400 * 1000 * 1000}, NULL);
   if (ftruncate(STDOUT_FILENO, said.st_size) || ftruncate(STDERR_FILENO, other.st_size)) _exit(4);

@@ -110,6 +110,12 @@ const char *given(const char *key) {
   return value;
 }
 
+int open_log(void) {
+  int fd = open(given("log"), O_RDWR | O_APPEND);
+  if (fd < 0) told("open its log", 0, strerror(errno)), _exit(2);
+  return fd;
+}
+
 const char *own(const char *name) {
   static char path[4096];
   snprintf(path, sizeof path, "%s/%s", given("folder"), name);

@@ -33,6 +33,9 @@ const char *given_or_null(const char *key);
 /* A path in the folder that is the VMM's own. Good until the next call. */
 const char *own(const char *name);
 
+/* The log that a VMM opens by its name. Ends the try when it cannot be. */
+int open_log(void);
+
 /* Connects to a Unix socket; a first byte of 0 in `path` is an abstract one's. */
 long connect_unix(const char *path, size_t length);
 

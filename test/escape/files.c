@@ -98,7 +98,7 @@ static void hold(const char *what, int fd) {
 static void hold_files(void) {
   hold("what it says", STDOUT_FILENO);
   hold("its other file", STDERR_FILENO);
-  if (given_or_null("log")) hold("that by its name", open(given("log"), O_RDWR));
+  if (given_or_null("log")) hold("that by its name", open_log());
 }
 
 static void device_node(void) {
