@@ -31,8 +31,8 @@ export interface VmmCommand {
   files?: number[];
   /** What it says on standard output is appended to this file, and not to its log. */
   outFile?: string;
-  /** Of a jail that answers its VMM's end with a code of its own. Default: the code as it is. */
-  endOf?: (code: number) => string;
+  /** Of a jail that answers its VMM's end with a code of its own. `said`: end of the log, of one that never answered. Default: the code as it is. */
+  endOf?: (code: number, said: string) => string;
 }
 
 /**
@@ -42,7 +42,7 @@ export interface VmmCommand {
  */
 export const startAnswering = async (
   spec: MicrovmSpec,
-  { memoryMib, ...command }: VmmCommand & Pick<CgroupLimits, "memoryMib">,
+  { memoryMib, endOf = plainEnd, ...command }: VmmCommand & Pick<CgroupLimits, "memoryMib">,
   hasAnswered: (signal: AbortSignal) => Promise<void>,
   { acquire, onProcess, beforeRun, signal }: StartHooks,
   letRun: () => Promise<void>,
@@ -54,7 +54,14 @@ export const startAnswering = async (
   let known: ProcessIdentity | undefined;
   const stays = async (): Promise<boolean> =>
     known ? isAlive(known) : (await processesOfUser({ uid: spec.uid, process: null })).length > 0;
-  const { identity, died } = await startVmm({ ...command, argv, logFile: spec.paths.vmmLog, stays });
+  const { identity, died } = await startVmm({
+    ...command,
+    argv,
+    logFile: spec.paths.vmmLog,
+    stays,
+    // What is in the log of one whose guest may have taken it over is that guest's.
+    endOf: (code, said) => endOf(code, known ? "" : said),
+  });
   const waiting = new AbortController();
   const step = (work: () => Promise<void>): Promise<void> => orAborted(() => Promise.race([work(), died]), signal);
   try {
@@ -106,13 +113,14 @@ export const startVmm = async ({ endOf = plainEnd, stays = async () => false, ..
     throw notStarted(cause);
   });
   const died = ended.then(async ({ code, signal }): Promise<never> => {
-    const how = signal === null ? endOf(code) : endBySignal(signal);
+    const said = (await readEnd(logFile, 2_000)) ?? "";
+    const how = signal === null ? endOf(code, said) : endBySignal(signal);
     const isGone = async (): Promise<true | undefined> => !(await stays()) || undefined;
     await poll(isGone, { what: "the VMM's end", timeoutMs: 5_000, intervalMs: 50 }).catch((cause: unknown) => {
       const sentence = `The program that holds the VMM's jail ${how}, and the VMM runs on.`;
       throw new AppError("internal", "vmm-unheld", sentence, { cause });
     });
-    const tail = oneLine(redactText((await readEnd(logFile, 2_000)) ?? "")).trim();
+    const tail = oneLine(redactText(said)).trim();
     await writeExit(logFile, how);
     throw new AppError("internal", "vmm-died", `The VMM ${how}: ${tail || "it left no message"}`, {
       hint: "Its log is in the session's evidence (vmm.log); on the host look with: sallyport doctor.",

@@ -26,7 +26,7 @@ afterAll(() => world.remove());
 test("of all that a program in Firecracker's place tries, each is refused or bounded", async () => {
   const binaries = { firecracker: world.program, jailer: join(PROGRAMS, "jailer") };
   const parts = await tryInJail(world, UID, async (spec) => {
-    await furnish(spec, binaries.firecracker, hooks());
+    await furnish(spec, hooks());
     return {
       // Firecracker's own arguments are last, and these after them.
       command: (args) => [...inRoom(spec, binaries, FIRST_FILE), ...args],

@@ -50,6 +50,26 @@ describe("a start is ended at once, whatever its backend overhears", () => {
   });
 });
 
+describe("how a VMM ended is judged by its jail", () => {
+  const { newSpec } = createSuite(fake);
+
+  test.each([
+    ["with what was said before it answered", false, "The VMM said no and ended with 3: no"],
+    ["without what a guest may have said since", true, "The VMM said nothing and ended with 3: no"],
+  ])("%s", async (_, hasAnswered, message) => {
+    const spec = await newSpec();
+    await handOver(spec, hooks());
+    const command = {
+      argv: ["sh", "-c", "sleep 0.5; echo no >&2; exit 3"],
+      memoryMib: 64,
+      endOf: (code: number, said: string) => `said ${said.trim() || "nothing"} and ended with ${code}`,
+    };
+    const never = () => new Promise<void>(() => {});
+    const started = startAnswering(spec, command, hasAnswered ? async () => {} : never, hooks(), never);
+    await expect(started).rejects.toMatchObject({ code: "vmm-died", message });
+  });
+});
+
 describe("a start whose VMM is not heard of any more", () => {
   const { newSpec } = createSuite(fake);
   const lost = new AppError("unavailable", "vmm-hung-up", "The VMM hung up.");

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { vmPaths } from "../../lib/paths.ts";
+import { MAX_FILE_BYTES } from "../jail.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import { furnish, inChroot, leftOfChroot } from "./chroot.ts";
 import { inRoom } from "./jail.ts";
@@ -19,9 +20,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-const furnished = async (program = "/usr/local/bin/firecracker") => {
+const furnished = async () => {
   const told: unknown[] = [];
-  await furnish(spec, program, { acquire: async (kind, ref) => void told.push({ kind, ref }) });
+  await furnish(spec, { acquire: async (kind, ref) => void told.push({ kind, ref }) });
   return told;
 };
 
@@ -36,9 +37,12 @@ test("has the image's own files, not copies, in folders that only root enters", 
   expect(statSync(spec.paths.vmmLog)).toMatchObject({ mode: 0o100660, uid: process.getuid?.() });
 });
 
-test("is where the jailer will look, whatever the program's file is called", async () => {
-  await furnished("/opt/firecracker-v1.12.1-x86_64");
-  const made = join(spec.paths.root, "jail", "firecracker-v1.12.1-x86_64", "abc", "root", "vmlinux");
+test("is where the jailer will look, by the name that it is given, which has the word that it wants", async () => {
+  await furnished();
+  const line = inRoom(spec, { firecracker: "/opt/fc-1.12.1", jailer: "/opt/j" }, 3);
+  const name = basename(line[line.indexOf("--exec-file") + 1] ?? "");
+  expect(name).toContain("firecracker");
+  const made = join(spec.paths.root, "jail", name, "abc", "root", "vmlinux");
   expect(readFileSync(made, "utf8")).toBe(spec.image.vmlinux);
 });
 
@@ -70,9 +74,27 @@ test("the jailer sees its own program, Firecracker, and its folder, and has the 
   expect(line).toContain(
     "--bounding-set=-all,+chown,+dac_override,+mknod,+setgid,+setuid,+sys_admin -- bwrap --unshare-pid --as-pid-1 ",
   );
-  expect([...line.matchAll(/--\S*bind \S+ (\S+)/g)].map(([, to]) => to)).toEqual(["/opt/fc", "/opt/jailer", jail]);
+  expect([...line.matchAll(/--\S*bind (\S+ \S+)/g)].map(([, bound]) => bound)).toEqual([
+    "/opt/fc /vmm/firecracker",
+    "/opt/jailer /vmm/jailer",
+    `${jail} ${jail}`,
+  ]);
   expect(line).toContain(
-    `--remount-ro / --chdir / --seccomp 3 -- /opt/jailer --id abc --exec-file /opt/fc --chroot-base-dir ${jail} `,
+    `--remount-ro / --chdir / --seccomp 3 -- /vmm/jailer --id abc --exec-file /vmm/firecracker --chroot-base-dir ${jail} `,
   );
   expect(line).toMatch(/ -- --api-sock run\/firecracker\.socket --log-path vmm\.log --level Warning --show-level$/);
+});
+
+test.each([
+  ["--unshare-pid", "processes of others"],
+  ["--as-pid-1", "a process that it would see beside its own"],
+  ["--unshare-ipc", "shared memory and queues of others"],
+  ["--unshare-uts", "the host's name"],
+  ["--unshare-cgroup", "the groups of others"],
+  ["--remount-ro /", "a place to write that nothing bounds"],
+  ["--resource-limit no-file=256", "all files that the host can have open"],
+  [`--resource-limit fsize=${MAX_FILE_BYTES}`, "the host's disk"],
+])("the jailer's room has %s, against %s", (words) => {
+  const line = ` ${inRoom(spec, { firecracker: "/opt/fc", jailer: "/opt/jailer" }, 3).join(" ")} `;
+  expect(line).toContain(` ${words} `);
 });

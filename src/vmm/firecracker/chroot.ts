@@ -19,20 +19,22 @@ export const jailFolder = CHROOT.path;
 /** The folder, while it is there. */
 export const leftOfChroot = CHROOT.left;
 
-/** Of a file or socket in the world of a microVM's VMM, whatever the program's file is called, by which the jailer names folders. */
+/** What Firecracker's file is in the jailer's room, whatever it is called on the host: the jailer wants this word, and names a folder by it. */
+export const PROGRAM = "/vmm/firecracker";
+
+/** Of a file or socket in the world of a microVM's VMM. */
 export const inChroot = (paths: VmPaths, name: keyof typeof IN_CHROOT): string =>
   join(chrootOf(paths), IN_CHROOT[name]);
 
 const chrootOf = (paths: VmPaths): string => join(jailFolder(paths), "root");
 
-/** `program`: Firecracker's path. Throws AppError `images-elsewhere`. */
+/** Throws AppError `images-elsewhere`. */
 export const furnish = async (
   { vmId, paths, uid, image }: MicrovmSpec,
-  program: string,
   { acquire }: Pick<StartHooks, "acquire">,
 ): Promise<void> => {
   await acquire(CHROOT.kind, CHROOT.ref(vmId));
-  const inside = join(basename(program), vmId, "root");
+  const inside = join(basename(PROGRAM), vmId, "root");
   await mkdir(join(jailFolder(paths), inside), { recursive: true, mode: 0o700 });
   await symlink(inside, chrootOf(paths));
   for (const file of [paths.console, paths.vmmLog]) await (await open(file, "a", 0o600)).close();

@@ -16,8 +16,16 @@ export const EXIT_CODES: ExitCodes = {
   157: "crashed",
 };
 
-/** Its own codes are as high as those by which what holds its jail tells of a signal. Pure. */
-export const endOfFirecracker = (code: number): string =>
-  code in EXIT_CODES || code === SIGPIPE ? `ended with code ${code}` : endOfHeld(code);
+/**
+ * Its own codes are as high as those by which what holds its jail tells of a signal. `said`: what is in its log before it answers,
+ * where a jailer that gives up, and then looks crashed, says so. Pure.
+ */
+export const endOfFirecracker = (code: number, said = ""): string => {
+  if (JAILERS_WORDS.test(said)) return "was not started by its jailer";
+  return code in EXIT_CODES || code === SIGPIPE ? `ended with code ${code}` : endOfHeld(code);
+};
 
 const SIGPIPE = 155;
+/** The first that is said at all, of 1.12: nothing of Firecracker's own comes before it. */
+const JAILERS_WORDS =
+  /^\s*(?:thread 'main'[^\n]* panicked at [^\n]*jailer[^\n]*\n|Jailer error: |Failed to parse arguments: )/;

@@ -1,13 +1,15 @@
 /** The room that Firecracker's jailer runs in, which then makes a smaller one of it. */
 import { MAX_FILE_BYTES } from "../jail.ts";
 import type { MicrovmSpec } from "../vmm.ts";
-import { jailFolder } from "./chroot.ts";
+import { jailFolder, PROGRAM } from "./chroot.ts";
 import { CAPABILITIES } from "./ground.ts";
 import { IN_CHROOT } from "./requests.ts";
 import type { Binaries } from "./version.ts";
 
 /** KVM, a TAP, a disk, a log, and a connection or two of its API and of the guest channel: about 40. */
 const MAX_OPEN_FILES = 256;
+
+const JAILER = "/vmm/jailer";
 
 /**
  * The jailer in PID, IPC, UTS and control group namespaces and a mount view of its own, of which it sees both programs and the folder it
@@ -30,11 +32,11 @@ export const inRoom = (
       "--",
     ],
     ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"],
-    [firecracker, jailer].flatMap((file) => ["--ro-bind", file, file]),
+    ["--ro-bind", firecracker, PROGRAM, "--ro-bind", jailer, JAILER],
     // Where devices may be made.
     ["--dev-bind", jailFolder(paths), jailFolder(paths)],
     ["--remount-ro", "/", "--chdir", "/", "--seccomp", String(filterFd), "--"],
-    [jailer, "--id", vmId, "--exec-file", firecracker, "--chroot-base-dir", jailFolder(paths)],
+    [JAILER, "--id", vmId, "--exec-file", PROGRAM, "--chroot-base-dir", jailFolder(paths)],
     ["--uid", String(uid), "--gid", String(uid)],
     ["--resource-limit", `no-file=${MAX_OPEN_FILES}`, "--resource-limit", `fsize=${MAX_FILE_BYTES}`],
     // A guest can make it say things at level Info without end.

@@ -34,7 +34,7 @@ export interface FirecrackerStart extends Pick<CgroupLimits, "memoryMib"> {
 export const startFirecracker = async (start: FirecrackerStart, hooks: StartHooks): Promise<ProcessIdentity> => {
   const { spec, binaries, memoryMib } = start;
   const { version } = binaries;
-  await furnish(spec, binaries.firecracker, hooks);
+  await furnish(spec, hooks);
   const argv = inRoom(spec, binaries, FIRST_FILE);
   await writeStarted(spec, version, { argv });
   const api = { socket: inChroot(spec.paths, "apiSocket"), version };
