@@ -1,9 +1,10 @@
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createGuardedFolder } from "../../test/fixtures/guarded-folder.ts";
-import { requireGuardedSocket } from "./guarded-path.ts";
+import { AppError } from "./errors.ts";
+import { requireGuardedProgram, requireGuardedSocket } from "./guarded-path.ts";
 
 const { folder, remove } = createGuardedFolder();
 const servers: Server[] = [];
@@ -76,5 +77,51 @@ describe("requireGuardedSocket", () => {
 
   test("nothing there is no verdict on safety", () => {
     expect(() => requireGuardedSocket(join(folder, "none"))).toThrow(expect.objectContaining({ code: "ENOENT" }));
+  });
+});
+
+describe("what is to be done about a program that is not run", () => {
+  const ELSEWHERE = "Put the program where it and every folder above it belong to root";
+  const hintOf = (path: string): string => {
+    try {
+      requireGuardedProgram(path);
+    } catch (error) {
+      if (error instanceof AppError && error.hint !== undefined) return error.hint;
+    }
+    throw new Error(`${path} was not refused with a hint`);
+  };
+  const programIn = (name: string): string => {
+    mkdirSync(join(folder, name));
+    const program = join(folder, name, "program");
+    writeFileSync(program, "", { mode: 0o755 });
+    return program;
+  };
+
+  test("elsewhere is said first, and then what mends the program, or a folder that is root's own", () => {
+    const program = programIn("mended");
+    chmodSync(program, 0o775);
+    expect(hintOf(program)).toMatch(
+      new RegExp(`^${ELSEWHERE}.* Or, .*chown root:root ${program} && chmod go-w ${program}$`),
+    );
+    chmodSync(program, 0o755);
+    chmodSync(dirname(program), 0o775);
+    expect(hintOf(program)).toMatch(new RegExp(`^${ELSEWHERE}.* Or, .*: chmod go-w ${dirname(program)}$`));
+  });
+
+  test("nobody is told to change /tmp, or any folder that all may write to", () => {
+    const program = programIn("sticky");
+    chmodSync(dirname(program), 0o1777);
+    for (const path of [program, join(mkdtempSync("/tmp/sallyport-guard-"), "program")]) {
+      if (path !== program) onTestFinished(() => rmSync(dirname(path), { recursive: true }));
+      writeFileSync(path, "");
+      expect(hintOf(path)).not.toMatch(/chown|chmod/);
+      expect(hintOf(path)).toContain(ELSEWHERE);
+    }
+  });
+
+  test.runIf(process.geteuid?.() === 0)("nor a folder of another user", () => {
+    const program = programIn("home");
+    chownSync(dirname(program), 4_000, 4_000);
+    expect(hintOf(program)).not.toMatch(/chown|chmod/);
   });
 });

@@ -37,8 +37,16 @@ export const requireGuardedProgram = (path: string, users = trustedUsers()): voi
   if (!fault) return;
   const sentence = `${path} is not run: ${fault.part === path ? "it" : fault.part} ${fault.what}, so that somebody else could choose what root runs.`;
   throw new AppError("forbidden", "program-unguarded", sentence, {
-    hint: `The program and every folder above it must belong to root and be writable by nobody else: chown root:root ${fault.part} and chmod go-w ${fault.part}, or put the program elsewhere.`,
+    hint: `Put the program where it and every folder above it belong to root and nobody else may write, as in /usr/local/bin.${mendOf(fault.part, users)}`,
   });
+};
+
+/** What else would do. Not of a folder that is another user's, or that all are meant to write to (/tmp): they need it as it is. */
+const mendOf = (part: string, users: number[]): string => {
+  const status = lstatSync(part);
+  if (status.isFile()) return ` Or, if it is the right one: chown root:root ${part} && chmod go-w ${part}`;
+  const isRoots = status.isDirectory() && users.includes(status.uid) && (status.mode & 0o1000) === 0;
+  return isRoots && dirname(part) !== "/home" ? ` Or, if nobody else has to write to it: chmod go-w ${part}` : "";
 };
 
 /** Of a folder and those above it, the first thing that lets somebody else change what is in it. */

@@ -1,6 +1,17 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { run } from "../../lib/exec.ts";
 import { vmPaths } from "../../lib/paths.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import type { MicrovmSpec } from "../vmm.ts";
@@ -35,6 +46,27 @@ test("has the image's own files, not copies, in folders that only root enters", 
   expect(statSync(join(spec.paths.root, "jail")).mode & 0o777).toBe(0o700);
   // The log is not its user's own: that could keep others from it.
   expect(statSync(spec.paths.vmmLog)).toMatchObject({ mode: 0o100660, uid: process.getuid?.() });
+});
+
+test("has what an image's symbolic links lead to", async () => {
+  const initrd = join(root, "link");
+  symlinkSync("initrd", initrd);
+  spec = { ...spec, image: { ...spec.image, initrd } };
+  await furnished();
+  expect(lstatSync(inChroot(spec.paths, "initrd")).ino).toBe(statSync(initrd).ino);
+});
+
+test("an image that is immutable is told so, with what mends it", async ({ skip }) => {
+  const { initrd } = spec.image;
+  const locked = await run("chattr", ["+i", initrd]).catch(() => undefined);
+  if (!locked) skip("no file can be made immutable here");
+  const refusal: unknown = await furnished().catch((error: unknown) => error);
+  await run("chattr", ["-i", initrd]);
+  expect(refusal).toMatchObject({
+    code: "image-locked",
+    message: expect.stringContaining(`${initrd} can have none: it is immutable`),
+    hint: expect.stringContaining(`chattr -ia ${initrd}`),
+  });
 });
 
 test("is where the jailer will look, by the name that it is given, which has the word that it wants", async () => {

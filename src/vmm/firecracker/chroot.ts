@@ -2,9 +2,10 @@
  * The folder that is Firecracker's whole world, with the machine's files as hard links of the image's, so that a hundred microVMs
  * share one image's page cache. Its jailer makes devices and the run folder in it.
  */
-import { chmod, chown, link, mkdir, open, rm, symlink } from "node:fs/promises";
+import { chmod, chown, link, mkdir, open, realpath, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { errnoOf } from "../../lib/errors.ts";
+import { AppError, errnoOf } from "../../lib/errors.ts";
+import { run } from "../../lib/exec.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { ownFolder } from "../folder.ts";
 import { IMAGE_FILES, type MicrovmSpec, type StartHooks } from "../vmm.ts";
@@ -28,7 +29,7 @@ export const inChroot = (paths: VmPaths, name: keyof typeof IN_CHROOT): string =
 
 const chrootOf = (paths: VmPaths): string => join(jailFolder(paths), "root");
 
-/** Throws AppError `images-elsewhere`. */
+/** Throws AppError `images-elsewhere` or `image-locked`. */
 export const furnish = async (
   { vmId, paths, uid, image }: MicrovmSpec,
   { acquire }: Pick<StartHooks, "acquire">,
@@ -47,12 +48,30 @@ export const furnish = async (
 
 const linkImage = async (file: string, to: string): Promise<void> => {
   try {
-    await link(file, to);
+    // A symbolic link would be linked itself, and lead nowhere in there.
+    await link(await realpath(file), to);
   } catch (cause) {
     if (!["EXDEV", "EPERM", "ENOTSUP"].includes(errnoOf(cause) ?? "")) throw cause;
-    throw imagesElsewhere(`${file} can have none at ${to}.`, cause);
+    throw (await isLocked(file)) ? imageLocked(file, cause) : imagesElsewhere(`${file} can have none at ${to}.`, cause);
   }
 };
+
+/** By `chattr +i` or `+a`, which keep a file from further names, too. What cannot be found out counts as no. */
+const isLocked = async (file: string): Promise<boolean> => {
+  const asked = await run("lsattr", ["-d", "--", await realpath(file)], { timeoutMs: 5_000 }).catch(() => undefined);
+  return /^[^ ]*[ia]/.test(asked?.stdout ?? "");
+};
+
+const imageLocked = (file: string, cause: unknown): AppError =>
+  new AppError(
+    "unavailable",
+    "image-locked",
+    `Firecracker gets the image by hard links, and ${file} can have none: it is immutable (chattr).`,
+    {
+      hint: `chattr -ia ${file}: nobody but root writes to an image, and its checksums tell when somebody did (sallyport image verify). Or use QEMU (vmm.backend: qemu).`,
+      cause,
+    },
+  );
 
 /**
  * To be done before the guest runs, when TAP, log and sockets are open: from then on nothing in it is the VMM's to change, so that
