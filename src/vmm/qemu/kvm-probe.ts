@@ -5,6 +5,7 @@
 import { mkdir, open, readFile, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { AppError } from "../../lib/errors.ts";
 import { writeFileAtomically } from "../../lib/atomic-file.ts";
 import { jsonOf } from "../../lib/json.ts";
 import { unlessMissing } from "../../lib/unless-missing.ts";
@@ -78,7 +79,14 @@ const measure = async (kvm: FileHandle, options: KvmProbeOptions): Promise<KvmVe
 const cacheKey = async ({ vmlinux, versionMs = VERSION_MS }: KvmProbeOptions): Promise<string> => {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   const { size, mtimeMs } = await stat(vmlinux);
-  return [bootId, await qemuVersion(versionMs), size, mtimeMs].join(" ");
+  return [bootId, await qemuVersion(versionMs).catch(toProbe), size, mtimeMs].join(" ");
+};
+
+/** Who asks about KVM may have no other use for QEMU, and wonder what it is to him. */
+const toProbe = (cause: unknown): never => {
+  if (!(cause instanceof AppError)) throw cause;
+  const sentence = `To see whether KVM works here, Sallyport boots a kernel with QEMU, whatever runs its microVMs: ${cause.message}`;
+  throw new AppError(cause.kind, cause.code, sentence, { ...(cause.hint ? { hint: cause.hint } : {}), cause });
 };
 
 /** A cache that can't be understood is no cache: the probe is run again. */
