@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { AppError } from "../../src/lib/errors.ts";
+import { poll } from "../../src/lib/wait.ts";
 import { handOver } from "../../src/vmm/folder.ts";
 import { exitIn, startAnswering } from "../../src/vmm/process.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
@@ -60,7 +61,7 @@ describe("how a VMM ended is judged by its jail", () => {
     const spec = await newSpec();
     await handOver(spec, hooks());
     const command = {
-      argv: ["sh", "-c", "sleep 0.5; echo no >&2; exit 3"],
+      argv: ["sh", "-c", `sleep ${hasAnswered ? 2 : 0.1}; echo no >&2; exit 3`],
       memoryMib: 64,
       endOf: (code: number, said: string) => `said ${said.trim() || "nothing"} and ended with ${code}`,
     };
@@ -75,19 +76,22 @@ describe("a start whose VMM is not heard of any more", () => {
   const lost = new AppError("unavailable", "vmm-hung-up", "The VMM hung up.");
 
   test.each([
-    ["ended by itself, says so, also when its parent tells of it later", "sleep 0.3; exit 148", "vmm-died"],
-    ["lives, is ended, and says what was noticed", "exec sleep 600", "vmm-hung-up"],
+    [
+      "ended by itself, says so, also when its parent tells of it later",
+      "echo up >&2; sleep 0.1; exit 148",
+      "vmm-died",
+    ],
+    ["lives, is ended, and says what was noticed", "echo up >&2; exec sleep 600", "vmm-hung-up"],
   ])("%s", async (_, script, code) => {
     const spec = await newSpec();
     await handOver(spec, hooks());
     const command = { argv: ["sh", "-c", script], memoryMib: 64 };
-    const started = startAnswering(
-      spec,
-      command,
-      () => Promise.reject(lost),
-      hooks(),
-      async () => {},
-    );
+    const isUp = async () => (await readFile(spec.paths.vmmLog, "utf8")).includes("up") || undefined;
+    const untilLost = async (): Promise<never> => {
+      await poll(isUp, { what: "its first word", timeoutMs: 20_000, intervalMs: 10 });
+      throw lost;
+    };
+    const started = startAnswering(spec, command, untilLost, hooks(), async () => {});
     await expect(started).rejects.toMatchObject({ code });
     const log = await readFile(spec.paths.vmmLog, "utf8");
     if (code === "vmm-died") expect(exitIn(log)).toBe("ended with code 148");
