@@ -7,6 +7,7 @@ import { dataPaths, type DataPaths } from "../../src/lib/paths.ts";
 import { chooseBackend } from "../../src/vmm/choice.ts";
 import { createFirecrackerBackend } from "../../src/vmm/firecracker/backend.ts";
 import type { MicrovmSpec, VmmBackend } from "../../src/vmm/vmm.ts";
+import { BOOT, hooks } from "../conformance/vmm-suite.ts";
 import { elfProgram } from "../fixtures/elf-program.ts";
 import { createGuardedFolder } from "../fixtures/guarded-folder.ts";
 
@@ -56,8 +57,8 @@ const isRefused = async (says: { code: string; message: unknown; hint: unknown }
   await expect(firecracker.checks[0]?.look()).rejects.toMatchObject(says);
   const made: unknown[] = [];
   const spec = { paths: paths.vm("abc"), image: { vmlinux: vmlinux() } } as MicrovmSpec;
-  const hooks = { acquire: async (...thing: unknown[]) => void made.push(thing) };
-  await expect(firecracker.start(spec, { kind: "boot" }, hooks as never)).rejects.toMatchObject(says);
+  const acquire = async (...thing: unknown[]) => void made.push(thing);
+  await expect(firecracker.start(spec, BOOT, { ...hooks(), acquire })).rejects.toMatchObject(says);
   expect(made).toEqual([]);
   const { backend, why } = await chooseBackend([firecracker, other], vmlinux());
   expect([backend.name, why]).toEqual(["other", expect.stringMatching(/^Other 1\.0 in KVM\. Not firecracker: /)]);
