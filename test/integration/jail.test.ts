@@ -3,6 +3,7 @@ import { chown, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { run } from "../../src/lib/exec.ts";
 import { newVmId } from "../../src/lib/id.ts";
 import { dataPaths, packageRoot, type VmPaths } from "../../src/lib/paths.ts";
 import { identify, isAlive, killProcess } from "../../src/lib/process.ts";
@@ -15,7 +16,7 @@ import { exitIn, handleOf, listStrangers, listVmms, startVmm } from "../../src/v
 import { asUser } from "../../src/vmm/unprivileged.ts";
 import type { MicrovmSpec } from "../../src/vmm/vmm.ts";
 import { startDecoy } from "../fixtures/decoy.ts";
-import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
+import { createNamespace, NODE, type Namespace } from "../fixtures/namespace.ts";
 
 const UID = 1_900_000_101;
 const LIMITS = { memoryMib: 96, pids: 40, cpus: 1 };
@@ -247,6 +248,19 @@ test("the end of what holds a jail is no end of its VMM, and its log says none",
   expect(exitIn(await readFile(paths.vmmLog, "utf8"))).toBeNull();
   expect(await isAlive(held)).toBe(true);
   await vm.kill();
+});
+
+test("processes at the top of a control group namespace keep it from giving controllers on, as in a container", async () => {
+  const group = dataPaths(folder).vm("container").cgroup;
+  const inside = `import { execFileSync } from "node:child_process";
+    execFileSync("mount", ["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+    const { controllersIn, findMount } = await import(process.argv[1]);
+    console.log((await controllersIn(await findMount())).isHeld);`;
+  const node = [NODE, "--input-type=module", "-e", inside, join(packageRoot(), "src/vmm/hierarchy.ts")];
+  const inGroup = ["-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', await makeCgroup(group, LIMITS)];
+  const { stdout } = await run("sh", [...inGroup, "unshare", "--cgroup", "--mount", ...node]);
+  expect(stdout).toBe("true\n");
+  await endCgroup(group);
 });
 
 test("where no group can be made, that is said before anything is made, and by who makes one", async () => {
