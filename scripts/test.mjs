@@ -12,8 +12,9 @@ import { addUp, exitCodeFor, failed, linesOf, tallyOf } from "./tally.mjs";
 const FIRECRACKER = "firecracker";
 
 /**
- * One of four machines with an emulated KVM stopped with a corrupted stack (QEMU 10.0.2, two emulated processors), whatever ran in it:
- * that says nothing of the product, and is no reason to call it broken.
+ * In a KVM that QEMU (10.0.2) emulates, a guest that exits to its host now and then gets the host's state in place of its own: the
+ * instruction after VMRUN and the host's page tables stood in one's VMCB. It hangs or ends with KVM_EXIT_SHUTDOWN, a busy one within some
+ * minutes, with one processor or two; once the host's kernel stopped with a corrupted stack. Neither says anything of the product.
  */
 const UNRELIABLE =
   "the emulated machine with KVM is not reliable yet: npm run test:firecracker, or npm test -- firecracker";

@@ -4,14 +4,14 @@ import { availableParallelism, loadavg } from "node:os";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
 import type { BootStage } from "../contract/session.ts";
-import { messageOf } from "../lib/errors.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
 import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic } from "../network/guest-nic.ts";
 import type { Network } from "../network/network.ts";
 import { oneLine, plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
-import { orAfter } from "../lib/wait.ts";
+import { orAfter, poll } from "../lib/wait.ts";
 import { cgroupFacts } from "../vmm/cgroup.ts";
 import { endOf, type ExitCodes } from "../vmm/exit.ts";
 import { exitIn } from "../vmm/process.ts";
@@ -52,6 +52,8 @@ const PART_TIMEOUT_MS = 3000;
 /** The VMM's own words are few, but nothing keeps it from more. */
 const LOG_BYTES = 64 * 1024;
 const LOG_TAIL_LINES = 10;
+/** For the end of a VMM to be told of. */
+const END_TOLD_MS = 1000;
 
 /** Takes at most about as long as the guest is given, three seconds at least. A part that fails is told in `missing`; never throws for one. */
 export const collectFacts = async (options: FactOptions): Promise<Facts> => {
@@ -134,7 +136,7 @@ const hostFacts = async (
       isStopped: process !== null && (await isStopped(process)),
     })),
     learn("control group", () => cgroupFacts(options.cgroup)),
-    learn("VMM log", async () => plainText((await readEnd(options.vmmLog, LOG_BYTES)) ?? "")),
+    learn("VMM log", () => logWithItsEnd(options)),
     learn("the VMM's own word", async () => (process && (await isAlive(process)) ? options.machine() : undefined)),
     learn("iptables-legacy's rules", async () => refuseUnseen(await view.legacyTables())),
   ]);
@@ -153,6 +155,22 @@ const hostFacts = async (
     ...(options.channel ? { channel: options.channel.traffic } : {}),
     load: { average: loadavg()[0] ?? 0, processors: availableParallelism() },
   };
+};
+
+/** Of a VMM that has just ended, whose parent tells of it a little later than those notice it who spoke to it, what it ended with too. */
+const logWithItsEnd = async ({ vmmLog, process }: FactOptions): Promise<string> => {
+  let log = "";
+  const hasAll = async (): Promise<true | undefined> => {
+    const isGone = process !== null && !(await isAlive(process));
+    log = plainText((await readEnd(vmmLog, LOG_BYTES)) ?? "");
+    return !isGone || exitIn(log) !== null || undefined;
+  };
+  const waited = { what: "the VMM's end in its log", timeoutMs: END_TOLD_MS, intervalMs: 50 };
+  await poll(hasAll, waited).catch((error: unknown) => {
+    // Nobody tells of one that ended while no controller ran.
+    if (!(error instanceof AppError && error.code === "deadline")) throw error;
+  });
+  return log;
 };
 
 /** All of it but what could not be learned. */
