@@ -19,16 +19,9 @@ export const SHORT_FILES = ["kvm", "conformance", "escapes", "choice"].map(
 
 /**
  * Throws the signal's reason.
- * @param {{ files?: string[], noEmulation?: string | undefined, isKept?: boolean, timeoutMs?: number, signal: AbortSignal, out: NodeJS.WritableStream }} options
+ * @param {{ files?: string[], isKept?: boolean, timeoutMs?: number, signal: AbortSignal, out: NodeJS.WritableStream }} options
  */
-export const testFirecracker = async ({
-  files = [],
-  noEmulation,
-  isKept = false,
-  timeoutMs = TIMEOUT_MS,
-  signal,
-  out,
-}) => {
+export const testFirecracker = async ({ files = [], isKept = false, timeoutMs = TIMEOUT_MS, signal, out }) => {
   await build();
   const { testCache } = await import("../test/cache.ts");
   const { runSuite } = await import("../test/firecracker/run.ts");
@@ -36,7 +29,6 @@ export const testFirecracker = async ({
     binaries: process.env.SALLYPORT_TEST_FIRECRACKER,
     cacheDir: testCache(),
     files,
-    noEmulation,
     isKept,
     timeoutMs: Math.min(Math.max(timeoutMs, 0), TIMEOUT_MS),
     signal,

@@ -11,14 +11,6 @@ import { addUp, exitCodeFor, failed, linesOf, tallyOf } from "./tally.mjs";
 /** Runs where KVM works, which may be another machine. */
 const FIRECRACKER = "firecracker";
 
-/**
- * In a KVM that QEMU (10.0.2) emulates, a guest that exits to its host now and then gets the host's state in place of its own: the
- * instruction after VMRUN and the host's page tables stood in one's VMCB. It hangs or ends with KVM_EXIT_SHUTDOWN, a busy one within some
- * minutes, with one processor or two; once the host's kernel stopped with a corrupted stack. Neither says anything of the product.
- */
-const UNRELIABLE =
-  "the emulated machine with KVM is not reliable yet: npm run test:firecracker, or npm test -- firecracker";
-
 /** Cheap first. Each runs alone: guests boot in the later ones and two of them would starve each other. */
 const PROJECTS = ["unit", "integration", "conformance", "boot", "e2e", "faults", FIRECRACKER];
 
@@ -36,10 +28,7 @@ const testAll = async (wanted) => {
     if (wanted.length > 0 && !wanted.includes(project)) continue;
     console.log(`\n── ${project} ${"─".repeat(60 - project.length)}`);
     const timeoutMs = endsAt - performance.now();
-    const noEmulation = wanted.length === 0 ? UNRELIABLE : undefined;
-    tallies.push(
-      await (project === FIRECRACKER ? tallyOfFirecracker(timeoutMs, noEmulation) : tallyOfProject(project, timeoutMs)),
-    );
+    tallies.push(await (project === FIRECRACKER ? tallyOfFirecracker(timeoutMs) : tallyOfProject(project, timeoutMs)));
   }
 
   const sum = addUp(tallies);
@@ -80,15 +69,12 @@ const tallyOfProject = async (project, timeoutMs) => {
   }
 };
 
-/**
- * @param {number} timeoutMs
- * @param {string | undefined} noEmulation why no machine is emulated for it
- */
-const tallyOfFirecracker = async (timeoutMs, noEmulation) => {
+/** @param {number} timeoutMs */
+const tallyOfFirecracker = async (timeoutMs) => {
   const interrupt = new AbortController();
   process.once("SIGTERM", () => interrupt.abort(new Error("interrupted")));
   try {
-    const options = { files: SHORT_FILES, noEmulation, timeoutMs, signal: interrupt.signal, out: process.stdout };
+    const options = { files: SHORT_FILES, timeoutMs, signal: interrupt.signal, out: process.stdout };
     return (await testFirecracker(options)).tally;
   } catch (error) {
     return failed(FIRECRACKER, error instanceof Error ? error.message : String(error));

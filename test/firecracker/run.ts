@@ -49,8 +49,7 @@ const runWhereKvmWorks = async (options: PlaceOptions) => {
   const { image } = await buildImage({ name: "default", paths, onProgress: tellImage(say), signal });
   const { usable, reason } = await probeKvm({ vmlinux: image.vmlinux, cacheFile: paths.kvmProbe });
   say(reason);
-  if (usable) return runHere(options);
-  return options.noEmulation === undefined ? runInTestHost(options) : { notRun: options.noEmulation };
+  return usable ? runHere(options) : runInTestHost(options);
 };
 
 const runHere: RunInPlace = async ({ binaries, cacheDir, results, files, timeoutMs, signal, out }) => {

@@ -7,8 +7,6 @@ export interface SuiteOptions {
   cacheDir: string;
   /** For the tests alone: building images and booting have deadlines of their own. */
   timeoutMs: number;
-  /** Why no machine is emulated where this one has no KVM; nothing is run then. */
-  noEmulation?: string | undefined;
   /** Whether an emulated machine stays after the tests, until `signal`. */
   isKept: boolean;
   signal: AbortSignal;

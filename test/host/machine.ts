@@ -23,6 +23,8 @@ export interface TestHostOptions {
   workDisk: string;
   folder: string;
   memoryMib: number;
+  /** The beginning of its command line; default this machine's QEMU. */
+  emulator?: string[];
   signal: AbortSignal;
 }
 
@@ -52,7 +54,7 @@ const diskNoteOf = (folder: string): string => join(folder, "work-disk");
  * `test-host-down` with the end of its console.
  */
 export const startTestHost = async (options: TestHostOptions): Promise<TestHost> => {
-  const { folder, signal } = options;
+  const { folder, emulator = [QEMU], signal } = options;
   signal.throwIfAborted();
   const argv = hostArguments(options, { kind: "emulation", tscKhz: await hostTscKhz() });
   await mkdir(dirname(folder), { mode: 0o700, recursive: true });
@@ -61,7 +63,10 @@ export const startTestHost = async (options: TestHostOptions): Promise<TestHost>
   await mkdir(folder, { mode: 0o700 });
   // It ends with us, however we end. Its copy on write may grow: not in a RAM disk.
   const env = { PATH: SYSTEM_PATH, TMPDIR: "/var/tmp" };
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", QEMU, ...argv], { env, stdio: ["ignore", 2, 2, lock.fd] });
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", ...emulator, ...argv], {
+    env,
+    stdio: ["ignore", 2, 2, lock.fd],
+  });
   const ended = once(child, "close");
   ended.catch(() => {});
   const kill = (): void => void child.kill("SIGKILL");

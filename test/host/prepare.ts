@@ -6,6 +6,7 @@ import type { Image } from "../../src/image/store.ts";
 import { dataPaths, packageRoot } from "../../src/lib/paths.ts";
 import { AUTHORITY_FOLDER, makeTrustingImage } from "../e2e/sign-in.ts";
 import { makeWorkDisk, type Carried } from "./disk.ts";
+import { prepareEmulator } from "./emulator.ts";
 
 /** Paths in the host. Data directory, checkout and binaries lie in one file system, as links between them need it. */
 export const IN_HOST = {
@@ -45,5 +46,9 @@ export const prepareTestHost = async ({ cacheDir, binaries, ...how }: PrepareOpt
     carried[`cache/images/${digest.slice("sha256:".length)}`] = dirname(rootfs);
     carried[`cache/images/names/${name}.json`] = { text: JSON.stringify({ digest }) };
   }
-  return { image, workDisk: await makeWorkDisk(carried, join(paths.imageCache, "test-host")) };
+  return {
+    image,
+    workDisk: await makeWorkDisk(carried, join(paths.imageCache, "test-host")),
+    emulator: await prepareEmulator(cacheDir, how.signal),
+  };
 };
