@@ -4,14 +4,14 @@ import { availableParallelism, loadavg } from "node:os";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
 import type { BootStage } from "../contract/session.ts";
-import { AppError, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic } from "../network/guest-nic.ts";
 import type { Network } from "../network/network.ts";
 import { oneLine, plainText } from "../lib/terminal.ts";
 import { readEnd } from "../lib/read-end.ts";
-import { orAfter, poll } from "../lib/wait.ts";
+import { isDeadline, orAfter, poll } from "../lib/wait.ts";
 import { cgroupFacts } from "../vmm/cgroup.ts";
 import { endOf, type ExitCodes } from "../vmm/exit.ts";
 import { exitIn } from "../vmm/process.ts";
@@ -168,7 +168,7 @@ const logWithItsEnd = async ({ vmmLog, process }: FactOptions): Promise<string> 
   const waited = { what: "the VMM's end in its log", timeoutMs: END_TOLD_MS, intervalMs: 50 };
   await poll(hasAll, waited).catch((error: unknown) => {
     // Nobody tells of one that ended while no controller ran.
-    if (!(error instanceof AppError && error.code === "deadline")) throw error;
+    if (!isDeadline(error)) throw error;
   });
   return log;
 };

@@ -4,7 +4,7 @@ import { open, readdir } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
 import { AppError, errnoOf } from "./errors.ts";
 import { unlessMissing } from "./unless-missing.ts";
-import { poll } from "./wait.ts";
+import { isDeadline, poll } from "./wait.ts";
 
 /** A process that can be told from a later one with the same number. */
 export interface ProcessIdentity {
@@ -117,7 +117,7 @@ export const killAll = async (what: string, find: () => Promise<ProcessIdentity[
   try {
     await poll(kill, { what, timeoutMs, intervalMs: 20 });
   } catch (cause) {
-    if (!(cause instanceof AppError && cause.code === "deadline")) throw cause;
+    if (!isDeadline(cause)) throw cause;
     const pids = left.map(({ pid }) => pid).join(", ");
     throw new AppError("timeout", "process-stays", `${what} did not end although it was killed: process ${pids}.`, {
       hint: `It hangs in the kernel; see what it waits for (cat /proc/${left[0]?.pid}/stack) and mend that.`,

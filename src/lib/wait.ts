@@ -29,6 +29,9 @@ const pollToTheEnd = async <T>(ask: () => Promise<T | undefined>, options: PollO
   }
 };
 
+/** Whether this is `poll`'s word that it waited in vain. */
+export const isDeadline = (error: unknown): boolean => error instanceof AppError && error.code === "deadline";
+
 /** `work`, or `instead()` where it takes longer than `timeoutMs`: then it is not stopped, only no longer waited for. */
 export const orAfter = async <T, U>(work: Promise<T>, timeoutMs: number, instead: () => U): Promise<T | Awaited<U>> => {
   const done = new AbortController();

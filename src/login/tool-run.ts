@@ -2,7 +2,7 @@
 import type { ProviderRecipe } from "../contract/provider.ts";
 import { AppError } from "../lib/errors.ts";
 import { findProgram } from "../lib/programs.ts";
-import { poll } from "../lib/wait.ts";
+import { isDeadline, poll } from "../lib/wait.ts";
 import type { FlowResult, Report } from "./flow.ts";
 import { createShim, type Shim } from "./shim.ts";
 import { startTool, toolMissing, type Tool } from "./tool.ts";
@@ -87,7 +87,7 @@ const firstUrl = async ({ recipe, signal }: ToolFlowOptions, shim: Shim, tool: T
   try {
     return await poll(ask, { what: "the tool's page", timeoutMs: URL_TIMEOUT_MS, intervalMs: 100, signal });
   } catch (error) {
-    if (!(error instanceof AppError) || error.code !== "deadline") throw error;
+    if (!isDeadline(error)) throw error;
     const sentence = `${recipe.command.join(" ")} neither opened nor printed a page of ${recipe.title} within ${URL_TIMEOUT_MS / 1000} s.`;
     throw new AppError("timeout", "tool-opened-nothing", sentence, {
       hint: "See what it printed above: it may wait for an answer, or need other arguments (--recipe FILE).",
