@@ -19,6 +19,7 @@ export interface MicrovmSpec {
   vcpuCount: number;
   memoryMib: number;
   tap: string;
+  /** That the network card is made with; a clone's agent gives it another. */
   mac: string;
   /** IPv4 that the guest shall have, however it is told: on a kernel's command line, or by its agent. For who reads config.json. */
   address: string;
@@ -26,11 +27,6 @@ export interface MicrovmSpec {
   netns: string;
   /** Unprivileged user and group the VMM runs as, and nothing else does; owner of its sockets and the TAP. */
   uid: number;
-}
-
-export interface VmmCapabilities {
-  /** Can freeze and clone a running machine. */
-  canSnapshot: boolean;
 }
 
 /** How guests would run here. */
@@ -44,7 +40,10 @@ export interface Suitability {
 /** How a machine comes to life. */
 export type StartPlan =
   | { kind: "boot" }
-  /** As a clone of one that `snapshot` froze into this folder, which is only read. */
+  /**
+   * As a clone of the template that was frozen into this folder, which is only read. Its specification is the template's, in all that
+   * makes the machine: image, kernel line, processors, memory, MAC.
+   */
   | { kind: "restore"; snapshot: string };
 
 export interface StartHooks {
@@ -92,10 +91,27 @@ export interface MicrovmHandle {
   kill(): Promise<void>;
   /** What of its own is still on this host. */
   left(): Promise<Left[]>;
-  /** Where the backend `canSnapshot`: the machine stands still afterwards. */
-  pause?(): Promise<void>;
-  /** Writes the paused machine into an empty folder. */
-  snapshot?(folder: string): Promise<void>;
+}
+
+/** A microVM whose machine may be frozen, once. No other has a road to there: what a person signed in to can't be kept. */
+export interface Template extends MicrovmHandle {
+  readonly process: ProcessIdentity;
+  /**
+   * Its machine stands still, and all that clones need of it is in the folder it was started for: complete, on the disk, root's and
+   * read-only. Throws AppError `vmm-refused`, `vmm-silent`, the system's own when the disk is full; the signal's reason.
+   */
+  freeze(signal: AbortSignal): Promise<void>;
+}
+
+/** Of a backend that can clone machines. */
+export interface Snapshots {
+  /**
+   * All that a snapshot made here depends on besides image and machine, as words by name: the VMM's exact build, how instructions run,
+   * the processor, the host's kernel. One made on other ground can't be restored.
+   */
+  ground(vmlinux: string): Promise<Readonly<Record<string, string>>>;
+  /** As `VmmBackend.start` boots, but a machine that may be frozen into `folder`, which is empty, root's, and in the data directory. */
+  startTemplate(spec: MicrovmSpec, folder: string, hooks: StartHooks): Promise<Template>;
 }
 
 export type MachineStatus = "running" | "paused" | "shutdown" | "other";
@@ -132,7 +148,8 @@ export interface VmmBackend {
   readonly exitCodes: ExitCodes;
   /** Whether this host can run it. */
   readonly checks: readonly VmmCheck[];
-  capabilities(): Promise<VmmCapabilities>;
+  /** Where this kind of VMM can clone. */
+  readonly snapshots?: Snapshots;
   /** Looks whether and how guests would run here, with `vmlinux`, an image's kernel. Throws AppError with what is against it. */
   suits(vmlinux: string): Promise<Suitability>;
   /**

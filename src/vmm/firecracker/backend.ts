@@ -56,7 +56,6 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
         },
       },
     ],
-    capabilities: async () => ({ canSnapshot: false }),
     suits: async (vmlinux) => {
       const { version } = await findBinaries(options);
       await requireGround(dirname(vmlinux), options.paths.vms);
@@ -65,7 +64,7 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
       return { accel: "kvm", why: `Firecracker ${version} in KVM.${untried(version)} ${verdict.reason}` };
     },
     start: async (spec, plan, hooks) => {
-      if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it says so in its capabilities");
+      if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it has no snapshots");
       const binaries = await orAborted(async () => {
         const found = await findBinaries(options);
         await requireGround(dirname(spec.image.vmlinux), spec.paths.root);

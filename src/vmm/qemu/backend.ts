@@ -43,7 +43,6 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     // It has one for all that is wrong, and says in its log what it was.
     exitCodes: {},
     checks: qemuChecks(versionMs),
-    capabilities: async () => ({ canSnapshot: false }),
     suits: async (vmlinux) => {
       const version = await qemuVersion(versionMs);
       const { accelerator, reason } = await chooseAccelerator(vmlinux);
@@ -51,7 +50,7 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
       return { accel: accelerator.kind, why: `QEMU ${version} ${how}. ${reason}` };
     },
     start: async (spec, plan, hooks) => {
-      if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it says so in its capabilities");
+      if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it has no snapshots");
       const { accelerator, version } = await orAborted(async () => {
         const chosen = await chooseAccelerator(spec.image.vmlinux);
         return { ...chosen, version: await qemuVersion(versionMs) };
