@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AppError, messageOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
 import { packageRoot } from "../../src/lib/paths.ts";
+import { msUntil } from "../../src/lib/wait.ts";
 import { tellImage } from "../cache.ts";
 import { carryIn, runThere } from "../host/checkout.ts";
 import { consoleOf, hasTestHost, hostFolderOf, MEMORY_MIB, PORTS, startTestHost } from "../host/machine.ts";
@@ -16,24 +17,48 @@ const BRING_OUT_TIMEOUT_MS = 60_000;
 const LEFT_IN_CACHE = ["boot-data", "e2e-logs"];
 const HAD_ANYWAY = ["rootfs.ext4", "vmlinux", "initrd", "images"];
 
+/** What nests virtual machines by emulation does not always hold: one that ends under its tests says nothing about them. */
+const MOST_HOSTS = 3;
+
 /** A host that runs already for this checkout is used, and left as it was. */
 export const runInTestHost: RunInPlace = async (options) => {
-  const { cacheDir, binaries, results, isKept, say, signal } = options;
+  const { cacheDir, binaries, timeoutMs, say, signal } = options;
   const parts = await prepareTestHost({ cacheDir, binaries, onProgress: tellImage(say), signal });
   const folder = hostFolderOf(packageRoot());
-  const isThere = await hasTestHost(folder, parts.workDisk);
-  say(isThere ? "In the emulated machine that runs." : "Starting an emulated machine, in which KVM works.");
-  const host = isThere ? undefined : await startTestHost({ ...parts, folder, memoryMib: MEMORY_MIB, signal });
+  if (await hasTestHost(folder, parts.workDisk)) {
+    say("In the emulated machine that runs.");
+    return runInside(folder, options, "host-console.log");
+  }
+  const deadline = performance.now() + timeoutMs;
+  for (let count = 1; ; count += 1) {
+    say("Starting an emulated machine, in which KVM works.");
+    const host = await startTestHost({ ...parts, folder, memoryMib: MEMORY_MIB, signal });
+    const console = count === 1 ? "host-console.log" : `host-console-${count}.log`;
+    try {
+      return await runInside(folder, { ...options, timeoutMs: msUntil(deadline) }, console);
+    } catch (error) {
+      const hasEnded = error instanceof AppError && error.code === "test-host-gone";
+      if (!hasEnded || count === MOST_HOSTS) throw error;
+      say(`The emulated machine ended under its tests, which begin anew in another; its last words: ${console}`);
+    } finally {
+      if (options.isKept) {
+        say("The machine stays until Ctrl-C: node_modules/.bin/node scripts/host.mjs run 'COMMAND'");
+        await host.ended;
+      }
+      await host.stop();
+    }
+  }
+};
+
+const runInside = async (folder: string, options: PlaceOptions, console: string) => {
+  const { results, say, signal } = options;
   try {
     await carryIn(folder, signal);
     return { exitCode: await runTests(folder, options), root: IN_HOST.checkout };
   } finally {
-    await bringOut(folder, results).catch((error: unknown) => say(`Not all results came out: ${messageOf(error)}`));
-    if (host && isKept) {
-      say("The machine stays until Ctrl-C: node_modules/.bin/node scripts/host.mjs run 'COMMAND'");
-      await host.ended;
-    }
-    await host?.stop();
+    await bringOut(folder, results, console).catch((error: unknown) =>
+      say(`Not all results came out: ${messageOf(error)}`),
+    );
   }
 };
 
@@ -51,8 +76,8 @@ const runTests = async (folder: string, { files, timeoutMs, out, signal }: Place
   }
 };
 
-const bringOut = async (folder: string, results: string): Promise<void> => {
-  await cp(consoleOf(folder), join(results, "host-console.log"));
+const bringOut = async (folder: string, results: string, console: string): Promise<void> => {
+  await cp(consoleOf(folder), join(results, console));
   const leftOut = HAD_ANYWAY.map((name) => `--exclude=${name}`).join(" ");
   const { cache, results: there } = IN_HOST;
   const left = `-C ${there} . -C ${cache} $(cd ${cache}; ls -d ${LEFT_IN_CACHE.join(" ")} 2>/dev/null)`;
