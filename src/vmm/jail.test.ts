@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { REQUIREMENTS } from "../lib/host-packages.mjs";
 import { specOf } from "../../test/fixtures/spec.ts";
 import { inRoom as inJailersRoom } from "./firecracker/jail.ts";
-import { inJail, requireJail } from "./jail.ts";
+import { inJail, MAX_FILE_BYTES, maxTemplateFileBytes, requireJail } from "./jail.ts";
 import { inRoom } from "./qemu/jail.ts";
 
 const PROGRAMS = REQUIREMENTS.filter(({ purpose }) => purpose === "jail").flatMap(({ programs = [] }) => programs);
@@ -42,4 +42,11 @@ describe("the programs that a jail is made of", () => {
     install("bwrap");
     requireJail(folder);
   });
+});
+
+test("a file of a VMM is bounded, and by more only where its machine's memory may be written to one", () => {
+  const bound = (...more: [number?]) =>
+    Number(/--fsize=(\d+)/.exec(inJail("/g", spec, ["vmm"], ...more).join(" "))?.[1]);
+  expect(bound()).toBe(MAX_FILE_BYTES);
+  expect(bound(maxTemplateFileBytes(spec.memoryMib))).toBe(512 * 1024 * 1024 + MAX_FILE_BYTES);
 });

@@ -10,6 +10,9 @@ import type { MicrovmSpec } from "./vmm.ts";
 /** Above what the controller lets the console's file grow to: reached only when none is there to trim it. */
 export const MAX_FILE_BYTES = 64 * MIB;
 
+/** Of a machine that may be frozen: its memory is written to a file, or is one. */
+export const maxTemplateFileBytes = (memoryMib: number): number => memoryMib * MIB + MAX_FILE_BYTES;
+
 /** Of each process, also where the control group's controllers are missing. */
 export interface ProcessLimits {
   /** Largest size of any file that it writes, bytes. */
@@ -31,7 +34,12 @@ const EXTRA_ADDRESS_SPACE_MIB = 6144;
  * Command line that becomes `command`, in the microVM's control group (`folder`) and network namespace. Each part replaces itself by
  * the next, so that the process number given out at the start stays the command's.
  */
-export const inJail = (folder: string, { netns, memoryMib }: MicrovmSpec, command: string[]): string[] => [
+export const inJail = (
+  folder: string,
+  { netns, memoryMib }: MicrovmSpec,
+  command: string[],
+  maxFileBytes = MAX_FILE_BYTES,
+): string[] => [
   "sh",
   "-c",
   'echo 0 >"$0/cgroup.procs" && exec "$@"',
@@ -41,7 +49,7 @@ export const inJail = (folder: string, { netns, memoryMib }: MicrovmSpec, comman
   "--",
   ...bounded(
     {
-      maxFileBytes: MAX_FILE_BYTES,
+      maxFileBytes,
       addressSpaceMib: memoryMib + EXTRA_ADDRESS_SPACE_MIB,
       openFiles: MAX_OPEN_FILES,
       processes: MAX_PROCESSES,

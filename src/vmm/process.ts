@@ -31,6 +31,8 @@ export interface VmmCommand {
   files?: number[];
   /** What it says on standard output is appended to this file, and not to its log. */
   outFile?: string;
+  /** Bound of each file that it writes; default `MAX_FILE_BYTES`. */
+  maxFileBytes?: number;
   /** Of a jail that answers its VMM's end with a code of its own. `said`: end of the log, of one that never answered. Default: the code as it is. */
   endOf?: (code: number, said: string) => string;
 }
@@ -42,7 +44,7 @@ export interface VmmCommand {
  */
 export const startAnswering = async (
   spec: MicrovmSpec,
-  { memoryMib, endOf = plainEnd, ...command }: VmmCommand & Pick<CgroupLimits, "memoryMib">,
+  { memoryMib, maxFileBytes, endOf = plainEnd, ...command }: VmmCommand & Pick<CgroupLimits, "memoryMib">,
   hasAnswered: (signal: AbortSignal) => Promise<void>,
   { acquire, onProcess, beforeRun, signal }: StartHooks,
   letRun: () => Promise<void>,
@@ -50,7 +52,7 @@ export const startAnswering = async (
   signal.throwIfAborted();
   await acquire(CGROUP, spec.paths.cgroup);
   const limits = { memoryMib, pids: MAX_PROCESSES, cpus: spec.vcpuCount + EXTRA_CPUS };
-  const argv = inJail(await makeCgroup(spec.paths.cgroup, limits), spec, command.argv);
+  const argv = inJail(await makeCgroup(spec.paths.cgroup, limits), spec, command.argv, maxFileBytes);
   let known: ProcessIdentity | undefined;
   const stays = async (): Promise<boolean> =>
     known ? isAlive(known) : (await processesOfUser({ uid: spec.uid, process: null })).length > 0;
@@ -97,7 +99,7 @@ const EXTRA_CPUS = 1;
 /** Its kind in the ledger. */
 export const CGROUP = "cgroup";
 
-interface Start extends VmmCommand {
+interface Start extends Omit<VmmCommand, "maxFileBytes"> {
   logFile: string;
   /** Whether it runs without the program that was started, which only held its jail. */
   stays?: () => Promise<boolean>;
