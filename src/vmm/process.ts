@@ -80,7 +80,9 @@ export const startAnswering = async (
     return own;
   } catch (error) {
     waiting.abort();
-    const ended = (): Promise<unknown> => died.catch((end: unknown) => end);
+    // The words of a refusal say more than the end that follows it.
+    const isRefusal = error instanceof AppError && error.code === "vmm-refused";
+    const ended = (): Promise<unknown> => died.catch((end: unknown) => (isRefusal ? error : end));
     // What ends by itself is first noticed by whoever speaks to it, and told of by its parent a little later: to be killed meanwhile, and
     // then to look like one that was, would hide its own code.
     const why = await orAborted(() => orAfter(ended(), DYING_MS, () => error), signal).catch(

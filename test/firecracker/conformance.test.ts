@@ -28,7 +28,7 @@ const ofFirecracker = (suite: VmmSuite): void => {
     const { spec, process } = await start();
     const root = `/proc/${process.pid}/root/`;
     const find = async (...what: string[]) => (await run("find", [root, ...what])).stdout.trim().split("\n");
-    const names = ["dev", "dev/kvm", "firecracker", "firecracker.pid", "initrd", "rootfs.ext4", "run"];
+    const names = ["dev", "dev/kvm", "firecracker.pid", "initrd", "rootfs.ext4", "run"];
     const more = ["run/firecracker.socket", "run/vsock.sock", "vmlinux", "vmm.log"];
     expect((await find("-mindepth", "1", "-printf", "%P\\n")).toSorted()).toEqual([...names, ...more]);
     expect(await find("-type", "d", "(", "-uid", String(spec.uid), "-o", "-perm", "/022", ")")).toEqual([""]);

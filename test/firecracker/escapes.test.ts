@@ -6,7 +6,7 @@ import { inRoom } from "../../src/vmm/firecracker/jail.ts";
 import { IN_CHROOT } from "../../src/vmm/firecracker/requests.ts";
 import { FIRST_FILE } from "../../src/vmm/jail.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../../src/vmm/seccomp.ts";
-import { hooks } from "../conformance/vmm-suite.ts";
+import { BOOT, hooks } from "../conformance/vmm-suite.ts";
 import { tryInJail } from "../escape/jailed.ts";
 import { failed, tally, triesOf } from "../escape/tries.ts";
 import { createWorld, type World } from "../escape/world.ts";
@@ -26,7 +26,7 @@ afterAll(() => world.remove());
 test("of all that a program in Firecracker's place tries, each is refused or bounded", async () => {
   const binaries = { firecracker: world.program, jailer: join(PROGRAMS, "jailer") };
   const parts = await tryInJail(world, UID, async (spec) => {
-    await furnish(spec, hooks());
+    await furnish(spec, BOOT, hooks());
     return {
       // Firecracker's own arguments are last, and these after them.
       command: (args) => [...inRoom(spec, binaries, FIRST_FILE), ...args],

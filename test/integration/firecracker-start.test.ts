@@ -1,47 +1,17 @@
 /** A start as Firecracker's backend makes it, its jail included, with programs that play the jailer and the VMM. */
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { run } from "../../src/lib/exec.ts";
-import { packageRoot } from "../../src/lib/paths.ts";
-import { createFirecrackerBackend } from "../../src/vmm/firecracker/backend.ts";
+import { afterAll, expect, test } from "vitest";
 import { inChroot } from "../../src/vmm/firecracker/chroot.ts";
 import { exitIn } from "../../src/vmm/process.ts";
 import { BOOT, createSuite, hooks } from "../conformance/vmm-suite.ts";
-import { createGuardedFolder } from "../fixtures/guarded-folder.ts";
+import { createFakeFirecracker } from "../fixtures/fake-firecracker.ts";
 
-const { folder, remove } = createGuardedFolder();
-const image = { vmlinux: join(folder, "vmlinux"), initrd: join(folder, "initrd"), rootfs: join(folder, "rootfs") };
-
-beforeAll(async () => {
-  chmodSync(folder, 0o711);
-  await run("mount", ["-t", "tmpfs", "-o", "mode=711,dev,exec", "sallyport-test", folder]);
-  const source = join(packageRoot(), "test/fixtures/fake-firecracker.c");
-  const program = join(folder, "firecracker");
-  await run("gcc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source], { timeoutMs: 60_000 });
-  await copyFile(program, join(folder, "jailer"));
-  for (const file of Object.values(image)) writeFileSync(file, "");
-});
-afterAll(async () => {
-  await run("umount", ["--lazy", folder]);
-  remove();
-});
-
-const { newSpec, start, backend, handle } = createSuite(async () => ({
-  backend: createFirecrackerBackend({
-    searchPath: folder,
-    kvm: async () => ({ usable: true, reason: "It is not asked for.", measuredMs: 0 }),
-    paths: { images: folder, vms: folder },
-  }),
-  image,
-  folder,
-  uidBase: 1_200_000_000 + (process.pid % 1_000_000) * 200,
-  makeTap: async () => "/proc/self/ns/net",
-  removeTap: async () => {},
-  broken: (spec) => spec,
-  saysBroken: /./,
-}));
+const fake = createFakeFirecracker(1_200_000_000 + (process.pid % 1_000_000) * 200);
+const { folder, image } = fake;
+const { newSpec, start, backend, handle } = createSuite(fake.prepare);
+afterAll(fake.remove);
 
 test("when the machine runs, its VMM's user has no folder to write to, and no device but KVM", async () => {
   const { spec, process: vmm } = await start();
@@ -87,13 +57,8 @@ test("a program in a file of any name is run", async () => {
   ] as const) {
     await copyFile(join(folder, from), join(named, to));
   }
-  const other = createFirecrackerBackend({
-    searchPath: "",
-    firecracker: join(named, "fc-1.12.1"),
-    jailer: join(named, "jailer-1.12.1"),
-    kvm: async () => ({ usable: true, reason: "It is not asked for.", measuredMs: 0 }),
-    paths: { images: folder, vms: folder },
-  });
+  const firecracker = join(named, "fc-1.12.1");
+  const other = fake.backend({ searchPath: "", firecracker, jailer: join(named, "jailer-1.12.1") });
   const spec = await newSpec();
   await other.start(spec, BOOT, hooks());
   expect(existsSync(inChroot(spec.paths, "apiSocket"))).toBe(true);

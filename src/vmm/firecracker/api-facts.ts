@@ -1,6 +1,5 @@
 /**
- * What of Firecracker's API is used here, or will be: requests, their fields, and the version that brought what not every supported one
- * has. Nobody sends `PUT /snapshot/load` yet, asks for the two abilities of a clone, or sends a PATCH: they are here for snapshots.
+ * What of Firecracker's API is used here: requests, their fields, and the version that brought what not every supported one has.
  * Made by us from the API's published description and the change log of Firecracker 1.17, checked against 1.12.1 itself.
  */
 import { compareVersions } from "../../lib/versions.mjs";
@@ -13,6 +12,8 @@ interface Field {
   isRequired?: true;
   /** Fields of its own. */
   of?: Fields;
+  /** Of a list: fields of each. */
+  ofEach?: Fields;
 }
 type Fields = Readonly<Record<string, Field>>;
 
@@ -50,13 +51,14 @@ const REQUESTS: Readonly<Record<string, { since?: Since; fields: Fields }>> = {
   "PUT /entropy": { fields: { rate_limiter: rateLimiter } },
   // Its limiter is a bucket of bytes itself.
   "PUT /serial": { since: "1.14", fields: { rate_limiter: { since: "1.16", of: tokenBucket } } },
+  "PATCH /vm": { fields: { state: needed } },
+  "PUT /snapshot/create": { fields: { snapshot_path: needed, mem_file_path: needed, snapshot_type: optional } },
   "PUT /snapshot/load": {
     fields: {
       snapshot_path: needed,
       mem_backend: { of: { backend_type: needed, backend_path: needed } },
       resume_vm: optional,
-      network_overrides: { since: "1.12" },
-      vsock_override: { since: "1.16" },
+      network_overrides: { since: "1.12", ofEach: { iface_id: needed, host_dev_name: needed } },
     },
   },
   "PUT /actions": { fields: { action_type: needed } },
@@ -86,29 +88,24 @@ const faultsOfFields = (fields: Fields, value: unknown, name: string, version: s
       const [field, full] = [fields[key], `${name} ${key}`];
       if (!field) return [`${full} is no field that is known`];
       if (!isSince(field.since, version)) return [`${full} is there since ${field.since}`];
-      return field.of ? faultsOfFields(field.of, part, full, version) : [];
+      const { of, ofEach } = field;
+      if (ofEach && !Array.isArray(part)) return [`${full} is no list`];
+      if (ofEach) return part.flatMap((one: unknown) => faultsOfFields(ofEach, one, full, version));
+      return of ? faultsOfFields(of, part, full, version) : [];
     }),
   ];
 };
 
-/** What this version can besides what every supported one can. Pure. */
-export const abilitiesOf = (version: string) => {
-  const knows = (request: string, field: string): boolean => {
-    const known = REQUESTS[request];
-    const found = known?.fields[field];
-    return found !== undefined && isSince(known?.since, version) && isSince(found.since, version);
-  };
-  return {
-    /** Drops what a guest writes to its console over a rate. */
-    canLimitConsole: knows("PUT /serial", "rate_limiter"),
-    /** Tells the guest how long a packet may be. */
-    canSetMtu: knows("PUT /network-interfaces/{id}", "mtu"),
-    /** A clone opens another TAP than the machine it is of. */
-    canChangeTap: knows("PUT /snapshot/load", "network_overrides"),
-    /** A clone's guest channel is at another socket. */
-    canMoveVsock: knows("PUT /snapshot/load", "vsock_override"),
-  };
+const knows = (request: string, field: string, version: string): boolean => {
+  const known = REQUESTS[request];
+  const found = known?.fields[field];
+  return found !== undefined && isSince(known?.since, version) && isSince(found.since, version);
 };
+
+/** Whether this version drops what a guest writes to its console over a rate. Pure. */
+export const canLimitConsole = (version: string): boolean => knows("PUT /serial", "rate_limiter", version);
+/** Whether it tells the guest how long a packet may be. Pure. */
+export const canSetMtu = (version: string): boolean => knows("PUT /network-interfaces/{id}", "mtu", version);
 
 const isSince = (since: Since | undefined, version: string): boolean =>
   since === undefined || compareVersions(version, since) >= 0;

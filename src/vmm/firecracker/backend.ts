@@ -1,25 +1,30 @@
 /** Firecracker, in its own jailer: where KVM works and both programs are there. */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { CHANNEL_VSOCK_PORT } from "../../contract/guest.ts";
 import type { DataPaths } from "../../lib/paths.ts";
 import { MIB } from "../../lib/units.ts";
 import { orAborted } from "../../lib/wait.ts";
-import { MAX_FILE_BYTES } from "../jail.ts";
+import { hostGround } from "../ground.ts";
+import { MAX_FILE_BYTES, maxTemplateFileBytes } from "../jail.ts";
 import { kvmUnusable, type KvmProof } from "../kvm.ts";
 import { handleOf } from "../process.ts";
-import type { VmmBackend, VmmRecord } from "../vmm.ts";
+import type { MicrovmSpec, StartHooks, StartPlan, VmmBackend, VmmRecord } from "../vmm.ts";
 import { openVsock } from "./channel.ts";
 import { inChroot, leftOfChroot } from "./chroot.ts";
 import { EXIT_CODES } from "./exit.ts";
+import { freezeFirecracker } from "./freeze.ts";
 import { requireGround } from "./ground.ts";
+import { configuration } from "./requests.ts";
 import { askFirecracker, startFirecracker } from "./start.ts";
-import { findBinaries, untried, type BinaryOptions } from "./version.ts";
+import { findBinaries, untried, type Binaries, type BinaryOptions } from "./version.ts";
 
 /** Its makers promise 5 MiB; the rest is the kernel's for it: page tables, TAP, sockets. */
 const OVERHEAD_MIB = 64;
 /** Beside the guest's memory, at most: also the copy of kernel and initrd that it reads, and the jailer's of the program. */
 const MOST_MIB = 192;
-/** Console and log as large as they may get, and the copy of the program. */
+/** Console and log as large as they may get, and the copy of the program, which is there until its guest runs. */
 const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB + 8;
 
 export interface FirecrackerBackendOptions extends BinaryOptions {
@@ -37,6 +42,16 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
       status: (timeoutMs: number) => askFirecracker(vm.paths, timeoutMs),
       left: async () => [...(await common.left()), ...(await leftOfChroot(vm))],
     };
+  };
+  const start = async (spec: MicrovmSpec, plan: StartPlan, hooks: StartHooks, maxFileBytes = MAX_FILE_BYTES) => {
+    const binaries = await orAborted(async () => {
+      const found = await findBinaries(options);
+      await requireGround(dirname(spec.image.vmlinux), spec.paths.root);
+      return found;
+    }, hooks.signal);
+    const bounds = { memoryMib: spec.memoryMib + MOST_MIB, maxFileBytes };
+    const process = await startFirecracker({ spec, plan, binaries, ...bounds }, hooks);
+    return { handle: { ...reopen({ ...spec, process }), process }, version: binaries.version };
   };
   return {
     name: "firecracker",
@@ -63,16 +78,28 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
       if (!verdict.usable) throw kvmUnusable(verdict);
       return { accel: "kvm", why: `Firecracker ${version} in KVM.${untried(version)} ${verdict.reason}` };
     },
-    start: async (spec, plan, hooks) => {
-      if (plan.kind !== "boot") throw new Error("Firecracker starts no clones: it has no snapshots");
-      const binaries = await orAborted(async () => {
-        const found = await findBinaries(options);
-        await requireGround(dirname(spec.image.vmlinux), spec.paths.root);
-        return found;
-      }, hooks.signal);
-      const process = await startFirecracker({ spec, binaries, memoryMib: spec.memoryMib + MOST_MIB }, hooks);
-      return { ...reopen({ ...spec, process }), process };
-    },
+    start: async (spec, plan, hooks) => (await start(spec, plan, hooks)).handle,
     reopen,
+    snapshots: {
+      ground: async () => groundOf(await findBinaries(options)),
+      startTemplate: async (spec, folder, hooks) => {
+        const maxFileBytes = maxTemplateFileBytes(spec.memoryMib);
+        const { handle, version } = await start(spec, { kind: "boot" }, hooks, maxFileBytes);
+        return { ...handle, freeze: (signal) => freezeFirecracker(spec, version, folder, signal) };
+      },
+    },
+  };
+};
+
+/** See `Snapshots.ground`. What any machine was told is in a snapshot, too, as this Sallyport tells it. */
+const groundOf = async ({ firecracker, version }: Binaries): Promise<Record<string, string>> => {
+  const digest = (of: string | Buffer): string => createHash("sha256").update(of).digest("hex").slice(0, 16);
+  const anyMachine = { kernelArgs: [], vcpuCount: 0, memoryMib: 0, tap: "", mac: "" };
+  return {
+    vmm: `Firecracker ${version}`,
+    program: digest(await readFile(firecracker)),
+    told: digest(JSON.stringify(configuration(anyMachine, version))),
+    accel: "kvm",
+    ...(await hostGround()),
   };
 };

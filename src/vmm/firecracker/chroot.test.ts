@@ -14,7 +14,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { run } from "../../lib/exec.ts";
 import { vmPaths } from "../../lib/paths.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
-import type { MicrovmSpec } from "../vmm.ts";
+import type { MicrovmSpec, StartPlan } from "../vmm.ts";
 import { furnish, inChroot, leftOfChroot } from "./chroot.ts";
 import { inRoom } from "./jail.ts";
 
@@ -31,9 +31,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-const furnished = async () => {
+const furnished = async (plan: StartPlan = { kind: "boot" }) => {
   const told: unknown[] = [];
-  await furnish(spec, { acquire: async (kind, ref) => void told.push({ kind, ref }) });
+  await furnish(spec, plan, { acquire: async (kind, ref) => void told.push({ kind, ref }) });
   return told;
 };
 

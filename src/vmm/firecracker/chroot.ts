@@ -1,6 +1,6 @@
 /**
- * The folder that is Firecracker's whole world, with the machine's files as hard links of the image's, so that a hundred microVMs
- * share one image's page cache. Its jailer makes devices and the run folder in it.
+ * The folder that is Firecracker's whole world, with the machine's files as hard links of the image's and the snapshot's, so that a
+ * hundred microVMs share their page cache. Its jailer makes devices and the run folder in it.
  */
 import { chmod, chown, link, mkdir, open, realpath, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -8,7 +8,7 @@ import { AppError, errnoOf } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { ownFolder } from "../folder.ts";
-import { IMAGE_FILES, type MicrovmSpec, type StartHooks } from "../vmm.ts";
+import { IMAGE_FILES, type MicrovmSpec, type StartHooks, type StartPlan } from "../vmm.ts";
 import { imagesElsewhere } from "./ground.ts";
 import { IN_CHROOT } from "./requests.ts";
 
@@ -29,9 +29,17 @@ export const inChroot = (paths: VmPaths, name: keyof typeof IN_CHROOT): string =
 
 const chrootOf = (paths: VmPaths): string => join(jailFolder(paths), "root");
 
-/** Throws AppError `images-elsewhere` or `image-locked`. */
+/** What a machine is frozen into, in its snapshot's folder and in the chroot. */
+export const FROZEN_FILES = ["memory", "state"] as const;
+
+/** Where one of them is, in a snapshot's folder. */
+export const inSnapshot = (folder: string, name: (typeof FROZEN_FILES)[number]): string =>
+  join(folder, IN_CHROOT[name]);
+
+/** Throws AppError `snapshot-missing`, `images-elsewhere` or `image-locked`. */
 export const furnish = async (
   { vmId, paths, uid, image }: MicrovmSpec,
+  plan: StartPlan,
   { acquire }: Pick<StartHooks, "acquire">,
 ): Promise<void> => {
   await acquire(CHROOT.kind, CHROOT.ref(vmId));
@@ -42,11 +50,28 @@ export const furnish = async (
   // It opens its log itself, which is root's all the same; the console it is handed open.
   await chown(paths.vmmLog, -1, uid);
   await chmod(paths.vmmLog, 0o660);
-  for (const file of IMAGE_FILES) await linkImage(image[file], inChroot(paths, file));
   await link(paths.vmmLog, inChroot(paths, "log"));
+  if (plan.kind === "boot") {
+    for (const name of IMAGE_FILES) await linkFile(image[name], inChroot(paths, name));
+    return;
+  }
+  await linkFile(image.rootfs, inChroot(paths, "rootfs"));
+  for (const name of FROZEN_FILES) {
+    const file = inSnapshot(plan.snapshot, name);
+    await linkFile(file, inChroot(paths, name)).catch((cause: unknown) => {
+      throw errnoOf(cause) === "ENOENT" ? snapshotMissing(file, cause) : cause;
+    });
+  }
 };
 
-const linkImage = async (file: string, to: string): Promise<void> => {
+const snapshotMissing = (file: string, cause: unknown): AppError =>
+  new AppError("unavailable", "snapshot-missing", `Of the frozen machine ${file} is not there: it can't be cloned.`, {
+    hint: "Somebody removed it: a sign-in boots a machine of its own until another was frozen.",
+    cause,
+  });
+
+/** One more name for a file, in a chroot. Throws AppError `images-elsewhere`, `image-locked`. */
+export const linkFile = async (file: string, to: string): Promise<void> => {
   try {
     // A symbolic link would be linked itself, and lead nowhere in there.
     await link(await realpath(file), to);
@@ -79,8 +104,10 @@ const imageLocked = (file: string, cause: unknown): AppError =>
  */
 export const seal = async (paths: VmPaths): Promise<void> => {
   const root = chrootOf(paths);
-  for (const device of ["dev/net", "dev/urandom", "dev/userfaultfd"]) {
-    await rm(join(root, device), { recursive: true, force: true });
+  // The program runs and a clone's memory is mapped by now; what the jailer's copy took of the disk is free again.
+  const over = [basename(PROGRAM), IN_CHROOT.memory, IN_CHROOT.state];
+  for (const name of ["dev/net", "dev/urandom", "dev/userfaultfd", ...over]) {
+    await rm(join(root, name), { recursive: true, force: true });
   }
   for (const folder of ["run", "dev", "."]) {
     await chown(join(root, folder), 0, 0);

@@ -14,12 +14,13 @@ const JAILER = "/vmm/jailer";
 /**
  * The jailer in PID, IPC, UTS and control group namespaces and a mount view of its own, of which it sees both programs and the folder it
  * works in, behind a filter of system calls (number `filterFd` of its open files). bubblewrap stays as its parent and answers how
- * Firecracker ended, which the jailer becomes.
+ * Firecracker ended, which the jailer becomes; no file that it writes may be larger than `maxFileBytes`.
  */
 export const inRoom = (
   { vmId, paths, uid }: MicrovmSpec,
   { firecracker, jailer }: Pick<Binaries, "firecracker" | "jailer">,
   filterFd: number,
+  maxFileBytes = MAX_FILE_BYTES,
 ): string[] =>
   [
     // What becomes root's by running a program is these rights at most; bubblewrap's own way to grant them would pass them on.
@@ -38,7 +39,7 @@ export const inRoom = (
     ["--remount-ro", "/", "--chdir", "/", "--seccomp", String(filterFd), "--"],
     [JAILER, "--id", vmId, "--exec-file", PROGRAM, "--chroot-base-dir", jailFolder(paths)],
     ["--uid", String(uid), "--gid", String(uid)],
-    ["--resource-limit", `no-file=${MAX_OPEN_FILES}`, "--resource-limit", `fsize=${MAX_FILE_BYTES}`],
+    ["--resource-limit", `no-file=${MAX_OPEN_FILES}`, "--resource-limit", `fsize=${maxFileBytes}`],
     // A guest can make it say things at level Info without end.
     ["--", "--api-sock", IN_CHROOT.apiSocket, "--log-path", IN_CHROOT.log, "--level", "Warning", "--show-level"],
   ].flat();

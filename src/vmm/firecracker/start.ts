@@ -10,12 +10,12 @@ import { FIRST_FILE, openFilter } from "../jail.ts";
 import { startAnswering } from "../process.ts";
 import { REFUSALS_AROUND_JAILER, seccompFilter } from "../seccomp.ts";
 import { writeStarted } from "../started.ts";
-import type { MachineStatus, MicrovmSpec, StartHooks } from "../vmm.ts";
+import type { MachineStatus, MicrovmSpec, StartHooks, StartPlan } from "../vmm.ts";
 import { garbled, withApi } from "./api.ts";
 import { furnish, inChroot, seal } from "./chroot.ts";
 import { endOfFirecracker } from "./exit.ts";
 import { inRoom } from "./jail.ts";
-import { configuration, START, STATE } from "./requests.ts";
+import { configuration, restoration, RESUME, START, STATE } from "./requests.ts";
 import { OLDEST, type Binaries } from "./version.ts";
 
 /** Until the API answers; measured in an emulated host: 1.5 s. */
@@ -27,35 +27,48 @@ const RUN_TIMEOUT_MS = 30_000;
 
 export interface FirecrackerStart extends Pick<CgroupLimits, "memoryMib"> {
   spec: MicrovmSpec;
+  plan: StartPlan;
   binaries: Binaries;
+  /** Bound of each file that it writes. */
+  maxFileBytes: number;
 }
 
 /** See `VmmBackend.start`. */
 export const startFirecracker = async (start: FirecrackerStart, hooks: StartHooks): Promise<ProcessIdentity> => {
-  const { spec, binaries, memoryMib } = start;
+  const { spec, plan, binaries, ...bounds } = start;
   const { version } = binaries;
-  await furnish(spec, hooks);
-  const argv = inRoom(spec, binaries, FIRST_FILE);
-  await writeStarted(spec, version, { argv });
+  await furnish(spec, plan, hooks);
+  const argv = inRoom(spec, binaries, FIRST_FILE, start.maxFileBytes);
+  await writeStarted(spec, version, { plan, argv });
+  const [requests, letRun] =
+    plan.kind === "boot" ? [configuration(spec, version), START] : [restoration(spec, version), RESUME];
   const api = { socket: inChroot(spec.paths, "apiSocket"), version };
 
   const configure = async (signal: AbortSignal): Promise<void> => {
     await untilFirecrackerAnswers(spec.paths, API_TIMEOUT_MS, signal);
     await withApi({ ...api, timeoutMs: CONFIGURE_TIMEOUT_MS, signal }, async (send) => {
-      for (const request of configuration(spec, version)) await send(request);
+      for (const request of requests) await send(request);
+    }).catch((error: unknown) => {
+      const isRefusal = error instanceof AppError && error.code === "vmm-refused";
+      throw plan.kind === "restore" && isRefusal ? notRestored(error) : error;
     });
     await seal(spec.paths);
   };
   const run = async (): Promise<void> =>
-    void (await withApi({ ...api, timeoutMs: RUN_TIMEOUT_MS }, (send) => send(START)));
+    void (await withApi({ ...api, timeoutMs: RUN_TIMEOUT_MS }, (send) => send(letRun)));
   const filter = await openFilter(spec.paths, seccompFilter(REFUSALS_AROUND_JAILER));
   try {
     const streams = { files: [filter.fd], outFile: spec.paths.console };
-    return await startAnswering(spec, { argv, ...streams, memoryMib, endOf: endOfFirecracker }, configure, hooks, run);
+    return await startAnswering(spec, { argv, ...streams, ...bounds, endOf: endOfFirecracker }, configure, hooks, run);
   } finally {
     await filter.close();
   }
 };
+
+const notRestored = ({ kind, code, message }: AppError): AppError =>
+  new AppError(kind, code, `The frozen machine was not restored: ${message}`, {
+    hint: "Its files are damaged, or another Firecracker wrote them. A sign-in boots a machine of its own until another was frozen.",
+  });
 
 const instance = z.object({ state: z.string() });
 
