@@ -10,7 +10,7 @@ import { startTestAgent } from "./fixtures/test-agent.ts";
 
 const startReal = async (deviceIn: typeof vsockIn): Promise<AgentUnderTest> => {
   const guest = await startTestAgent(deviceIn);
-  await guest.setFirefox(417);
+  await guest.setFirefox(417, 418);
   const comeBack = (): void => {
     const browser = request({ host: "127.0.0.1", port: CALLBACK.port, path: CALLBACK_TARGET, agent: false });
     browser.setHeader("host", `localhost:${CALLBACK.port}`);

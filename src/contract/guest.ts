@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { guestMachine, guestUnits } from "./diagnosis.ts";
 
-export const GUEST_PROTOCOL = 1;
+export const GUEST_PROTOCOL = 2;
 
 /** Name of the virtio-serial port; the guest finds it as /dev/virtio-ports/<name>. */
 export const CHANNEL_PORT_NAME = "sallyport.0";
@@ -65,7 +65,13 @@ export const guestSession = z.strictObject({
 });
 export type GuestSession = z.infer<typeof guestSession>;
 
-export const guestNetwork = z.strictObject({ address: ipv4, prefixLength: z.int().min(1).max(31), gateway: ipv4 });
+export const guestNetwork = z.strictObject({
+  /** Of one machine, not of a group. */
+  mac: z.string().regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/),
+  address: ipv4,
+  prefixLength: z.int().min(1).max(31),
+  gateway: ipv4,
+});
 
 const empty = z.strictObject({});
 
@@ -90,7 +96,27 @@ export const guestMethods = {
     }),
   },
   /**
-   * Gives the machine its identity. May be called again; each part present is applied. The session is given once: the same again changes
+   * In a template: nothing in it keeps it from being frozen, and its clones can be renewed, which is tried once. The files that only
+   * one machine may have (a saved random seed) are gone; what programs have read of the disk stays in memory, for all clones. Refused
+   * once there is a session.
+   */
+  settle: { params: empty, result: empty },
+  /**
+   * In a clone, before anything else: makes each random generator that came with the template's memory new, the kernel's first, and
+   * the boot id. Refused where that failed for any of them, and once there is a session: then pages from outside may have been there.
+   */
+  renew: {
+    params: z.strictObject({
+      /** Fresh random bytes of the host's, at least 64. */
+      entropy: base64.min(88).max(1024),
+    }),
+    result: z.object({
+      /** Firefox's own and its content processes, each of which has said that it took fresh bytes. */
+      browserProcesses: z.int().min(2).max(64),
+    }),
+  },
+  /**
+   * Gives the machine its identity. May be called again; each part present is applied, all at the same time. The session is given once: the same again changes
    * nothing, another one is refused, and so is one whose key is not that of its `keyThumbprint`.
    */
   configure: {
@@ -99,12 +125,14 @@ export const guestMethods = {
         .string()
         .regex(/^[a-z0-9-]{1,63}$/)
         .optional(),
+      machineId: z
+        .string()
+        .regex(/^[0-9a-f]{32}$/)
+        .optional(),
       /** Host's wall clock, milliseconds since 1970. */
       clockMs: z.int().optional(),
-      /** Fresh random bytes for the kernel's pool. */
-      entropy: base64.max(1024).optional(),
       nameserver: ipv4.optional(),
-      /** Only after a restore: the clone's own address, applied through networkd. A cold boot has it from `ip=`. */
+      /** Only after a restore: the clone's own, on eth0 when the answer comes. A cold boot has it from `ip=` and its device. */
       network: guestNetwork.optional(),
       session: guestSession.optional(),
     }),

@@ -6,6 +6,7 @@ import { startTestAgent, type TestAgent } from "../../test/fixtures/test-agent.t
 import { openSocket } from "../lib/open-stream.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
+import { GUEST_PROTOCOL } from "../contract/guest.ts";
 import type { GuestMethod, GuestParams, GuestResult } from "../contract/guest.ts";
 import { createRecipient, keyFingerprint, keyThumbprint } from "../handover/sealing.ts";
 
@@ -31,8 +32,8 @@ const call = async <M extends GuestMethod>(method: M, params: GuestParams<M>): P
 const page = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${guest.agent.pagePort}${path}`, init);
 
 test("greets with what it is", async () => {
-  expect(await call("hello", { protocol: 1 })).toMatchObject({
-    protocol: 1,
+  expect(await call("hello", { protocol: GUEST_PROTOCOL })).toMatchObject({
+    protocol: GUEST_PROTOCOL,
     agentVersion: JSON.parse(await readFile("package.json", "utf8")).version,
     bootId: "8a1919e9-4eaa-4b40-ac86-866a7d97b588",
     uptimeSec: 12.5,
@@ -83,11 +84,12 @@ test("opens https in the running browser only, as the browser's user", async () 
 });
 
 test("takes its identity, each part by itself", async () => {
-  await call("configure", { hostname: "sally-1", nameserver: "192.168.100.1", entropy: "AAECAw==" });
+  const machineId = "0123456789abcdef0123456789abcdef";
+  await call("configure", { hostname: "sally-1", nameserver: "192.168.100.1", machineId });
   expect(await readFile(join(guest.root, "proc/sys/kernel/hostname"), "utf8")).toBe("sally-1");
   expect(await readFile(join(guest.root, "etc/hosts"), "utf8")).toContain("127.0.1.1\tsally-1\n");
   expect(await readFile(join(guest.root, "etc/resolv.conf"), "utf8")).toBe("nameserver 192.168.100.1\n");
-  expect([...(await readFile(join(guest.root, "dev/urandom")))]).toEqual([0, 1, 2, 3]);
+  expect(await readFile(join(guest.root, "etc/machine-id"), "utf8")).toBe(`${machineId}\n`);
   await call("configure", { clockMs: Date.now() });
   expect(guest.programs).toEqual([]);
   await call("configure", { clockMs: 1_900_000_000_123 });

@@ -7,6 +7,7 @@ import { startHealthServer } from "./health-server.ts";
 import { createConfigure } from "./identity.ts";
 import { createMachine } from "./machine.ts";
 import { createPort, type PortOptions } from "./port.ts";
+import { createRenewal } from "./renewal.ts";
 import { journal } from "./report.ts";
 import { createRpcServer, type Handlers } from "./server.ts";
 import { createSessionHolder } from "./session.ts";
@@ -31,12 +32,14 @@ export const startAgent = async (options: AgentOptions) => {
   const machine = createMachine({ root });
   const page = await startWaitingPage({ port: options.pagePort, session, onPainted: () => browser.notePainted() });
   const browser = createBrowser({ root, waitingPageUrl: page.url, runProgram });
+  const renewal = createRenewal({ root, session, runProgram, log });
   const configure = createConfigure({ root, session, runProgram });
   const catcher = createCatcher({ session });
   const health = await startHealthServer(options.healthPort);
 
   const handlers: Handlers = {
     hello: async () => machine.hello(),
+    ...renewal,
     configure,
     health: async () => ({ ...(await machine.health()), browser: await browser.state() }),
     open: async ({ url }) => browser.open(url),

@@ -1,10 +1,8 @@
 /** The one Firefox on the display: whether it is there, and sending it to an address. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { GuestResult } from "../contract/guest.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
-import { unlessMissing } from "../lib/unless-missing.ts";
 import type { run } from "../lib/exec.ts";
+import { browserProcesses } from "./browser-processes.ts";
 
 export interface BrowserOptions {
   root: string;
@@ -14,7 +12,6 @@ export interface BrowserOptions {
 }
 
 const PROGRAM = "firefox-esr";
-const CGROUP_PROCS = "sys/fs/cgroup/system.slice/sallyport-browser.service/cgroup.procs";
 /** About one second under emulation on an idle host. */
 const COMMAND_TIMEOUT_MS = 30_000;
 
@@ -24,14 +21,8 @@ const BROWSER_ENV = { PATH: "/usr/bin:/bin", DISPLAY: ":1", HOME: "/home/browser
 export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptions) => {
   let paintedBy: Promise<number | undefined> | undefined;
 
-  /** Main process of the browser's unit: one small file names all of its processes, no scan of /proc is needed. */
-  const mainPid = async (): Promise<number | undefined> => {
-    const pids = (await readIfThere(join(root, CGROUP_PROCS))).split("\n").filter(Boolean).map(Number);
-    for (const pid of pids.toSorted((a, b) => a - b)) {
-      if ((await readIfThere(join(root, "proc", String(pid), "comm"))).trim() === PROGRAM) return pid;
-    }
-    return undefined;
-  };
+  const mainPid = async (): Promise<number | undefined> =>
+    (await browserProcesses(root)).find(({ kind }) => kind === "parent")?.pid;
 
   const state = async (): Promise<GuestResult<"health">["browser"]> => {
     const pid = await mainPid();
@@ -78,7 +69,3 @@ const allowedUrl = (text: string, waitingPageUrl: string): string => {
   if (url && (url.protocol === "https:" || url.href === waitingPageUrl)) return url.href;
   throw new AppError("unprocessable", "url-refused", "Only https addresses are opened in the guest's browser.");
 };
-
-/** Empty for no such unit yet, or a process that ended while it was looked at. */
-const readIfThere = (path: string): Promise<string> =>
-  unlessMissing(readFile(path, "utf8"), "", ["ENOENT", "ESRCH", "ENODEV"]);

@@ -35,6 +35,6 @@ export const createMachine = ({ root }: { root: string }) => {
 };
 
 /** First IPv4 address of eth0 that is not link-local, as `a.b.c.d/p`. */
-export const eth0Address = (): string | undefined =>
-  networkInterfaces()["eth0"]?.find(({ family, address }) => family === "IPv4" && !address.startsWith("169.254."))
-    ?.cidr ?? undefined;
+export const eth0Address = (interfaces = networkInterfaces): string | undefined =>
+  interfaces()["eth0"]?.find(({ family, address }) => family === "IPv4" && !address.startsWith("169.254."))?.cidr ??
+  undefined;

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { CHANNEL_VSOCK_PORT } from "../contract/guest.ts";
+import { run } from "../lib/exec.ts";
 import { CHANNEL_SOCKET } from "./device.ts";
 
 const textOf = (path: string): Promise<string> => readFile(new URL(`rootfs/${path}`, import.meta.url), "utf8");
@@ -92,6 +93,40 @@ describe("Firefox's policies", () => {
       ([, { Status }]) => Status !== "locked",
     );
     expect(free.map(([name]) => name)).toEqual(["browser.link.open_newwindow.override.external"]);
+  });
+});
+
+describe("clones of one frozen machine", () => {
+  test("find nothing random that was made ready before they were one: neither process nor fork server, nor a state out of reach", async () => {
+    const { policies } = JSON.parse(await textOf("etc/firefox/policies/policies.json"));
+    // A process made ahead has the template's random state, and the provider's own page would get it.
+    expect(policies.Preferences["dom.ipc.processPrelaunch.enabled"]).toEqual({ Value: false, Status: "locked" });
+    const lines = (await textOf("usr/lib/firefox-esr/defaults/pref/sallyport.js")).split("\n");
+    expect(lines.filter((line) => line !== "" && !line.startsWith("//"))).toEqual([
+      'pref("general.config.filename", "sallyport.cfg");',
+      'pref("general.config.obscure_value", 0);',
+      'pref("general.config.sandbox_enabled", false);',
+      'pref("dom.ipc.forkserver.enable", false, locked);',
+      'pref("network.process.enabled", false, locked);',
+    ]);
+  });
+
+  test("are renewed by a script that nobody but root and the browser's user can start, over a socket that no page can open", async () => {
+    const script = await textOf("usr/lib/firefox-esr/sallyport.cfg");
+    // Firefox never reads the first line.
+    expect(script).toMatch(/^\/\/ /);
+    expect(script).toContain('"/run/browser/renew.sock"');
+    expect(script).toContain("initWithFilename(file, 0o600, ");
+    expect(await inUnit("sallyport-bus.service", "RuntimeDirectoryMode")).toEqual(["0700"]);
+  });
+
+  test("are given a kernel that refuses too few bytes, before it touches anything", async () => {
+    const script = await textOf("usr/lib/sallyport/renew-kernel.pl");
+    // As nobody: should it not refuse, this host's kernel does.
+    const asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--", "perl", "-e", script];
+    const [file, args] = process.getuid?.() === 0 ? ["setpriv", asNobody] : ["perl", ["-e", script]];
+    const short = run(file, args, { input: `${"00".repeat(63)}\n` });
+    await expect(short).rejects.toMatchObject({ message: expect.stringContaining("Only 63 bytes came.") });
   });
 });
 

@@ -56,6 +56,16 @@ describe("a sealed box", () => {
     await expect(sealTo(recipient.publicKey, other, bytes("x"))).rejects.toMatchObject({ code: "key-mismatch" });
   });
 
+  test("has a key of the kernel's making, not of a generator that a copied process shares with its copies", async () => {
+    const recipient = await createRecipient();
+    Reflect.set(crypto.subtle, "generateKey", () => Promise.reject(new Error("the process's own generator was asked")));
+    try {
+      await sealTo(recipient.publicKey, contextFor(recipient.publicKey), bytes("x"));
+    } finally {
+      Reflect.deleteProperty(crypto.subtle, "generateKey");
+    }
+  });
+
   test("does not open for another recipient", async () => {
     const { box: made } = await box();
     const other = await createRecipient();

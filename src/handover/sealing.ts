@@ -20,6 +20,7 @@ import {
 } from "hpke";
 import type { Sealed, SealingContext } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
+import { kernelBytes } from "../lib/kernel-bytes.ts";
 
 export type Recipient = Awaited<ReturnType<typeof createRecipient>>;
 export type SealedBox = Awaited<ReturnType<typeof sealTo>>;
@@ -33,6 +34,16 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
 const suite = new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
+
+/**
+ * The same for who seals, which a guest does: its process may be a copy of one that others are copies of, too, with the state of its
+ * random generator. So the key of a box is made of the kernel's bytes of this moment (`renew` of contract/guest.ts sees to those).
+ */
+const senderKem: typeof KEM_DHKEM_X25519_HKDF_SHA256 = () => {
+  const kem = KEM_DHKEM_X25519_HKDF_SHA256();
+  return { ...kem, GenerateKeyPair: async (extractable) => kem.DeriveKeyPair(await kernelBytes(64), extractable) };
+};
+const senderSuite = new CipherSuite(senderKem, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
 
 /** Makes a fresh key pair in memory: one per session, never stored. */
 export const createRecipient = async () => {
@@ -85,8 +96,8 @@ export const sealingAad = (context: SealingContext): Uint8Array =>
 
 const setupSender = async (recipientKeyBase64: string) => {
   try {
-    const publicKey = await suite.DeserializePublicKey(Buffer.from(recipientKeyBase64, "base64"));
-    return await suite.SetupSender(publicKey, { info: INFO });
+    const publicKey = await senderSuite.DeserializePublicKey(Buffer.from(recipientKeyBase64, "base64"));
+    return await senderSuite.SetupSender(publicKey, { info: INFO });
   } catch (cause) {
     throw new AppError("invalid", "recipient-key-invalid", "The recipient key is not a usable X25519 public key.", {
       cause,

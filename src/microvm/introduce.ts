@@ -1,5 +1,4 @@
 /** The last step of the stage `agent`: the guest's agent learns who it is. */
-import { randomBytes } from "node:crypto";
 import { GUEST_PROTOCOL, type GuestParams } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 import { oneLine } from "../lib/terminal.ts";
@@ -13,7 +12,7 @@ export interface IntroduceOptions extends Pick<WatchOptions, "channel" | "proces
 }
 
 /**
- * The agent speaks our protocol and gets its identity: name, clock, entropy, resolver, session. Throws MicrovmFailure `agent-protocol`,
+ * The agent speaks our protocol and gets its identity: name, clock, resolver, session. Throws MicrovmFailure `agent-protocol`,
  * `identity-refused`, `identity-not-taken`, or the channel's own; or the signal's reason.
  */
 export const introduce = async (options: IntroduceOptions): Promise<void> => {
@@ -22,8 +21,7 @@ export const introduce = async (options: IntroduceOptions): Promise<void> => {
     const call = { timeoutMs, signal };
     const hello = await channel.call("hello", { protocol: GUEST_PROTOCOL }, call);
     if (hello.protocol !== GUEST_PROTOCOL) throw otherProtocol(hello);
-    const clockAndEntropy = { clockMs: Date.now(), entropy: randomBytes(64).toString("base64") };
-    await channel.call("configure", { ...configure(), ...clockAndEntropy }, call);
+    await channel.call("configure", { ...configure(), clockMs: Date.now() }, call);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof MicrovmFailure) throw error;

@@ -5,7 +5,7 @@ import { keyThumbprint } from "../handover/sealing.ts";
 import type { Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 
-/** Who a guest is and for whom it works, as `configure` says it; clock and entropy are added when it is sent. */
+/** Who a guest is and for whom it works, as `configure` says it; the clock is added when it is sent. */
 export const guestIdentity = (
   { id, userId, provider, expiresAt, recipientKey }: Session,
   vm: Microvm,

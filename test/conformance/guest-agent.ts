@@ -1,4 +1,5 @@
 /** What the controller counts on of a guest's agent: held by the real one and by the fake that its tests run against. */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -88,6 +89,23 @@ export const guestAgentConformance = (name: string, start: () => Promise<AgentUn
       await call("units", {});
       await call("journal", { units: [], lines: 10 });
       expect(channel.traffic.garbageLines).toBe(0);
+    });
+
+    test("settles, and makes new what it shares with other clones, as often as it is told to, and neither once there is a session", async () => {
+      const entropy = randomBytes(64).toString("base64");
+      await call("settle", {});
+      await call("settle", {});
+      for (let times = 0; times < 2; times++) {
+        expect((await call("renew", { entropy })).browserProcesses).toBeGreaterThanOrEqual(2);
+      }
+      await call("configure", { session });
+      await expect(call("settle", {})).rejects.toMatchObject(REFUSED);
+      await expect(call("renew", { entropy })).rejects.toMatchObject(REFUSED);
+    });
+
+    test("takes no fewer than 64 bytes for it", async () => {
+      const short = channel.call("renew", { entropy: randomBytes(63).toString("base64") }, { timeoutMs: 15_000 });
+      await expect(short).rejects.toMatchObject({ code: "guest-refused", context: { rpcCode: -32_602 } });
     });
 
     test("takes one session: the same again, and no other", async () => {
