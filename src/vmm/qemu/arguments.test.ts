@@ -72,6 +72,18 @@ describe("qemuArguments", () => {
     expect(valuesOf(args, "-object")).toEqual(["memory-backend-ram,id=ram,size=2048M"]);
   });
 
+  test("only a template's memory is a file that it writes: a clone's own pages are its alone", () => {
+    const [template, clone] = (["template", "clone"] as const).map((memory) => qemuArguments(spec, emulation, memory));
+    expect(valuesOf(template ?? [], "-object")).toEqual([
+      "memory-backend-file,mem-path=/snapshot/memory,share=on,id=ram,size=2048M",
+    ]);
+    expect(valuesOf(clone ?? [], "-object")).toEqual([
+      "memory-backend-file,mem-path=/snapshot/memory,share=off,readonly=on,rom=off,id=ram,size=2048M",
+    ]);
+    const waits = [args, template ?? [], clone ?? []].map((one) => valuesOf(one, "-incoming"));
+    expect(waits).toEqual([[], [], ["defer"]]);
+  });
+
   test("boots with qboot, whatever the accelerator", () => {
     for (const accelerator of [emulation, { kind: "kvm" } as const]) {
       expect(valuesOf(qemuArguments(spec, accelerator), "-bios")).toEqual(["qboot.rom"]);

@@ -18,12 +18,27 @@ export type Accelerator =
   /** `tscKhz`: frequency of the host's time stamp counter, which an emulated guest sees as its own. */
   | { kind: "emulation"; tscKhz: number };
 
+/** Where the guest's memory is. */
+export type Memory =
+  /** In the process: a memfd would count as a file towards the file size limit (../jail.ts). */
+  | "anonymous"
+  /** In the file of the snapshot that will be made of it. */
+  | "template"
+  /** In that of the snapshot that it is restored from, but for what it writes, which is its own. */
+  | "clone";
+
+const MEMORY: Record<Memory, string> = {
+  anonymous: "memory-backend-ram",
+  template: `memory-backend-file,mem-path=${ROOM.snapshot.memory},share=on`,
+  clone: `memory-backend-file,mem-path=${ROOM.snapshot.memory},share=off,readonly=on,rom=off`,
+};
+
 /** Paths are those of its room (jail.ts). The machine stands still until it is told to go on. */
-export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): string[] => {
+export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator, memory: Memory = "anonymous"): string[] => {
   const { vmlinux, initrd, rootfs } = ROOM.image;
   return [
-    ["-name", spec.vmId, "-S"],
-    machineArguments(accelerator, spec.memoryMib),
+    ["-name", spec.vmId, "-S", ...(memory === "clone" ? ["-incoming", "defer"] : [])],
+    machineArguments(accelerator, spec.memoryMib, memory),
     ["-smp", String(spec.vcpuCount)],
     ["-kernel", vmlinux, "-initrd", initrd, "-append", kernelCommandLine(spec, accelerator)],
     // Shared by all microVMs and never written: no lock, which would be one holder's alone.
@@ -42,11 +57,10 @@ export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator): stri
 };
 
 /** The machine without anything that belongs to one guest: what the KVM probe boots, too. */
-export const machineArguments = (accelerator: Accelerator, memoryMib: number): string[] =>
+export const machineArguments = (accelerator: Accelerator, memoryMib: number, memory: Memory = "anonymous"): string[] =>
   [
     ["-machine", "microvm,acpi=on,memory-backend=ram"],
-    // Anonymous memory: a memfd would count as a file towards the file size limit (../jail.ts).
-    ["-object", `memory-backend-ram,id=ram,size=${memoryMib}M`, "-m", String(memoryMib)],
+    ["-object", `${MEMORY[memory]},id=ram,size=${memoryMib}M`, "-m", String(memoryMib)],
     accelerator.kind === "kvm"
       ? ["-add-fd", "fd=3,set=1", "-accel", "kvm,device=/dev/fdset/1", "-cpu", "host"]
       : ["-accel", `tcg,tb-size=${TRANSLATED_CODE_MIB}`, "-cpu", "max"],

@@ -1,15 +1,19 @@
 /** QEMU `microvm`: runs on every host, in hardware virtualisation where a probe proved it, else by emulation. */
+import { stat } from "node:fs/promises";
 import { openSocket } from "../../lib/open-stream.ts";
 import { MIB } from "../../lib/units.ts";
 import { orAborted } from "../../lib/wait.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { VERSION_MS } from "../program.ts";
 import { handleOf } from "../process.ts";
-import type { VmmBackend, VmmRecord } from "../vmm.ts";
+import { hostGround } from "../ground.ts";
+import type { MicrovmSpec, StartHooks, VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
-import { qemuArguments, TRANSLATED_CODE_MIB } from "./arguments.ts";
+import { QEMU, qemuArguments, TRANSLATED_CODE_MIB } from "./arguments.ts";
 import { qemuChecks } from "./checks.ts";
-import { askQemu } from "./client.ts";
+import { askQemu, freezeQemu } from "./client.ts";
+import type { SnapshotInRoom } from "./jail.ts";
+import { closeSnapshotFiles, makeSnapshotFiles } from "./snapshot.ts";
 import { socketsOf } from "./sockets.ts";
 import { startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
@@ -36,6 +40,18 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
     openChannel: openSocket(socketsOf(vm.paths).channel),
     status: (timeoutMs: number) => askQemu(vm.paths, timeoutMs),
   });
+  const launch = async (spec: MicrovmSpec, hooks: StartHooks, snapshot?: SnapshotInRoom) => {
+    const { accelerator, version } = await orAborted(async () => {
+      const chosen = await chooseAccelerator(spec.image.vmlinux);
+      return { ...chosen, version: await qemuVersion(versionMs) };
+    }, hooks.signal);
+    const memory = snapshot === undefined ? "anonymous" : snapshot.isWritten ? "template" : "clone";
+    const args = qemuArguments(spec, accelerator, memory);
+    const memoryMib = spec.memoryMib + MOST_MIB[accelerator.kind];
+    const start = { spec, accelerator, version, memoryMib, ...(snapshot ? { snapshot } : {}) };
+    const process = await startQemu(start, options.changeArguments?.(args) ?? args, hooks);
+    return { ...reopen({ ...spec, process }), process };
+  };
   return {
     name: "qemu",
     overheadMib: OVERHEAD_MIB,
@@ -49,17 +65,29 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
       const how = accelerator.kind === "kvm" ? "in KVM" : "by emulation";
       return { accel: accelerator.kind, why: `QEMU ${version} ${how}. ${reason}` };
     },
-    start: async (spec, plan, hooks) => {
-      if (plan.kind !== "boot") throw new Error("QEMU starts no clones: it has no snapshots");
-      const { accelerator, version } = await orAborted(async () => {
-        const chosen = await chooseAccelerator(spec.image.vmlinux);
-        return { ...chosen, version: await qemuVersion(versionMs) };
-      }, hooks.signal);
-      const args = qemuArguments(spec, accelerator);
-      const start = { spec, accelerator, version, memoryMib: spec.memoryMib + MOST_MIB[accelerator.kind] };
-      const process = await startQemu(start, options.changeArguments?.(args) ?? args, hooks);
-      return { ...reopen({ ...spec, process }), process };
-    },
+    start: (spec, plan, hooks) =>
+      plan.kind === "boot" ? launch(spec, hooks) : launch(spec, hooks, { folder: plan.snapshot, isWritten: false }),
     reopen,
+    snapshots: {
+      ground: async (vmlinux) => {
+        const { accelerator } = await chooseAccelerator(vmlinux);
+        const program = await stat(QEMU);
+        return {
+          // No version of its own: the machine is that of the exact build.
+          vmm: `qemu ${await qemuVersion(versionMs)}, ${program.size} bytes of ${program.mtime.toISOString()}`,
+          accelerator: accelerator.kind,
+          ...(await hostGround()),
+        };
+      },
+      startTemplate: async (spec, folder, hooks) => {
+        await makeSnapshotFiles(folder, spec);
+        const handle = await launch(spec, hooks, { folder, isWritten: true });
+        const freeze = async (signal: AbortSignal): Promise<void> => {
+          await freezeQemu(spec.paths, signal);
+          await closeSnapshotFiles(folder);
+        };
+        return { ...handle, freeze };
+      },
+    },
   };
 };

@@ -1,4 +1,5 @@
 /** The room that QEMU runs in: what it needs of the host's files, read-only, its sockets, and nothing else. */
+import { join } from "node:path";
 import { asUser } from "../unprivileged.ts";
 import { runFolder } from "../folder.ts";
 import { IMAGE_FILES, type MicrovmSpec } from "../vmm.ts";
@@ -7,18 +8,34 @@ import { IMAGE_FILES, type MicrovmSpec } from "../vmm.ts";
 export const ROOM = {
   image: { vmlinux: "/image/vmlinux", initrd: "/image/initrd", rootfs: "/image/rootfs" },
   run: "/vm/run",
+  snapshot: { memory: "/snapshot/memory", state: "/snapshot/state" },
 } as const;
+
+/** What a snapshot of QEMU's consists of: the guest's memory, and the state of all else. */
+export const SNAPSHOT_FILES = ["memory", "state"] as const;
+
+/** A snapshot that is in its room. */
+export interface SnapshotInRoom {
+  folder: string;
+  /** They are made, and not only read. */
+  isWritten: boolean;
+}
 
 /** Firmware, by Debian's and Ubuntu's packages. */
 const FIRMWARE = ["/usr/share/qemu", "/usr/share/seabios"];
-const FOLDERS = ["/usr", "/usr/bin", "/usr/share", "/dev", "/dev/net", "/image", "/vm"];
+const FOLDERS = ["/usr", "/usr/bin", "/usr/share", "/dev", "/dev/net", "/image", "/vm", "/snapshot"];
 const DEVICES = ["/dev/null", "/dev/urandom", "/dev/net/tun"];
 
 /**
  * `program`, an absolute path, in a mount view, PID, IPC, UTS and control group namespaces of its own, behind a filter of system calls,
  * as the microVM's user. bubblewrap stays as its parent and answers how it ended.
  */
-export const inRoom = (spec: MicrovmSpec, filterFd: number, [program = "", ...args]: string[]): string[] =>
+export const inRoom = (
+  spec: MicrovmSpec,
+  filterFd: number,
+  [program = "", ...args]: string[],
+  snapshot?: SnapshotInRoom,
+): string[] =>
   [
     ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"],
     // What setpriv needs to become the user for good.
@@ -32,6 +49,10 @@ export const inRoom = (spec: MicrovmSpec, filterFd: number, [program = "", ...ar
     DEVICES.flatMap((device) => ["--dev-bind", device, device]),
     IMAGE_FILES.flatMap((file) => ["--ro-bind", spec.image[file], ROOM.image[file]]),
     ["--bind", runFolder(spec.paths), ROOM.run],
+    snapshot === undefined ? [] : snapshotBinds(snapshot),
     ["--remount-ro", "/", "--chdir", "/", "--seccomp", String(filterFd), "--"],
     asUser(spec.uid, [program, ...args]),
   ].flat();
+
+const snapshotBinds = ({ folder, isWritten }: SnapshotInRoom): string[] =>
+  SNAPSHOT_FILES.flatMap((file) => [isWritten ? "--bind" : "--ro-bind", join(folder, file), ROOM.snapshot[file]]);

@@ -17,7 +17,7 @@ const answer = z.object({
 });
 
 /** One command after the other. Answers what QEMU returned; throws AppError `vmm-refused` with its own words. */
-export type Execute = (command: string) => Promise<unknown>;
+export type Execute = (command: string, args?: Readonly<Record<string, unknown>>) => Promise<unknown>;
 
 /**
  * Connects, negotiates and lets `use` speak. QEMU serves one client at a time and lets others wait without a word: whatever is waited
@@ -41,9 +41,9 @@ export const withQmp = <T>(path: string, signal: AbortSignal, use: (execute: Exe
       }
     };
     let lastId = 0;
-    const execute: Execute = async (command) => {
+    const execute: Execute = async (command, args) => {
       const id = (lastId += 1);
-      socket.write(`${JSON.stringify({ execute: command, id })}\n`);
+      socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
       const { error, return: value } = await hear(answer, (message) => message.id === id);
       if (error) throw refused("QEMU", command, error.desc);
       return value;
