@@ -1,6 +1,7 @@
 /** The programs `ip` and `bridge`: what this network namespace has, asked at once and parsed here alone, and changes, many at once. */
 import { z } from "zod";
 import { AppError } from "../lib/errors.ts";
+import type { RunResult } from "../lib/exec.ts";
 import { runTool, TIMEOUT_MS, unlessSaid } from "./tool.ts";
 
 const packets = z.object({ packets: z.number() });
@@ -49,7 +50,7 @@ export type HostLinks = Awaited<ReturnType<typeof readLinks>>;
 /** Everything but the bridge's forwarding table; one program, however many links there are. */
 export const readLinks = async (timeoutMs = TIMEOUT_MS) => {
   const input = "link show\naddress show type bridge\nroute show\nneigh show\n";
-  const { stdout } = await runTool("ip", ["-j", "-d", "-s", "-batch", "-"], { input, timeoutMs });
+  const { stdout } = await whole(() => runTool("ip", ["-j", "-d", "-s", "-batch", "-"], { input, timeoutMs }));
   // One array a line and question; some versions have no line for an empty answer. So told apart by what is in them.
   const entries = stdout.split("\n").flatMap(parseArray);
   const having = (...keys: string[]) => entries.filter((entry) => keys.every((key) => key in entry));
@@ -97,7 +98,7 @@ export const takeAway = async (...lines: string[]): Promise<void> => {
   const { stderr } = await runTool("ip", ["-force", "-batch", "-"], { input, okCodes: [1, 2] });
   const refused = stderr
     .split("\n")
-    .filter((line) => line && !line.startsWith("Command failed ") && !ABSENCE.test(line));
+    .filter((line) => line && !line.startsWith("Command failed ") && !ABSENCE.test(line) && !line.startsWith(CHANGED));
   if (refused.length === 0) return;
   throw new AppError("internal", "command-failed", `ip could not remove what it should: ${refused.join("; ")}`, {
     context: { lines },
@@ -108,8 +109,24 @@ export const takeAway = async (...lines: string[]): Promise<void> => {
 export const asWord = (text: string): string =>
   text.replaceAll(/[^\w./:@+=,-]/g, (character) => `%${character.codePointAt(0)?.toString(16)}`);
 
+/** Of `ip`, on standard error, where others changed what it was listing: something may be missing in what it says. */
+const CHANGED = "Dump was interrupted";
+const MAX_LISTINGS = 5;
+
+/** A listing that nobody changed meanwhile; of a host where that never comes, the last one. */
+const whole = async (ask: () => Promise<RunResult>): Promise<RunResult> => {
+  for (let asked = 1; ; asked++) {
+    const result = await ask();
+    if (!result.stderr.includes(CHANGED) || asked === MAX_LISTINGS) return result;
+  }
+};
+
 const list = async <T>(shape: z.ZodType<T>, tool: "ip" | "bridge", args: string[], timeoutMs = TIMEOUT_MS) => {
-  const { stdout } = await unlessSaid(ABSENCE, runTool(tool, args, { timeoutMs }), { stdout: "" });
+  const { stdout } = await unlessSaid(
+    ABSENCE,
+    whole(() => runTool(tool, args, { timeoutMs })),
+    { stdout: "" },
+  );
   return z.array(shape).parse(parseArray(stdout));
 };
 

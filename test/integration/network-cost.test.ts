@@ -27,9 +27,20 @@ let network: RemoteNetwork;
 const HELD = late.address;
 const holding = (): string => join(directory, "hold");
 
+/** While it is there, the next `ip` is disturbed in its listing by others' changes: it finds nothing, and says so. */
+const disturbed = (): string => join(directory, "disturbed");
+
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "sallyport-cost-"));
   cleanup.push("directory", () => rm(directory, { recursive: true }));
+  const ip = `#!/bin/sh
+PATH=\${PATH#*:}
+[ -e ${disturbed()} ] || exec ip "$@"
+rm ${disturbed()}
+echo "Dump was interrupted and may be inconsistent." >&2
+case "$*" in *-j*) echo "[]";; *) exec ip "$@";; esac
+`;
+  await writeFile(join(directory, "ip"), ip, { mode: 0o755 });
   host = await createNamespace("cost");
   cleanup.push("host", () => host.remove());
   const nft = `#!/bin/sh
@@ -116,4 +127,14 @@ test("a guest whose nft hangs holds up no other guest's start and end", async ()
 test("hosts asked for at once are made once, and for the last who asks once more", async () => {
   const asked = await cost(() => Promise.all(Array.from({ length: 8 }, () => network.ensureHost())));
   expect(asked["nft"]).toBeLessThanOrEqual(2);
+});
+
+test("links that come and go while they are listed hide no other, and keep nothing from its end", async () => {
+  const passing = nicOf(52);
+  await attach(network, passing);
+  await writeFile(disturbed(), "");
+  expect((await network.presence(passing)).tap).toBe(true);
+  await writeFile(disturbed(), "");
+  await network.remove(passing);
+  expect(await network.presence(passing)).toMatchObject({ tap: false, neighbour: false });
 });
