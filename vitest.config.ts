@@ -44,6 +44,7 @@ export default defineConfig({
             "test/host/*.test.ts",
             "test/firecracker/report.test.ts",
             "test/faults/{report,sabotage,slots}.test.ts",
+            "test/bench/*.test.ts",
           ],
           sequence: { groupOrder: 0 },
         },

@@ -33,6 +33,7 @@ const COMMANDS = {
     isUnattended: true,
   },
   faults: { argv: ["scripts/faults.mjs"], asRoot: true, needs: () => MICROVMS, isUnattended: true },
+  bench: { argv: ["scripts/bench.mjs"], asRoot: true, needs: () => MICROVMS, isUnattended: true },
   demo: {
     argv: ["rig/main.ts"],
     asRoot: true,
