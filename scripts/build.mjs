@@ -1,4 +1,4 @@
-/** Bundles the three programs into dist/: controller and command line, guest agent, viewer page. Skipped while up to date. */
+/** Bundles the programs into dist/: controller and command line, what starts programs for it, guest agent, viewer page. Skipped while up to date. */
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -20,6 +20,14 @@ const BUNDLES = [
     target: "node24",
     packages: "external",
     sourcemap: "linked",
+  },
+  {
+    entryPoints: ["src/lib/spawner-main.ts"],
+    outfile: "dist/spawner.js",
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    packages: "external",
   },
   {
     // Debian 13's own Node runs it; one file, because the guest has no node_modules.

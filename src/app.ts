@@ -19,6 +19,7 @@ import type { Logger } from "./lib/logger.ts";
 import { orAfter } from "./lib/wait.ts";
 import { createMetrics } from "./lib/metrics.ts";
 import { dataPaths, packageRoot } from "./lib/paths.ts";
+import { startSpawner } from "./lib/spawner.ts";
 import { createTracer } from "./lib/tracing.ts";
 import { vmmUids } from "./lib/user-range.ts";
 import { parseBridgeCidr } from "./network/lease.ts";
@@ -138,6 +139,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     },
     logger,
   );
+  const spawner = startSpawner();
   try {
     // A former controller may have had them mounted where this one does not see it; who looks at them does not mount.
     await ensureCgroups().catch((error: unknown) => logger.error({ error: messageOf(error) }, "no control groups"));
@@ -163,6 +165,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
           throw new AppError("timeout", "deadline", `It took longer than ${stopMs / 1000} s.`);
         });
       });
+    push("the spawner", async () => spawner.stop());
     push("the database", () => db.destroy());
     push("the network", async () => {
       if ((await ledger.held()).length === 0) await network.teardown();

@@ -26,12 +26,24 @@ const OUTPUT_LIMIT = 8 * 1024 * 1024;
 /** For the end of a group that was killed: one that hangs in the kernel, or whose descendant in another group holds a pipe, has none. */
 const GRACE_MS = 1_000;
 
+export type Run = (file: string, args: string[], options?: RunOptions) => Promise<RunResult>;
+
+/** See `run`; undefined: this process starts its programs itself. */
+let helper: Run | undefined;
+
+/** From now on programs are started by `run` (spawner.ts) where that can do it; undefined: by this process again. */
+export const startProgramsBy = (run: Run | undefined): void => void (helper = run);
+
+/** Starts programs in the controller's place, which is large: a process takes the longer to start one, the more memory it has. */
+export const run: Run = (file, args, options = {}) =>
+  helper && !options.onLine && !options.signal ? helper(file, args, options) : runHere(file, args, options);
+
 /**
  * Runs a program with an argument list, never through a shell, in its own process group, and waits for it: until the time is
  * up or `signal` says so, and a second at most for the end of what is killed then.
  * Throws AppError `command-missing` (not installed), `command-timeout`, `command-failed` (with the end of its output).
  */
-export const run = async (file: string, args: string[], options: RunOptions = {}): Promise<RunResult> => {
+export const runHere: Run = async (file, args, options = {}) => {
   const { input = "", timeoutMs = 30_000, signal, env, cwd, okCodes = [], onLine } = options;
   signal?.throwIfAborted();
   const child = spawn(file, args, { cwd, env, detached: true });
