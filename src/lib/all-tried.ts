@@ -22,3 +22,11 @@ export const allTried = async (...steps: (() => Promise<unknown>)[]): Promise<vo
     cause: new AggregateError(failures),
   });
 };
+
+/** As `allTried`, all begun at once; ends when the last has. */
+export const allTriedAtOnce = async (...steps: (() => Promise<unknown>)[]): Promise<void> => {
+  const ends = await Promise.allSettled(steps.map((step) => step()));
+  await allTried(
+    ...ends.map((end) => async () => (end.status === "rejected" ? Promise.reject(end.reason) : undefined)),
+  );
+};

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createKeyedMutex, createSharedMutex, createSharedRun } from "./mutex.ts";
+import { createGathering, createKeyedMutex, createSharedMutex } from "./mutex.ts";
 
 /** Work that is ended by hand, and a list of what began and ended. */
 const stage = () => {
@@ -62,17 +62,37 @@ describe("a shared mutex", () => {
   });
 });
 
-test("a shared run is made for all who ask before it begins, and once more for those who ask while it runs", async () => {
-  const { events, work, end } = stage();
-  let runs = 0;
-  const run = createSharedRun(() => work(`run ${++runs}`)());
-  const asked = [run(), run()];
-  await turn();
-  asked.push(run(), run());
-  await turn();
-  expect(events).toEqual(["run 1 begins"]);
-  await end("run 1");
-  await end("run 2");
-  await Promise.all(asked);
-  expect(runs).toBe(2);
+describe("a gathering", () => {
+  const numbers = async (run: (things: number[]) => Promise<void>, patienceMs = 10_000) => {
+    const runs: number[][] = [];
+    const gather = createGathering(async (things: number[]) => {
+      runs.push([...things]);
+      await run(things);
+      return things.length;
+    }, patienceMs);
+    return { runs, gather };
+  };
+
+  test("does together what comes while it works", async () => {
+    const { runs, gather } = await numbers(() => turn());
+    const first = gather(1);
+    await turn();
+    expect(await Promise.all([first, gather(2), gather(3)])).toEqual([1, 2, 2]);
+    expect(runs).toEqual([[1], [2, 3]]);
+  });
+
+  test("waits for one that hangs for so long, and no longer", async () => {
+    const { gather } = await numbers(([one]) => (one === 1 ? new Promise(() => {}) : Promise.resolve()), 10);
+    void gather(1);
+    await turn();
+    expect(await gather(2)).toBe(1);
+  });
+
+  test("tries each by itself where they fail together, so that one fails no other", async () => {
+    const { gather } = await numbers(async (things) => {
+      if (things.includes(2)) throw new Error("no");
+    });
+    const all = await Promise.allSettled([1, 2, 3].map((one) => gather(one)));
+    expect(all.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  });
 });

@@ -1,3 +1,5 @@
+import { orAfter } from "./wait.ts";
+
 /** Returns a function that runs what it is given one after the other, in the order of the calls. */
 export const createMutex = () => {
   const oneByOne = createKeyedMutex();
@@ -36,15 +38,30 @@ export const createSharedMutex = () => {
   };
 };
 
-/** Work that any number ask for at once: who asks while it runs gets the next run, which they share. */
-export const createSharedRun = (work: () => Promise<void>): (() => Promise<void>) => {
-  const exclusive = createMutex();
-  let next: Promise<void> | undefined;
-  return () =>
-    (next ??= exclusive(() => {
-      next = undefined;
-      return work();
-    }));
+/**
+ * Work that is cheaper for many things together: those that come while it runs are the next run's, which begins when that one ends, or after
+ * `patienceMs` beside it, so that one which hangs holds nobody up for long. Where a run fails, each of its things is tried by itself.
+ */
+export const createGathering = <T, R>(work: (things: T[]) => Promise<R>, patienceMs: number) => {
+  let next: { things: T[]; done: Promise<R> } | undefined;
+  let running: Promise<unknown> = Promise.resolve();
+  return async (thing: T): Promise<R> => {
+    if (!next) {
+      const things: T[] = [];
+      const done = orAfter(running, patienceMs, () => {}).then(() => {
+        next = undefined;
+        return work(things);
+      });
+      running = ended(done);
+      next = { things, done };
+    }
+    const { things, done } = next;
+    things.push(thing);
+    return done.catch((error: unknown) => {
+      if (things.length < 2) throw error;
+      return work([thing]);
+    });
+  };
 };
 
 /** The next in line waits for the end, not for success: the caller gets the failure. */

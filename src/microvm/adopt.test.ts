@@ -27,7 +27,7 @@ const adopt = async (
   const folder = mkdtempSync(join(tmpdir(), "sallyport-adopt-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const root = hasFolder ? folder : join(folder, "gone");
-  const network = { ensureHost: async () => {}, prepare: async () => {}, join: async () => {} };
+  const network = { prepare: async () => {}, join: async () => {} };
   const vmms = { of: () => ({ reopen: () => ({ status }) }) };
   const deps = { paths: { vm: () => vmPaths(root, "/none") }, network, vmms } as unknown as MicrovmDeps;
   const vm = { id: "abc", process: vmProcess, createdAt: "then", backend: "fake" } as Microvm;

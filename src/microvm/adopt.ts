@@ -83,7 +83,6 @@ const machineStatus = async (
 /** Each also when the one before failed: from now on each round of `ensure` includes this guest. */
 const attachAgain = (network: Network, vm: Microvm): Promise<void> =>
   allTried(
-    () => network.ensureHost(),
     () => network.prepare(vm),
     () => network.join(vm),
   );

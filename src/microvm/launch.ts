@@ -52,12 +52,13 @@ const makeFolderAndNetwork = async (
   await chmod(paths.vms, 0o711);
   await mkdir(paths.vm(vm.id).root, { recursive: true, mode: 0o700 });
 
-  await network.ensureHost();
   signal.throwIfAborted();
-  await ledger.acquire(vm.id, "netns", network.namespaceOf(vm).name);
-  await ledger.acquire(vm.id, "tap", vm.tap);
-  await ledger.acquire(vm.id, "firewall", vm.address);
-  await ledger.acquire(vm.id, "neighbour", vm.mac);
+  await ledger.acquireAll(vm.id, [
+    { kind: "netns", ref: network.namespaceOf(vm).name },
+    { kind: "tap", ref: vm.tap },
+    { kind: "firewall", ref: vm.address },
+    { kind: "neighbour", ref: vm.mac },
+  ]);
   await network.prepare(vm);
 };
 

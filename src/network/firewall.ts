@@ -43,12 +43,14 @@ export const isTableOurs = (
     ? owner.mark === markOf(us.owner)
     : !isBridgeTaken && (interfaces.length === 0 || interfaces.includes(us.bridge));
 
-export const admitGuest = (options: Pick<FirewallOptions, "table" | "owner">, nic: GuestNic): Promise<void> =>
-  nft(`${proveOwner(options)}\n${element("add", options.table, nic)}`);
+export const admitGuests = (options: Pick<FirewallOptions, "table" | "owner">, nics: GuestNic[]): Promise<void> =>
+  nft(`${proveOwner(options)}\n${nics.map((nic) => element("add", options.table, nic)).join("")}`);
 
 /** `add` first: what is not there can't be deleted, and this way it is one transaction and no question. */
-export const expelGuest = (table: string, nic: Admission): Promise<void> =>
-  unlessSaid(ABSENCE, nft(element("add", table, nic) + element("delete", table, nic)), undefined);
+export const expelGuests = (table: string, nics: Admission[]): Promise<void> => {
+  const script = nics.flatMap((nic) => [element("add", table, nic), element("delete", table, nic)]).join("");
+  return unlessSaid(ABSENCE, nft(script), undefined);
+};
 
 export type TableView = NonNullable<Awaited<ReturnType<typeof readTable>>>;
 

@@ -30,6 +30,12 @@ export const mending = (
   return { ip: [...(isKnown ? [] : [pinNeighbour(nic, bridge)]), ...ip], bridge: ports };
 };
 
+/** All of them as one. */
+export const joined = (changes: Change[]): Change => ({
+  ip: changes.flatMap(({ ip }) => ip),
+  bridge: changes.flatMap(({ bridge }) => bridge),
+});
+
 /** At most two programs. */
 export const apply = async (changes: Change[]): Promise<void> => {
   for (const tool of ["ip", "bridge"] as const) {

@@ -1,7 +1,9 @@
 /** The programs `ip` and `bridge`: what this network namespace has, asked at once and parsed here alone, and changes, many at once. */
+import { stat } from "node:fs/promises";
 import { z } from "zod";
 import { AppError } from "../lib/errors.ts";
 import type { RunResult } from "../lib/exec.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
 import { runTool, TIMEOUT_MS, unlessSaid } from "./tool.ts";
 
 const packets = z.object({ packets: z.number() });
@@ -72,6 +74,10 @@ export const readLinks = async (timeoutMs = TIMEOUT_MS) => {
 /** Which MAC is behind which port; empty where there is no such bridge. */
 export const readForwarding = (bridge: string, timeoutMs = TIMEOUT_MS): Promise<ForwardingEntry[]> =>
   list(forwardingEntry, "bridge", ["-j", "fdb", "show", "br", bridge], timeoutMs);
+
+/** Told by the kernel, without a program. */
+export const linkExists = async (name: string): Promise<boolean> =>
+  (await unlessMissing(stat(`/proc/sys/net/ipv4/conf/${name}`), undefined)) !== undefined;
 
 export const findLink = async (name: string): Promise<Link | undefined> =>
   (await list(link, "ip", ["-j", "-d", "link", "show", "dev", name])).at(0);

@@ -1,13 +1,14 @@
 /** The network of guests on a Linux host, with `ip`, `bridge`, `nft` and `dnsmasq`, in the namespace of this process. */
+import { allTriedAtOnce } from "../lib/all-tried.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { createKeyedMutex, createSharedMutex, createSharedRun } from "../lib/mutex.ts";
+import { createGathering, createKeyedMutex, createSharedMutex } from "../lib/mutex.ts";
 import { ensureBridge, ownerOf, removeBridge, whoseBridge } from "./bridge.ts";
-import { admitGuest, applyFirewall, expelGuest, isTableOurs, readTable, refreshFirewall } from "./firewall.ts";
+import { admitGuests, applyFirewall, expelGuests, isTableOurs, readTable, refreshFirewall } from "./firewall.ts";
 import { removeFirewall } from "./firewall.ts";
-import { BLOCKED_RANGES, type FirewallOptions } from "./firewall-rules.ts";
+import { type Admission, BLOCKED_RANGES, type FirewallOptions } from "./firewall-rules.ts";
 import { foundThings, refOf } from "./found.ts";
-import { apply, applyEach, type Change, joining, mending, pinNeighbour } from "./guest.ts";
+import { apply, applyEach, type Change, joined, joining, mending, pinNeighbour } from "./guest.ts";
 import { change, readForwarding, readLinks, takeAway } from "./ip.ts";
 import { overlaps, parseRange } from "../lib/ipv4.ts";
 import type { GuestNic } from "./guest-nic.ts";
@@ -34,6 +35,11 @@ interface Served {
   isJoined: boolean;
 }
 
+/** For a look at the host that is under way. */
+const HOST_PATIENCE_MS = 1_000;
+/** For programs of others that are under way, with which one's own could be run together. */
+const PATIENCE_MS = 50;
+
 export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   const { bridge, gateway, prefixLength, table } = options;
   const owner = ownerOf(options.resolver.directory);
@@ -42,7 +48,22 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
   // Guests don't wait for each other; what is about all of them is done alone.
   const { shared, alone } = createSharedMutex();
   const inOrder = createKeyedMutex();
-  const ofGuest = ({ tap }: GuestNic, work: () => Promise<void>): Promise<void> => shared(() => inOrder(tap, work));
+  // Many that come and go at once share programs.
+  const together = {
+    admit: createGathering((nics: GuestNic[]) => admitGuests(rules, nics), PATIENCE_MS),
+    expel: createGathering((nics: Admission[]) => expelGuests(table, nics), PATIENCE_MS),
+    pin: createGathering(
+      (nics: GuestNic[]) =>
+        change(
+          "ip",
+          nics.map((nic) => pinNeighbour(nic, bridge)),
+        ),
+      PATIENCE_MS,
+    ),
+    join: createGathering((changes: Change[]) => apply(changes), PATIENCE_MS),
+    takeAway: createGathering((lines: string[][]) => takeAway(...lines.flat()), PATIENCE_MS),
+  };
+  const ofGuest = ({ tap }: GuestNic, work: () => Promise<void>): Promise<void> => inOrder(tap, () => shared(work));
 
   const resolver = {
     ...options.resolver,
@@ -65,13 +86,32 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
       await ensureResolver(resolver);
     });
 
+  /** `ensureHost`, and the host knows these guests and lets them pass. */
+  const ensureHostFor = createGathering(async (asked: (GuestNic | undefined)[]) => {
+    const nics = asked.filter((nic) => nic !== undefined);
+    const isDone = await shared(async () => {
+      await ensureBridge(rules, await readLinks());
+      await change(
+        "ip",
+        nics.map((nic) => pinNeighbour(nic, bridge)),
+      );
+      if (!(await refreshFirewall(rules, nics))) return false;
+      await setSysctl("net/ipv4/ip_forward", "1");
+      await ensureResolver(resolver);
+      return true;
+    });
+    // The table has to be made anew, with all guests in it.
+    if (!isDone) await ensure();
+  }, HOST_PATIENCE_MS);
+
   /** What is there, and whose. `rows`: our table's. */
-  const look = async () => {
+  const lookTogether = createGathering(async () => {
     const [host, rows] = await Promise.all([readLinks(), readTable(table)]);
     const { isThere, taken } = whoseBridge(rules, host);
     const isOurs = rows !== undefined && isTableOurs(rows, rules, taken !== undefined);
     return { host, hasBridge: isThere && !taken, rows: isOurs ? rows : undefined };
-  };
+  }, PATIENCE_MS);
+  const look = () => lookTogether(undefined);
 
   const found = async () => {
     const [{ host, rows }, namespaces] = await Promise.all([look(), ourNamespaces(owner)]);
@@ -91,17 +131,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     prefixLength,
     ensure,
 
-    ensureHost: createSharedRun(async () => {
-      const isDone = await shared(async () => {
-        await ensureBridge(rules, await readLinks());
-        if (!(await refreshFirewall(rules, []))) return false;
-        await setSysctl("net/ipv4/ip_forward", "1");
-        await ensureResolver(resolver);
-        return true;
-      });
-      // The table has to be made anew, with all guests in it.
-      if (!isDone) await ensure();
-    }),
+    ensureHost: () => ensureHostFor(undefined),
 
     namespaceOf: ({ tap }) => {
       const name = namespaceOf(tap, owner);
@@ -109,15 +139,19 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
     },
 
     prepare: (nic) =>
-      ofGuest(nic, async () => {
+      inOrder(nic.tap, async () => {
         const before = served.get(nic.tap);
         const guest = { isWaiting: false, isJoined: false, ...before, nic };
         // First: what fails below is tried again by the next `ensure`.
         served.set(nic.tap, guest);
-        // It is in its namespace still, and somebody may have it open there.
-        if (before?.isWaiting) await change("ip", [pinNeighbour(nic, bridge)]);
-        else guest.isWaiting = await ensureTap(nic, owner, [pinNeighbour(nic, bridge)]);
-        await admitGuest(rules, nic);
+        // One that waits is in its namespace still, and somebody may have it open there.
+        const makeTap = async (): Promise<void> => {
+          if (!before?.isWaiting) guest.isWaiting = await ensureTap(nic, owner);
+        };
+        await allTriedAtOnce(
+          () => ensureHostFor(nic),
+          () => shared(makeTap),
+        );
       }),
 
     join: (nic) =>
@@ -127,11 +161,11 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         const guest = { nic, isWaiting: false, isJoined: true };
         served.set(nic.tap, guest);
         if (before && before.nic.mac !== nic.mac) {
-          await change("ip", [pinNeighbour(nic, bridge)]);
-          await expelGuest(table, before.nic);
-          await admitGuest(rules, nic);
+          await together.pin(nic);
+          await together.expel(before.nic);
+          await together.admit(nic);
         }
-        if (before?.isWaiting) return apply([...moved, joining(nic, bridge)]);
+        if (before?.isWaiting) return together.join(joined([...moved, joining(nic, bridge)]));
         const [host, forwarding] = await Promise.all([readLinks(), readForwarding(bridge)]);
         const tap = tapView(host, forwarding, nic, bridge);
         if (!tap || !isPortRight(tap, bridge)) await apply([joining(nic, bridge)]);
@@ -142,14 +176,20 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         const { mac = nic.mac } = served.get(nic.tap)?.nic ?? {};
         // A start that was refused for another controller's bridge or table is undone as well: theirs are left alone.
         const { hasBridge, rows } = served.delete(nic.tap) ? { hasBridge: true, rows: true } : await look();
-        await removeNamespace(namespaceOf(nic.tap, owner));
-        await takeAway(
+        const gone = [
           `link delete dev ${nic.tap}`,
           ...(hasBridge ? [`neigh delete ${nic.address} dev ${bridge}`] : []),
-        );
-        if (!rows) return;
-        await expelGuest(table, nic);
-        if (mac !== nic.mac) await expelGuest(table, { ...nic, mac });
+        ];
+        const expel = async (): Promise<void> => {
+          if (!rows) return;
+          await together.expel(nic);
+          if (mac !== nic.mac) await together.expel({ ...nic, mac });
+        };
+        const takeLink = async (): Promise<void> => {
+          await removeNamespace(namespaceOf(nic.tap, owner));
+          await together.takeAway(gone);
+        };
+        await allTriedAtOnce(expel, takeLink);
       }),
 
     presence: async (nic) => {
@@ -181,7 +221,7 @@ export const createLinuxNetwork = (options: LinuxNetworkOptions): Network => {
         }
         if (thing.kind === "firewall") {
           const guests = (await look()).rows?.guests ?? [];
-          for (const guest of guests) if (guest.address === thing.ref) await expelGuest(table, guest);
+          for (const guest of guests) if (guest.address === thing.ref) await expelGuests(table, [guest]);
         }
       }),
 

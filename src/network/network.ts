@@ -15,7 +15,7 @@ export interface Network {
   /** `ensureHost`, and what this process prepared and joined is as it was made: mends what somebody removed, but for TAPs. */
   ensure(): Promise<void>;
   /**
-   * Its TAP exists, in a network namespace of its own, the firewall lets exactly that guest pass, and the host knows its MAC. No frame
+   * `ensureHost`, and its TAP exists, in a network namespace of its own, the firewall lets exactly that guest pass, and the host knows its MAC. No frame
    * passes yet. Idempotent, also for another process's guest: a TAP that waits in there, maybe open, is kept.
    */
   prepare(nic: GuestNic): Promise<void>;

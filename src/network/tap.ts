@@ -2,7 +2,7 @@
 import { chmod, stat } from "node:fs/promises";
 import { TAP_PREFIX } from "../lib/id.ts";
 import type { GuestNic } from "./guest-nic.ts";
-import { change, findLink, findTap, type Link, takeAway } from "./ip.ts";
+import { change, findLink, findTap, linkExists, type Link, takeAway } from "./ip.ts";
 import { changeIn, namespaceOf, removeNamespace, tapWithin } from "./namespace.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
@@ -10,10 +10,10 @@ const TUN_DEVICE = "/dev/net/tun";
 /**
  * The TAP exists with the right user afterwards; answers whether it is in a namespace of its own, where it is made, down. It stays there if
  * it is: a former controller's VMM may have it open, and stand still until it comes out. One of another user is a leftover and is made
- * anew. `owner`: the controller, kept as the TAP's alias like the bridge's. `more`: commands of `ip` that are run along with it.
+ * anew. `owner`: the controller, kept as the TAP's alias like the bridge's.
  */
-export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, owner: string, more: string[] = []) => {
-  const link = await findLink(tap);
+export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, owner: string) => {
+  const link = (await linkExists(tap)) ? await findLink(tap) : undefined;
   const isLeftover = link !== undefined && (await findTap(tap))?.user !== uid;
   const name = namespaceOf(tap, owner);
   const isWaiting = link === undefined && (await tapWithin(name))?.user === uid;
@@ -22,7 +22,6 @@ export const ensureTap = async ({ tap, uid }: Pick<GuestNic, "tap" | "uid">, own
   await change("ip", [
     ...(isLeftover ? [`link delete dev ${tap}`] : []),
     ...(isNew ? [`netns add ${name}`] : isWaiting || link?.ifalias === owner ? [] : [aliasLine(tap, owner)]),
-    ...more,
   ]);
   const made = isNew ? [`tuntap add dev ${tap} mode tap user ${uid}`] : [];
   if (isNew || isWaiting) await changeIn(name, [...made, aliasLine(tap, owner)]);

@@ -37,7 +37,7 @@ const expectNothingLeft = async (controller: TestController): Promise<void> => {
   expect((await controller.client.reap({ dryRun: true })).found).toEqual([]);
 };
 
-test.each(["network", "prepare", "acquired", "spawned", "recorded", "joined"])(
+test.each(["prepare", "acquired", "spawned", "recorded", "joined"])(
   "killed at %s, before its machine ran: the session fails, and nothing is left",
   async (point) => {
     const { controller, sessionId } = await after(point);
