@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
 import { AppError, errnoOf } from "./errors.ts";
+import { createGathering } from "./mutex.ts";
 import { unlessMissing } from "./unless-missing.ts";
 import { isDeadline, poll } from "./wait.ts";
 
@@ -65,15 +66,25 @@ const LOOKS_PER_TURN = 200;
  */
 export const processesOf = async (isTheirs: (uid: number) => boolean) => {
   const found: { process: ProcessIdentity; uid: number }[] = [];
+  for (const [pid, uid] of await usersOfAll(undefined)) {
+    const process = isTheirs(uid) ? look(pid)?.identity : undefined;
+    // Its number may be another's since.
+    if (process && userOf(pid) === uid) found.push({ process, uid });
+  }
+  return found;
+};
+
+/** User by process number. Who asks while others' look is under way shares the next. */
+const usersOfAll = createGathering(async () => {
+  const users = new Map<number, number>();
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
   for (const [index, pid] of pids.entries()) {
     if (index % LOOKS_PER_TURN === LOOKS_PER_TURN - 1) await turn();
     const uid = userOf(pid);
-    const process = uid !== undefined && isTheirs(uid) ? look(pid)?.identity : undefined;
-    if (uid !== undefined && process) found.push({ process, uid });
+    if (uid !== undefined) users.set(pid, uid);
   }
-  return found;
-};
+  return users;
+}, 1_000);
 
 const userOf = (pid: number): number | undefined => {
   const [, real, effective, saved] = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t/m.exec(ofProcess(pid, "status") ?? "") ?? [];
@@ -115,7 +126,7 @@ export const killAll = async (what: string, find: () => Promise<ProcessIdentity[
     return left.length === 0 || undefined;
   };
   try {
-    await poll(kill, { what, timeoutMs, intervalMs: 20 });
+    await poll(kill, { what, timeoutMs, intervalMs: 20, firstMs: 1 });
   } catch (cause) {
     if (!isDeadline(cause)) throw cause;
     const pids = left.map(({ pid }) => pid).join(", ");

@@ -5,7 +5,10 @@ export interface PollOptions {
   /** What is waited for, as the object of a sentence: "the agent's answer". */
   what: string;
   timeoutMs: number;
+  /** Between two questions. */
   intervalMs: number;
+  /** Between the first two, and then twice as long each time up to `intervalMs`: of what is often over at once. Default: `intervalMs`. */
+  firstMs?: number;
   signal?: AbortSignal;
 }
 
@@ -18,14 +21,14 @@ export const poll = <T>(ask: () => Promise<T | undefined>, options: PollOptions)
 
 const pollToTheEnd = async <T>(ask: () => Promise<T | undefined>, options: PollOptions): Promise<T> => {
   const deadline = performance.now() + options.timeoutMs;
-  for (;;) {
+  for (let pauseMs = options.firstMs ?? options.intervalMs; ; pauseMs *= 2) {
     options.signal?.throwIfAborted();
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (performance.now() >= deadline) {
       throw new AppError("timeout", "deadline", `Waited ${options.timeoutMs / 1000} s in vain for ${options.what}.`);
     }
-    await sleep(options.intervalMs, undefined, options.signal ? { signal: options.signal } : {});
+    await sleep(Math.min(pauseMs, options.intervalMs), undefined, options.signal ? { signal: options.signal } : {});
   }
 };
 

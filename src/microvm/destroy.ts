@@ -1,6 +1,7 @@
 /** All that one microVM owns on this host is removed, and looked for afterwards. The one road for every way it may end. */
 import { rm, stat } from "node:fs/promises";
 import type { GoneResource } from "../contract/session.ts";
+import { allTriedAtOnce } from "../lib/all-tried.ts";
 import { Cleanup } from "../lib/cleanup.ts";
 import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
@@ -26,9 +27,13 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
   const vmm = await endingOf(deps, vm);
   const steps = new Cleanup();
   steps.push("the folder", () => rm(paths.vm(vm.id).root, { recursive: true, force: true }));
-  if (isLeft) steps.push("the network", () => network.remove(vm));
-  // Before its start, what runs as its user is somebody else's: it may have been refused for that.
-  if (wasStarted) steps.push("the VMM", () => vmm.kill());
+  steps.push("the VMM and its network", () =>
+    allTriedAtOnce(
+      async () => isLeft && network.remove(vm),
+      // Before its start, what runs as its user is somebody else's: it may have been refused for that.
+      async () => wasStarted && vmm.kill(),
+    ),
+  );
   const failure = await steps.run().catch((error: unknown) => error);
   await recordGone(deps, vm, { vmm, isLeft, wasStarted, failure });
   return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
@@ -59,7 +64,7 @@ const recordGone = async (
     if (left.length === 0) await releaseAddress(db, vm.id);
     if (await isLeased(db, vm.id)) left.push({ kind: "lease" });
     const rows = await ledger.of(vm.id);
-    for (const { kind, ref } of rowsGone(rows, left)) await ledger.seenGone(vm.id, kind, ref);
+    await ledger.seenGone(vm.id, rowsGone(rows, left));
   } catch (error) {
     // What is still there is worse than that the rest cannot be written down; it is tried again with it.
     if (left.length === 0) throw goneUnwritten(error);

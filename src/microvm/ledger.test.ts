@@ -9,7 +9,7 @@ test("several things of one kind are kept side by side, and go one by one", asyn
   const ledger = await ledgerOf();
   for (const ref of ["7", "8", "8"]) await ledger.acquire("vm", "process", ref);
   await ledger.acquire("other", "process", "7");
-  await ledger.seenGone("vm", "process", "7");
+  await ledger.seenGone("vm", [{ kind: "process", ref: "7" }]);
   const seen = (await ledger.of("vm")).map(({ ref, seenGoneAt }) => `${ref} ${seenGoneAt === null ? "held" : "gone"}`);
   expect(seen.toSorted()).toEqual(["7 gone", "8 held"]);
   expect((await ledger.held()).map(({ vmId, ref }) => `${vmId} ${ref}`).toSorted()).toEqual(["other 7", "vm 8"]);
@@ -18,7 +18,7 @@ test("several things of one kind are kept side by side, and go one by one", asyn
 test("a thing that was gone and is made again is held again", async () => {
   const ledger = await ledgerOf();
   await ledger.acquire("vm", "tap", "sp-vm");
-  await ledger.seenGone("vm", "tap", "sp-vm");
+  await ledger.seenGone("vm", [{ kind: "tap", ref: "sp-vm" }]);
   expect(await ledger.held()).toEqual([]);
   await ledger.acquire("vm", "tap", "sp-vm");
   expect(await ledger.held()).toMatchObject([{ kind: "tap", ref: "sp-vm" }]);

@@ -47,7 +47,7 @@ const insertVm = async (id: string, sessionId: string | null, days: number, isGo
   await createMicrovmStore(db).insert({ ...vm, createdAt: daysAgo(days) } satisfies Microvm);
   const ledger = createLedger(db);
   await ledger.acquire(id, "tap", "");
-  if (isGone) await ledger.seenGone(id, "tap", "");
+  if (isGone) await ledger.seenGone(id, [{ kind: "tap", ref: "" }]);
 };
 const idsOf = async (table: "sessions" | "vms"): Promise<string[]> =>
   (await db.selectFrom(table).select("id").orderBy("createdAt", "desc").execute()).map(({ id }) => id);

@@ -117,7 +117,8 @@ export const removeCgroup = async (path: string): Promise<void> => {
       throw cgroupRefused(group, cause);
     });
   };
-  await poll(() => remove(path), { what: `the end of the control group ${path}`, timeoutMs: 5_000, intervalMs: 20 });
+  const what = `the end of the control group ${path}`;
+  await poll(() => remove(path), { what, timeoutMs: 5_000, intervalMs: 20, firstMs: 1 });
   // Others of its microVMs keep it.
   if (dirname(path) !== "/") await oneByOne(() => remove(dirname(path)));
 };
