@@ -101,7 +101,7 @@ export const untilFirecrackerAnswers = async (
   const notYet = ["ENOENT", "vmm-hung-up"];
   const attempt = () => unlessMissing(askFirecracker(paths, msUntil(deadline), signal), undefined, notYet);
   try {
-    await poll(attempt, { what: "Firecracker's API", timeoutMs, intervalMs: 20, signal });
+    await poll(attempt, { what: "Firecracker's API", timeoutMs, intervalMs: 20, firstMs: 1, signal });
   } catch (cause) {
     const isLate = cause instanceof AppError && ["deadline", "vmm-silent"].includes(cause.code);
     throw isLate ? silent("Firecracker", "what it was asked", timeoutMs, cause) : cause;

@@ -68,7 +68,7 @@ const speak = async <T>(
     );
   try {
     const what = "QEMU's control socket";
-    return (await poll(attempt, { what, timeoutMs: Infinity, intervalMs: 50, signal: ending })).answer;
+    return (await poll(attempt, { what, timeoutMs: Infinity, intervalMs: 50, firstMs: 2, signal: ending })).answer;
   } catch (cause) {
     signal?.throwIfAborted();
     if (!late.aborted || cause instanceof AppError) throw cause;
