@@ -56,7 +56,7 @@ export const createViewers = (deps: ViewersDeps): Viewers => {
       const vm = await deps.microvmOf(id);
       if (!vm) throw new AppError("unauthenticated", "bad-ticket", "There is no screen that this ticket opens.");
       const { address } = vm;
-      const screen = seats.sitDown(id, ticket, () => connect({ host: address, port: GUEST_PORTS.rfb }));
+      const screen = seats.sitDown(id, ticket, () => connect({ host: address, port: GUEST_PORTS.rfb, noDelay: true }));
       // Told to whoever reads it; one that nobody reads any more has nobody to tell.
       screen.on("error", () => {});
       screen.once("connect", () => void deps.onConnected(id).catch((error: Error) => screen.destroy(error)));

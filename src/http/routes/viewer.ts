@@ -1,13 +1,13 @@
 /** The viewer's page and its calls: pairing code → cookie → ticket → WebSocket. No secret is ever in a URL. */
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { FastifyRequest } from "fastify";
-import { createWebSocketStream, type WebSocket } from "ws";
+import type { WebSocket } from "ws";
 import { pairRequest, ticketResponse } from "../../contract/api.ts";
 import { viewing } from "../../contract/session.ts";
 import { AppError, messageOf } from "../../lib/errors.ts";
+import { bridgeScreen } from "../screen-bridge.ts";
 import { call, requireSameOrigin, VIEWER_COOKIE } from "../auth.ts";
 import { sessionParams as params, type App, type HttpContext } from "../context.ts";
 
@@ -121,26 +121,19 @@ export const registerViewer = (app: App, context: HttpContext): void => {
   const bridge = (socket: WebSocket, request: ViewerRequest): void => {
     const { screen } = request;
     if (!screen) return socket.close(1011);
-    const viewer = createWebSocketStream(socket);
     // Either end's end is both ends' end: a guest that was destroyed never says goodbye.
-    const end = (): void => {
+    const end = (error?: Error): void => {
+      if (error) {
+        request.log.info({ sessionId: request.params.id, error: messageOf(error) }, "screen connection ended");
+      }
       screen.destroy();
       const { errored } = screen;
       const isTaken = errored instanceof AppError && errored.code === "screen-taken";
       if (socket.readyState === socket.OPEN) socket.close(isTaken ? TAKEN_OVER : 1000, isTaken ? errored.message : "");
       setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
     };
-    socket.once("close", end);
-    if (screen.destroyed) end();
-    // Before the pipelines hear of it, which cut the page off without a word.
-    else screen.once("error", end).once("close", end);
-    // Streams on both sides: a slow viewer stops the guest's pixels, not the controller's memory.
-    const broken = (error: unknown): void => {
-      request.log.info({ sessionId: request.params.id, error: messageOf(error) }, "screen connection ended");
-      end();
-    };
-    pipeline(viewer, screen).catch(broken);
-    pipeline(screen, viewer).catch(broken);
+    if (screen.destroyed) return end();
+    bridgeScreen(socket, screen, end);
   };
 };
 
