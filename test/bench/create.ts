@@ -13,7 +13,7 @@ const ROUND_MS = 4_000;
 const LIVE = 200;
 
 /** Milliseconds from the request to a VMM that runs, on the bridge, and from `DELETE` to the receipt; together. */
-const createAndDestroy = async ({ client }: World): Promise<number> => {
+export const createAndDestroy = async ({ client }: World): Promise<number> => {
   const startedAt = performance.now();
   const { sessionId } = await client.start({ provider: "oidc" });
   for await (const { stages, state, verdict } of client.events(sessionId)) {

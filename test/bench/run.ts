@@ -6,13 +6,15 @@ import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import type { BenchContext, Benchmark } from "./bench.ts";
 import { create } from "./create.ts";
 import { diagnose } from "./diagnose.ts";
+import { disk } from "./disk.ts";
 import { idle } from "./idle.ts";
+import { image } from "./image.ts";
 import { describeMachine } from "./machine.ts";
 import { pageWith } from "./page.ts";
 import { view } from "./view.ts";
 
 /** In the order of the page. */
-export const BENCHMARKS = { create, view, idle, diagnose } satisfies Record<string, Benchmark>;
+export const BENCHMARKS = { create, disk, view, image, idle, diagnose } satisfies Record<string, Benchmark>;
 export type BenchName = keyof typeof BENCHMARKS;
 export const BENCH_NAMES = Object.keys(BENCHMARKS) as BenchName[];
 
