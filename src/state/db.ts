@@ -12,13 +12,16 @@ export type Db = Kysely<Database>;
  * Opens the file (made with mode 0600 by the caller's umask) and brings its schema up to date. WAL with full sync: a row
  * that was committed survives power loss, which is what the ledger is for. The exclusive lock is held until the process
  * ends, however it ends: two controllers never share a data directory.
+ * A new file has small pages: each change writes whole ones, and a session's many changes are small.
  * Throws AppError `already-running`, `disk-full`, `database-newer`, `database-unusable`.
  */
 export const openDatabase = async (file: string, migrations = MIGRATIONS): Promise<Db> => {
   let sqlite: DatabaseSync | undefined;
   try {
     sqlite = new DatabaseSync(file);
-    sqlite.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT");
+    sqlite.exec(
+      "PRAGMA page_size = 1024; PRAGMA wal_autocheckpoint = 4000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT",
+    );
     sqlite.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
     upgrade(sqlite, file, migrations);
   } catch (cause) {
