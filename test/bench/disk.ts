@@ -50,7 +50,7 @@ export const disk: Benchmark = {
           try {
             await run(program, args(target), { timeoutMs: 300_000, signal: context.signal });
             await run("sync", ["--file-system", target], { timeoutMs: 300_000 });
-          } catch (error) {
+          } catch {
             context.signal.throwIfAborted();
             return [name, "refused by this file system", ""];
           } finally {
@@ -68,7 +68,15 @@ export const disk: Benchmark = {
           await way("`cp`", "cp", (target) => ["--reflink=never", "--sparse=auto", source, target]),
           await way("`cp --reflink`", "cp", (target) => ["--reflink=always", source, target]),
           await way("`qemu-img create -b`", "qemu-img", (target) => [
-            ...["create", "-q", "-f", "qcow2", "-F", "raw", "-b", source, target],
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            source,
+            target,
           ]),
         ],
         notes: [
