@@ -32,6 +32,8 @@ export interface DeploymentOptions {
   image: string;
   /** On this machine's 127.0.0.1, for the viewer page. */
   port: number;
+  /** Whether sessions start from a warm snapshot where there is one; default no. */
+  isWarm?: boolean;
   /** Which VMM; default the one that the controller chooses. */
   vmm?: ConfigFile["vmm"];
   certificates: Certificates;
@@ -140,6 +142,7 @@ const startController = async (options: DeploymentOptions, deployment: Deploymen
     image: options.image,
     network: { dns: { upstream: [GATEWAY_ADDRESS] } },
     vm: { uidBase: ownUidBase(options.dataDir) },
+    warm: { snapshots: options.isWarm ?? false },
     ...(options.vmm ? { vmm: options.vmm } : {}),
     providers: { ...options.providers, oidc: { issuer: ISSUER, clientId: DEMO_CLIENT_ID } },
   };

@@ -8,7 +8,7 @@ import { createKeyStore } from "./access/keys.ts";
 import type { Limits } from "./http/limits.ts";
 import { listen } from "./http/listen.ts";
 import { createServer } from "./http/server.ts";
-import { createImageStore, type ImageStore } from "./image/store.ts";
+import { createImageStore, type Image, type ImageStore } from "./image/store.ts";
 import { createLedger } from "./microvm/ledger.ts";
 import { reap } from "./microvm/reap.ts";
 import { loadReceiptKey } from "./handover/receipt.ts";
@@ -26,8 +26,11 @@ import { parseBridgeCidr } from "./network/lease.ts";
 import { createLinuxNetwork } from "./network/linux.ts";
 import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
+import { createSnapshotStore } from "./image/snapshots.ts";
+import { createWarm } from "./microvm/warm.ts";
 import { createMicrovmStore } from "./microvm/store.ts";
 import { forgetHistory } from "./session/history.ts";
+import { requireImage } from "./session/refusals.ts";
 import { createLocalSessions } from "./session/local-sessions.ts";
 import { sessionReader } from "./session/row.ts";
 import { createSessionStore } from "./session/store.ts";
@@ -57,6 +60,7 @@ export interface ControllerOptions {
     images?: ImageStore;
     tidyIntervalMs?: number;
     stopMs?: number;
+    quietMs?: number;
     limits?: Partial<Limits>;
   };
   onListening?: (address: string) => void;
@@ -94,19 +98,29 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const tracer = createTracer(config.telemetry.otlpEndpoint, logger);
   const hostId = loadHostId(paths.hostId);
   const microvmDeps = { config, paths, db, vms, ledger, network, vmms };
+  const findImage = (): Promise<Image | undefined> => images.find(config.image);
+  const warm = createWarm({
+    ...microvmDeps,
+    snapshots: createSnapshotStore(paths),
+    findImage,
+    isIdle: async () => (await store.census()).every(({ state }) => state !== "requested" && state !== "starting"),
+    ...(overrides.quietMs === undefined ? {} : { quietMs: overrides.quietMs }),
+    logger,
+  });
   const sessions = createLocalSessions({
     ...microvmDeps,
+    warm,
+    onFallback: metrics.countFallback,
     store,
     providers,
-    findImage: () => images.find(config.image),
+    findImage,
     hostId,
     receiptKey: loadReceiptKey(paths.receiptKey),
     logger,
     onStage: metrics.observeStage,
     onBooted: (session, vm) => tracer.export(bootSpans(session, vm, new Date().toISOString())),
   });
-  // Nobody makes snapshots yet.
-  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isBeingMade: () => false }, request);
+  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isBeingMade: warm.isBeingMade }, request);
   const chores = createChores({
     config,
     paths,
@@ -114,6 +128,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     network,
     sessions,
     reap: reapAll,
+    warm,
     forgetHistory: (steadyNow) => forgetHistory(db, config.history, Date.now(), steadyNow),
     logger,
   });
@@ -124,6 +139,10 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       keys,
       providers,
       images: { isReady: async () => (await images.find(config.image)) !== undefined, list: () => images.list() },
+      warm: {
+        state: warm.state,
+        make: async () => void warm.make(requireImage(await findImage(), config.image)).catch(() => {}),
+      },
       metrics,
       webDirectory: join(packageRoot(), "dist", "web"),
       limits: overrides.limits ?? {},
@@ -173,6 +192,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     push("the spans", () => tracer.flush());
     push("the HTTP server", async () => app.close());
     push("the sessions", async () => sessions.stop());
+    push("the warm snapshot", () => warm.stop());
     await cleanup.run();
     logger.info("stopped");
   }

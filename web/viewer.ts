@@ -8,7 +8,7 @@ import { wireControls } from "./controls.ts";
 import { askForCode } from "./pairing.ts";
 import { openScreen, type Screen, type ScreenStatus } from "./screen.ts";
 import { endStrip, showStrip, tickStrip } from "./strip.ts";
-import { canBeWatched, DESTROYING, endWords, stagesPassed, waitingSentence, type Words } from "./words.ts";
+import { canBeWatched, DESTROYING, endWords, waitingSentence, type Words } from "./words.ts";
 
 const POLL_MS = 3000;
 
@@ -75,8 +75,9 @@ const showWaiting = (view: Viewing): void => {
   showPart("waiting");
   byId("waiting-text").textContent = waitingSentence(view);
   const progress = byId("waiting-progress", HTMLProgressElement);
-  const passed = stagesPassed(view);
-  if (passed === undefined) progress.removeAttribute("value");
+  const { passed, of } = view.progress;
+  progress.max = of;
+  if (view.stage === null) progress.removeAttribute("value");
   else progress.value = passed;
 };
 

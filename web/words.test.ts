@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { BOOT_STAGES } from "../src/contract/session.ts";
-import { endWords, pairingCodeOf, STAGE_NAMES, stateWords, timeLeft, waitingSentence } from "./words.ts";
+import { endWords, pairingCodeOf, stateWords, timeLeft, waitingSentence } from "./words.ts";
 
 test.each([
   ["AB12-CD34", "AB12-CD34"],
@@ -25,13 +24,9 @@ test.each([
   expect(timeLeft(ms)).toBe(text);
 });
 
-test("the page knows the stages of the contract, in order", () => {
-  expect(STAGE_NAMES).toEqual([...BOOT_STAGES]);
-});
-
 test("waitingSentence says what is in the way, and the strip that the machine does not answer", () => {
   const warning = "The guest's TAP is down on the host: no frame passes it.";
-  expect(waitingSentence({ state: "starting", stage: "reachable", warning })).toBe(
+  expect(waitingSentence({ state: "starting", stage: "reachable", progress: { passed: 5, of: 8 }, warning })).toBe(
     `Step 6 of 8: checking the network… It takes longer than it should. ${warning}`,
   );
   expect(stateWords({ state: "active", warning })).toBe("Not answering");
@@ -39,8 +34,8 @@ test("waitingSentence says what is in the way, and the strip that the machine do
 });
 
 test("waitingSentence counts the stages", () => {
-  expect(waitingSentence({ state: "starting", stage: "kernel", warning: null })).toBe(
-    "Step 3 of 8: starting the kernel…",
+  expect(waitingSentence({ state: "starting", stage: "identity", progress: { passed: 2, of: 6 }, warning: null })).toBe(
+    "Step 3 of 6: making it yours…",
   );
 });
 

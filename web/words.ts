@@ -1,5 +1,5 @@
 /** Pure: what the page says. */
-import type { BootStage, SessionState } from "../src/contract/session.ts";
+import type { StartStage, SessionState } from "../src/contract/session.ts";
 import type { Refused, Viewing } from "./api.ts";
 
 const STATES: Record<SessionState, string> = {
@@ -13,8 +13,7 @@ const STATES: Record<SessionState, string> = {
   lost: "Lost",
 };
 
-/** In the order they are passed. */
-const STAGES: Record<BootStage, string> = {
+const STAGES: Record<StartStage, string> = {
   leased: "getting an address",
   "vmm-up": "starting the machine",
   kernel: "starting the kernel",
@@ -23,24 +22,26 @@ const STAGES: Record<BootStage, string> = {
   reachable: "checking the network",
   display: "starting the screen",
   browser: "starting Firefox",
+  restored: "waking up a machine",
+  identity: "making it yours",
+  joined: "connecting it to the network",
+  screen: "checking the screen",
 };
-
-// Not BOOT_STAGES of the contract: that would put all of zod into the page. A test compares the two.
-export const STAGE_NAMES = Object.keys(STAGES);
-
-/** How many are behind us while `stage` is being waited for; undefined when that is not known. */
-export const stagesPassed = ({ stage }: Pick<Viewing, "stage">): number | undefined =>
-  stage ? STAGE_NAMES.indexOf(stage) : undefined;
 
 /** One or two words for the strip. */
 export const stateWords = ({ state, warning }: Pick<Viewing, "state" | "warning">): string =>
   warning && canBeWatched(state) ? "Not answering" : STATES[state];
 
 /** What is being waited for, before there is anything to see. */
-export const waitingSentence = ({ state, stage, warning }: Pick<Viewing, "state" | "stage" | "warning">): string => {
+export const waitingSentence = ({
+  state,
+  stage,
+  progress,
+  warning,
+}: Pick<Viewing, "state" | "stage" | "progress" | "warning">): string => {
   if (state === "requested") return "Waiting for a machine to be free…";
   if (!stage) return "Starting the browser…";
-  const step = `Step ${STAGE_NAMES.indexOf(stage) + 1} of ${STAGE_NAMES.length}: ${STAGES[stage]}…`;
+  const step = `Step ${progress.passed + 1} of ${progress.of}: ${STAGES[stage]}…`;
   return warning ? `${step} It takes longer than it should. ${warning}` : step;
 };
 

@@ -1,10 +1,10 @@
 /** A session's boot drawn to scale: a bar for each stage, where it began and how long it took. */
 import type { SessionView } from "../contract/api.ts";
-import { awaitedStage, type BootStage } from "../contract/session.ts";
+import { awaitedStage, type StartStage } from "../contract/session.ts";
 import { duration } from "./output.ts";
 
 export interface TimelineRow {
-  stage: BootStage;
+  stage: StartStage;
   /** Milliseconds since the session was asked for. */
   startMs: number;
   endMs: number;

@@ -11,6 +11,7 @@ import {
   sessionView,
   startResponse,
   vmView,
+  warmView,
   type OpenRequest,
   type SessionView,
   type StartRequest,
@@ -117,6 +118,9 @@ export const createClient = (options: TransportOptions) => {
     providers: () => call(z.array(providerRecipe), "/api/providers"),
     images: () => call(z.array(imageView), "/api/images"),
     vms: () => call(z.array(vmView), "/api/vms"),
+    warm: () => call(warmView, "/api/warm"),
+    /** Begins another warm snapshot; `warm` tells how far it is. */
+    makeWarm: () => call(warmView, "/api/warm", { method: "POST" }),
     reap: (request: { dryRun: boolean }) =>
       call(reapResponse, "/api/reap", { ...post(request), timeoutMs: DESTROY_TIMEOUT_MS }),
     /** Removes bridge, firewall table and resolver of the host; refused while a microVM needs them. */

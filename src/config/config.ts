@@ -4,7 +4,7 @@ import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { imageName } from "../contract/image-manifest.ts";
 import { providerName } from "../contract/provider.ts";
-import { bootStage } from "../contract/session.ts";
+import { startStage } from "../contract/session.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import { formatIssues } from "../lib/issues.ts";
 import { apiSocketOf, DEFAULT_DATA_DIR } from "../lib/paths.ts";
@@ -56,12 +56,20 @@ const fileFields = z.strictObject({
     firecracker: field.filePath.optional(),
     jailer: field.filePath.optional(),
   }),
+  /** A snapshot of a browser that waits, from which sessions start in place of a boot. */
+  warm: section({
+    snapshots: z.boolean().default(true),
+    /** What is older is made anew: all clones of one share how its memory is laid out. */
+    maxAgeHours: z.int().min(1).max(720).default(24),
+  }),
   session: section({
     ttlSec: z.int().min(60).max(3600).default(900),
     /** Seconds without an answer from http://<guest>:8080/health after which a session is given up. */
     unreachableSec: z.int().min(5).max(600).default(120),
     /** Boot stage → seconds after the stage before; what is not named keeps its own (microvm/stages.ts). */
-    deadlinesSec: z.partialRecord(bootStage.exclude(["leased", "vmm-up"]), z.int().min(1).max(3600)).default({}),
+    deadlinesSec: z
+      .partialRecord(startStage.exclude(["leased", "vmm-up", "restored"]), z.int().min(1).max(3600))
+      .default({}),
     maxPerUser: z.int().min(1).max(250).default(2),
     /** On this host, of all users together, until nothing is left of each; how many fit is doctor's to say. */
     max: z.int().min(1).max(1000).default(50),

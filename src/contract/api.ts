@@ -159,6 +159,26 @@ export const imageView = z.object({
 });
 export type ImageView = z.infer<typeof imageView>;
 
+/** The snapshot that sessions start from in place of a boot. */
+export const warmView = z.object({
+  isOn: z.boolean(),
+  /** Null: there is none of the image that sessions use. Whether this host can restore it is found out when it is. */
+  snapshot: z
+    .object({
+      imageDigest: z.string(),
+      madeAt: z.string(),
+      /** Milliseconds that the same machine took cold, until its Firefox had painted. */
+      coldMs: z.number(),
+      vmm: z.string(),
+    })
+    .nullable(),
+  /** What the making of another is at, in words; null while none is made. */
+  doing: z.string().nullable(),
+  /** Why the last one could not be made; null when it could, or none was tried. */
+  failure: z.string().nullable(),
+});
+export type WarmView = z.infer<typeof warmView>;
+
 /** An API key as it may be written. */
 export const apiKeyText = /^[\x21-\x7e]{1,200}$/;
 

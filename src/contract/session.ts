@@ -14,7 +14,7 @@ export const sessionState = z.enum([
 ]);
 export type SessionState = z.infer<typeof sessionState>;
 
-/** Readiness steps in the order they are passed. */
+/** Readiness steps in the order they are passed, of a microVM that boots, and of one that is a clone of a warm snapshot. */
 export const BOOT_STAGES = [
   "leased",
   "vmm-up",
@@ -25,27 +25,48 @@ export const BOOT_STAGES = [
   "display",
   "browser",
 ] as const;
-export const bootStage = z.enum(BOOT_STAGES);
-export type BootStage = z.infer<typeof bootStage>;
+export const RESTORE_STAGES = ["leased", "restored", "identity", "joined", "reachable", "screen"] as const;
+export const startStage = z.enum([...new Set([...BOOT_STAGES, ...RESTORE_STAGES])]);
+export type StartStage = z.infer<typeof startStage>;
 
 export const stageRecord = z.object({
-  stage: bootStage,
+  stage: startStage,
   /** ISO 8601; start is when the stage before was passed. */
   startedAt: z.string(),
   endedAt: z.string().nullable(),
-  /** What said so: `ledger`, `console`, `channel`, `network`, or the VMM backend by its name. */
+  /** What said so: `ledger`, `console`, `channel`, `network`, `pool`, or the VMM backend by its name. */
   source: z.string(),
+  /** For people: what was restored, or why it was booted. */
+  note: z.string().optional(),
 });
 export type StageRecord = z.infer<typeof stageRecord>;
 
+type Passed = Pick<StageRecord, "stage" | "endedAt">;
+
+/** How a microVM starts, by its first stages: that of a clone says so before its VMM is started. */
+export const planOf = (stages: Pick<StageRecord, "stage">[]): "boot" | "restore" =>
+  stages.some(({ stage }) => stage === "restored") ? "restore" : "boot";
+
+/** All that it passes, in order. */
+export const stagesOf = (stages: Pick<StageRecord, "stage">[]): readonly StartStage[] =>
+  planOf(stages) === "boot" ? BOOT_STAGES : RESTORE_STAGES;
+
+export const isPassed = (stages: Passed[], stage: StartStage): boolean =>
+  stages.some((record) => record.stage === stage && record.endedAt !== null);
+
 /** The first stage not passed yet; null once the browser was there. */
-export const awaitedStage = (stages: Pick<StageRecord, "stage" | "endedAt">[]): BootStage | null =>
-  BOOT_STAGES.find((stage) => !stages.some((record) => record.stage === stage && record.endedAt !== null)) ?? null;
+export const awaitedStage = (stages: Passed[]): StartStage | null =>
+  stagesOf(stages).find((stage) => !isPassed(stages, stage)) ?? null;
+
+export const progressOf = (stages: Passed[]): { passed: number; of: number } => {
+  const all = stagesOf(stages);
+  return { passed: all.filter((stage) => isPassed(stages, stage)).length, of: all.length };
+};
 
 /** Why a session failed, in plain words. */
 export const verdict = finding.omit({ anchor: true }).extend({
   /** The stage that was being waited for, if it failed while starting. */
-  stage: bootStage.nullable(),
+  stage: startStage.nullable(),
   at: z.string(),
   /** What else was found; most follows from the cause. */
   consequences: diagnosis.shape.consequences.default([]),
@@ -89,8 +110,10 @@ export const viewing = z.object({
   userId: z.string(),
   state: sessionState,
   expiresAt: z.string(),
-  /** Boot stage that is awaited; null when the browser is there. */
-  stage: bootStage.nullable(),
+  /** Stage of the start that is awaited; null when the browser is there. */
+  stage: startStage.nullable(),
+  /** Stages passed, and how many there are to pass. */
+  progress: z.object({ passed: z.int(), of: z.int() }),
   /** What is in the guest's way now, in a sentence; null when nothing is. */
   warning: z.string().nullable(),
   /** Host of the page that was opened; null before. */

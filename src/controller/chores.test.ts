@@ -15,6 +15,7 @@ const deps = (changes: Partial<Record<keyof ChoresDeps, unknown>>): ChoresDeps =
     network: {},
     sessions: { resume: async () => [], vms: async () => [], isDriven: () => true },
     reap: async () => ({ found: [], removed: [], failed: [] }),
+    warm: { keep: async () => {}, isBeingMade: () => false },
     forgetHistory: async () => 0,
     logger: silentLogger(),
     ...changes,
@@ -31,6 +32,18 @@ test("a leak is what would not go, and what is held for nobody; before the first
   expect(chores.leaks()).toBeNaN();
   await chores.tidy();
   expect(chores.leaks()).toBe(2);
+});
+
+test("what a snapshot is made in belongs to nobody and is no leak", async () => {
+  const vms = async () => [{ vmId: "a", sessionId: null, holds: [{ kind: "tap", ref: "sp-a" }] }];
+  const chores = createChores(
+    deps({
+      sessions: { resume: async () => [], vms, isDriven: () => false },
+      warm: { keep: async () => {}, isBeingMade: (vmId: string) => vmId === "a" },
+    }),
+  );
+  await chores.tidy();
+  expect(chores.leaks()).toBe(0);
 });
 
 test("a chore that fails keeps no other from being done; a look that fails says nothing", async () => {

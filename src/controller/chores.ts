@@ -8,6 +8,7 @@ import type { DataPaths } from "../lib/paths.ts";
 import { createSteadyTime } from "../lib/steady-time.ts";
 import type { Ledger } from "../microvm/ledger.ts";
 import type { Network } from "../network/network.ts";
+import type { Warm } from "../microvm/warm.ts";
 import type { LocalSessions } from "../session/local-sessions.ts";
 
 /** Of rounds that come each minute. */
@@ -21,12 +22,14 @@ export interface ChoresDeps {
   network: Network;
   sessions: Pick<LocalSessions, "resume" | "vms" | "isDriven">;
   reap: (options: { dryRun: boolean }) => Promise<ReapResponse>;
+  warm: Pick<Warm, "keep" | "isBeingMade">;
   /** Answers how many sessions were forgotten; their age is counted by `steadyNow`. */
   forgetHistory: (steadyNow: number) => Promise<number>;
   logger: Logger;
 }
 
-export const createChores = ({ config, paths, ledger, network, sessions, reap, forgetHistory, logger }: ChoresDeps) => {
+export const createChores = (deps: ChoresDeps) => {
+  const { config, paths, ledger, network, sessions, reap, warm, forgetHistory, logger } = deps;
   let leaks = { count: Number.NaN, seenAt: 0 };
   const historyTime = createSteadyTime(config.history.keepDays);
   const evidenceTime = createSteadyTime(config.evidence.keepDays);
@@ -44,9 +47,12 @@ export const createChores = ({ config, paths, ledger, network, sessions, reap, f
       const { removed, failed } = await reap({ dryRun: false });
       if (removed.length > 0) logger.info({ removed }, "reaped");
       if (failed.length > 0) logger.error({ failed }, "could not be removed");
-      const ofEnded = (await sessions.vms()).filter((vm) => !sessions.isDriven(vm)).flatMap((vm) => vm.holds);
+      const ofEnded = (await sessions.vms())
+        .filter((vm) => !sessions.isDriven(vm) && !warm.isBeingMade(vm.vmId))
+        .flatMap((vm) => vm.holds);
       leaks = { count: failed.length + ofEnded.length, seenAt: performance.now() };
     },
+    "keeping a warm snapshot": () => warm.keep(),
     "forgetting old sessions": async () => {
       const forgotten = await forgetHistory(historyTime());
       if (forgotten > 0) logger.info({ forgotten }, "old sessions forgotten");

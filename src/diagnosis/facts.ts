@@ -3,7 +3,7 @@ import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, loadavg } from "node:os";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
-import type { BootStage } from "../contract/session.ts";
+import type { StartStage } from "../contract/session.ts";
 import { messageOf } from "../lib/errors.ts";
 import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
@@ -21,7 +21,7 @@ import { askGuest } from "./guest-facts.ts";
 
 export interface FactOptions {
   /** The stage that is awaited; null when all were passed. */
-  stage: BootStage | null;
+  stage: StartStage | null;
   isOverdue: boolean;
   /** For the guest's own view. */
   guestTimeoutMs: number;

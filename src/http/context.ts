@@ -9,7 +9,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { KeyStore } from "../access/keys.ts";
 import type { Config } from "../config/config.ts";
-import type { ImageView, ReapResponse } from "../contract/api.ts";
+import type { ImageView, ReapResponse, WarmView } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { Sessions } from "../session/sessions.ts";
@@ -29,6 +29,8 @@ export interface HttpOptions {
     isReady(): Promise<boolean>;
     list(): Promise<ImageView[]>;
   };
+  /** The warm snapshot. `make` does not wait for it. */
+  warm: { state(): Promise<WarmView>; make(): Promise<void> };
   metrics: Metrics;
   /** Folder with viewer.html, viewer.js, viewer.css. */
   webDirectory: string;

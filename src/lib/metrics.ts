@@ -1,5 +1,5 @@
 /** The one file that knows prom-client (it is being renamed upstream). */
-import { Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -28,6 +28,11 @@ export const createMetrics = (ask: {
       this.set(ask.leaks());
     },
   });
+  const fallbacks = new Counter({
+    name: "sallyport_warm_fallbacks_total",
+    help: "Microvms that booted because a clone of the warm snapshot failed",
+    registers: [registry],
+  });
   const stageSeconds = new Histogram({
     name: "sallyport_boot_stage_seconds",
     help: "Time from one boot stage to the next",
@@ -38,6 +43,7 @@ export const createMetrics = (ask: {
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
+    countFallback: (): void => fallbacks.inc(),
     observeStage: (stage: string, seconds: number): void => stageSeconds.observe({ stage }, seconds),
   };
 };

@@ -14,6 +14,7 @@ const pathsBelow = (dataDir: string, cgroup: string) => ({
   hostId: join(dataDir, "host-id"),
   receiptKey: join(dataDir, "receipt-key.pem"),
   images: join(dataDir, "images"),
+  snapshots: join(dataDir, "snapshots"),
   imageCache: join(dataDir, "cache"),
   kvmProbe: join(dataDir, "cache", "kvm-probe.json"),
   resolver: join(dataDir, "resolver"),

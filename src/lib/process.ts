@@ -23,6 +23,16 @@ export const isAlive = async (process: ProcessIdentity): Promise<boolean> => isT
 export const isStopped = async (process: ProcessIdentity): Promise<boolean> =>
   isThere(process) && ["T", "t"].includes(look(process.pid)?.state ?? "");
 
+/** Milliseconds that it has kept processors busy, all its threads together; undefined when it is gone. */
+export const cpuTimeMs = async (process: ProcessIdentity): Promise<number | undefined> => {
+  if (!isThere(process)) return undefined;
+  const { 11: user, 12: system } = fieldsOf(process.pid) ?? [];
+  return user === undefined || system === undefined ? undefined : (Number(user) + Number(system)) * TICK_MS;
+};
+
+/** Of the kernel's accounts as it shows them, on every machine (USER_HZ). */
+const TICK_MS = 10;
+
 /** Of a child of ours that has not been waited for: known even when it has ended already. */
 export const identifyChild = (pid: number): ProcessIdentity => ({ pid, startTicks: fieldsOf(pid)?.[19] ?? "" });
 

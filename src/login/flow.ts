@@ -1,11 +1,11 @@
 /** What the three modes of a sign-in have in common. */
 import type { StartResponse } from "../contract/api.ts";
-import type { BootStage, Receipt } from "../contract/session.ts";
+import type { StartStage, Receipt } from "../contract/session.ts";
 import type { RemoteSession } from "./remote-session.ts";
 
 export type LoginNews =
   | ({ event: "started"; keyFingerprint: string } & StartResponse)
-  | { event: "stage"; stage: BootStage; durationMs: number }
+  | { event: "stage"; stage: StartStage; durationMs: number }
   /** Somebody typed a wrong pairing code at the viewer page; at five it is locked. */
   | { event: "wrong-code"; count: number }
   /** Something is in the guest's way, and was named before its deadline; over when it goes on. */

@@ -9,7 +9,7 @@
 import type { Client } from "../client/client.ts";
 import type { SessionView } from "../contract/api.ts";
 import type { ProviderRecipe } from "../contract/provider.ts";
-import type { BootStage, Receipt } from "../contract/session.ts";
+import type { StartStage, Receipt } from "../contract/session.ts";
 import type { Flow, FlowResult, LoginNews, Report } from "./flow.ts";
 import { checkLinks } from "./links-check.ts";
 import { prepareOidc } from "./oidc.ts";
@@ -96,7 +96,7 @@ const signIn = async (session: RemoteSession, flow: Flow, report: Report): Promi
 
 /** What is new in each view. */
 const createViewReport = (report: Report): ((view: SessionView) => void) => {
-  const passed = new Set<BootStage>();
+  const passed = new Set<StartStage>();
   let wrongCodes = 0;
   let warned: string | undefined;
   return ({ stages, wrongPairingCodes, warning, state }) => {

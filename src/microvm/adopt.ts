@@ -1,6 +1,6 @@
 /** A former controller's microVM is taken over. */
 import { stat } from "node:fs/promises";
-import type { StageRecord } from "../contract/session.ts";
+import { isPassed, planOf, type StageRecord } from "../contract/session.ts";
 import { allTried } from "../lib/all-tried.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -39,10 +39,12 @@ export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: Adop
   }
   await failWhenExited(vm.process, null);
   const running = { ...vm, process: vm.process };
-  await recordVmmUp(deps, running, options);
+  await recordStarted(deps, running, options);
+  // A clone that has no address of its own yet would have its template's.
+  const isJoined = planOf(options.stages) === "boot" || isPassed(options.stages, "joined");
   try {
     // Tells the network whom it serves, so that it can mend a bridge that somebody removed.
-    await attachAgain(network, vm);
+    await attachAgain(network, vm, isJoined);
   } catch (error) {
     // The guest lives, and may be reachable: the next round tries again.
     options.logger.error({ error: messageOf(error) }, "the microVM's network could not be set up again yet");
@@ -51,13 +53,16 @@ export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: Adop
 };
 
 /** The former controller may have ended between the machine's start and its record; or before, and then it never starts. */
-const recordVmmUp = async (deps: MicrovmDeps, vm: RunningMicrovm, options: AdoptOptions): Promise<void> => {
+const recordStarted = async (deps: MicrovmDeps, vm: RunningMicrovm, options: AdoptOptions): Promise<void> => {
   const { stages, onStages } = options;
-  if (stages.some(({ stage }) => stage === "vmm-up")) return;
+  const stage = planOf(stages) === "boot" ? "vmm-up" : "restored";
+  if (isPassed(stages, stage)) return;
   const status = await machineStatus(deps, vm, options);
   if (status !== "running") throw interrupted([`its VMM says of the machine: ${status}`]);
-  const startedAt = stages.at(-1)?.endedAt ?? vm.createdAt;
-  await onStages([...stages, { stage: "vmm-up", startedAt, endedAt: new Date().toISOString(), source: vm.backend }]);
+  const begun = stages.find((record) => record.stage === stage);
+  const startedAt = begun?.startedAt ?? stages.at(-1)?.endedAt ?? vm.createdAt;
+  const record = { stage, startedAt, source: vm.backend, ...begun, endedAt: new Date().toISOString() } as const;
+  await onStages([...stages.filter((other) => other !== begun), record]);
 };
 
 /** A VMM that is merely slow is no reason to end what may be in use. */
@@ -81,10 +86,12 @@ const machineStatus = async (
 };
 
 /** Each also when the one before failed: from now on each round of `ensure` includes this guest. */
-const attachAgain = (network: Network, vm: Microvm): Promise<void> =>
+const attachAgain = (network: Network, vm: Microvm, isJoined: boolean): Promise<void> =>
   allTried(
     () => network.prepare(vm),
-    () => network.join(vm),
+    async () => {
+      if (isJoined) await network.join(vm);
+    },
   );
 
 const interrupted = (evidence: string[]): MicrovmFailure =>

@@ -1,27 +1,23 @@
-/** From a started VMM to a browser that is proven: each stage is asked until it passes, misses its deadline, or the VMM dies. */
+/** From a started VMM to a browser that is proven, however it was started: each stage is asked until it passes, misses its deadline, or the VMM dies. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { GuestParams } from "../contract/guest.ts";
-import type { BootStage, StageRecord } from "../contract/session.ts";
+import { isPassed, type StageRecord, type StartStage } from "../contract/session.ts";
 import { createConsoleReader, type ConsoleReader } from "../diagnosis/console-reader.ts";
 import { messageOf } from "../lib/errors.ts";
 import { msUntil } from "../lib/wait.ts";
 import { boundConsole } from "../vmm/console.ts";
 import { failWhenExited, failWhenFlooding, MicrovmFailure, onConsole } from "./failure.ts";
-import { introduce } from "./introduce.ts";
-import { deadlineMsOf, STAGE_RULES, type StageRule } from "./stages.ts";
+import { deadlineMsOf, STAGE_RULES, type StageRule, type Steps } from "./stages.ts";
 import type { WatchOptions } from "./watch.ts";
 
-const ASK_INTERVAL_MS = 500;
+const INTERVAL_MS = 500;
 /** For one question of a stage; the last one ends with the stage's deadline. */
 const CHECK_MS = 3000;
 
-/** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */
-const IDENTITY_MS = 20_000;
-
 export interface BootOptions extends WatchOptions {
+  plan: keyof typeof STAGE_RULES;
   /** Stages already passed, e.g. before the controller was restarted. */
   passed: StageRecord[];
-  configure: () => GuestParams<"configure">;
+  steps: Steps;
   onStage: (records: StageRecord[]) => Promise<void>;
 }
 
@@ -29,14 +25,12 @@ export interface BootOptions extends WatchOptions {
 export const awaitBrowser = async (options: BootOptions): Promise<void> => {
   let records = options.passed;
   const console = createConsoleReader(options.consoleFile);
-  for (const rule of STAGE_RULES) {
-    if (records.some((record) => record.stage === rule.stage && record.endedAt !== null)) continue;
+  for (const rule of STAGE_RULES[options.plan]) {
+    if (isPassed(records, rule.stage)) continue;
     const startedAt = new Date().toISOString();
     await passStage(rule, console, options);
     options.lookout.fine();
-    if (rule.stage === "agent") {
-      await introduce({ ...options, timeoutMs: Math.min(IDENTITY_MS, deadlineMsOf(rule, options)) });
-    }
+    await rule.finish?.(options.steps, deadlineMsOf(rule, options));
     records = [
       ...records.filter((record) => record.stage !== rule.stage),
       { stage: rule.stage, startedAt, endedAt: new Date().toISOString(), source: rule.source },
@@ -61,12 +55,12 @@ const passStage = async (rule: StageRule, console: ConsoleReader, options: BootO
     await onConsole(boundConsole(options.consoleFile), rule.stage);
     if (performance.now() >= deadline) throw missedDeadline(rule, options, seen);
     if (performance.now() - begin >= rule.slowMs) options.lookout.slow(deadline);
-    await sleep(ASK_INTERVAL_MS, undefined, { signal: options.signal });
+    await sleep(rule.intervalMs ?? INTERVAL_MS, undefined, { signal: options.signal });
   }
 };
 
 /** A guest that says itself that nothing more will come is not waited for. Throws MicrovmFailure `guest-stopped`. */
-const failWhenStopped = async (console: ConsoleReader, stage: BootStage): Promise<void> => {
+const failWhenStopped = async (console: ConsoleReader, stage: StartStage): Promise<void> => {
   const { panic, isEmergencyShell } = await onConsole(console.look(), stage);
   if (panic === null && !isEmergencyShell) return;
   throw new MicrovmFailure(stage, {

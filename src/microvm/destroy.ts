@@ -17,7 +17,7 @@ import type { Microvm } from "./store.ts";
  * Throws AppError `not-gone` when something refuses to go, with all that went wrong.
  */
 export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise<GoneResource[]> => {
-  const { ledger, network, vms, paths } = deps;
+  const { ledger, vms } = deps;
   // The record as it is now: its process may have been started since.
   const vm = (await vms.get(given.id)) ?? given;
   // Its address went back when all the rest was gone: since then address, MAC and user may be another microVM's.
@@ -25,6 +25,29 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
   const wasStarted = isLeft && (await ledger.of(vm.id)).some(({ kind }) => kind === "user" || kind === "process");
   // Before anything goes: what cannot be ended is not taken apart either.
   const vmm = await endingOf(deps, vm);
+  const failure = await takeApart(deps, vm, { vmm, isLeft, wasStarted }).catch((error: unknown) => error);
+  await recordGone(deps, vm, { vmm, isLeft, wasStarted, failure });
+  return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
+    seenGoneAt === null ? [] : [{ kind, ref, acquiredAt, seenGoneAt }],
+  );
+};
+
+/**
+ * What was made of a microVM that did not come up is taken back: it has its address, and can be made again. Throws when something of it
+ * refuses to go.
+ */
+export const undoLaunch = async (deps: MicrovmDeps, given: Microvm): Promise<void> => {
+  const vm = (await deps.vms.get(given.id)) ?? given;
+  const wasStarted = (await deps.ledger.of(vm.id)).some(({ kind }) => kind === "user" || kind === "process");
+  const vmm = await endingOf(deps, vm);
+  await takeApart(deps, vm, { vmm, isLeft: true, wasStarted });
+};
+
+const takeApart = async (
+  { network, paths }: MicrovmDeps,
+  vm: Microvm,
+  { vmm, isLeft, wasStarted }: Omit<Was, "vmm"> & { vmm: Pick<MicrovmHandle, "kill"> },
+): Promise<void> => {
   const steps = new Cleanup();
   steps.push("the folder", () => rm(paths.vm(vm.id).root, { recursive: true, force: true }));
   steps.push("the VMM and its network", () =>
@@ -34,11 +57,7 @@ export const destroyMicrovm = async (deps: MicrovmDeps, given: Microvm): Promise
       async () => wasStarted && vmm.kill(),
     ),
   );
-  const failure = await steps.run().catch((error: unknown) => error);
-  await recordGone(deps, vm, { vmm, isLeft, wasStarted, failure });
-  return (await ledger.of(vm.id)).flatMap(({ kind, ref, acquiredAt, seenGoneAt }) =>
-    seenGoneAt === null ? [] : [{ kind, ref, acquiredAt, seenGoneAt }],
-  );
+  await steps.run();
 };
 
 /** How it was found. */

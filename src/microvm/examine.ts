@@ -1,5 +1,5 @@
 import type { GuestChannel } from "../channel/channel.ts";
-import { awaitedStage, type StageRecord } from "../contract/session.ts";
+import { awaitedStage, isPassed, type StageRecord } from "../contract/session.ts";
 import { examine, type Examination } from "../diagnosis/diagnosis.ts";
 import { cgroupOf, handleOf, type MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
@@ -35,7 +35,7 @@ export const examineMicrovm = async (
 ): Promise<Examination> => {
   const { config, db, network } = deps;
   const { console: consoleFile, vmmLog } = deps.paths.vm(vm.id);
-  const isHeard = stages.some(({ stage }) => stage === "agent");
+  const isHeard = isPassed(stages, "agent") || isPassed(stages, "identity");
   return examine({
     // Not in passing before its agent has spoken: questions would queue up for its start.
     channel: isHeard || purpose !== "warning" ? channel : undefined,

@@ -1,6 +1,6 @@
 /** How it is said that a microVM cannot go on, and why. */
 import type { GuestChannel } from "../channel/channel.ts";
-import type { BootStage, Verdict } from "../contract/session.ts";
+import type { StartStage, Verdict } from "../contract/session.ts";
 import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, errnoOf, messageOf } from "../lib/errors.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process.ts";
@@ -18,7 +18,7 @@ export class MicrovmFailure extends Error {
   override name = "MicrovmFailure";
   readonly verdict: Verdict;
   readonly isSymptom: boolean;
-  constructor(stage: BootStage | null, { isSymptom = true, cause, ...words }: Failure) {
+  constructor(stage: StartStage | null, { isSymptom = true, cause, ...words }: Failure) {
     super(words.sentence, { cause });
     this.verdict = verdictOf(stage, words);
     this.isSymptom = isSymptom;
@@ -26,7 +26,7 @@ export class MicrovmFailure extends Error {
 }
 
 /** An AppError in the middle of a stage: its own words are the verdict. Throws MicrovmFailure; rethrows what nobody foresaw. */
-export const failWith = (error: unknown, stage: BootStage, hint: string): never => {
+export const failWith = (error: unknown, stage: StartStage, hint: string): never => {
   const told = toldOf(error);
   if (!told) throw error;
   throw new MicrovmFailure(stage, { code: told.code, sentence: told.message, hint: told.hint ?? hint, cause: error });
@@ -52,7 +52,7 @@ const toldOf = (error: unknown): AppError | undefined => {
 };
 
 /** As it is noticed, now; diagnosis adds what it finds. */
-export const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({
+export const verdictOf = (stage: StartStage | null, words: Words): Verdict => ({
   evidence: [],
   ...words,
   stage,
@@ -63,7 +63,7 @@ export const verdictOf = (stage: BootStage | null, words: Words): Verdict => ({
 });
 
 /** Throws MicrovmFailure `vmm-exited` when the process is gone. */
-export const failWhenExited = async (process: ProcessIdentity, stage: BootStage | null): Promise<void> => {
+export const failWhenExited = async (process: ProcessIdentity, stage: StartStage | null): Promise<void> => {
   if (await isAlive(process)) return;
   throw new MicrovmFailure(stage, {
     code: "vmm-exited",
@@ -74,7 +74,7 @@ export const failWhenExited = async (process: ProcessIdentity, stage: BootStage 
 };
 
 /** Nothing more is heard of a guest whose channel was closed. Throws MicrovmFailure `guest-floods`. */
-export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | null): void => {
+export const failWhenFlooding = ({ traffic }: GuestChannel, stage: StartStage | null): void => {
   if (!traffic.isFlooding) return;
   throw new MicrovmFailure(stage, {
     code: "guest-floods",
@@ -84,7 +84,7 @@ export const failWhenFlooding = ({ traffic }: GuestChannel, stage: BootStage | n
 };
 
 /** `work` on the file of a guest's console. Throws MicrovmFailure `console-unusable` for what the system refuses of it, a full disk aside. */
-export const onConsole = async <T>(work: Promise<T>, stage: BootStage | null): Promise<T> => {
+export const onConsole = async <T>(work: Promise<T>, stage: StartStage | null): Promise<T> => {
   try {
     return await work;
   } catch (cause) {

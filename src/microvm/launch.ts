@@ -3,9 +3,9 @@ import { chmod, mkdir } from "node:fs/promises";
 import type { StageRecord } from "../contract/session.ts";
 import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
-import type { ProcessIdentity } from "../lib/process.ts";
 import { netmask } from "../lib/ipv4.ts";
-import type { StartPlan } from "../vmm/vmm.ts";
+import type { ProcessIdentity } from "../lib/process.ts";
+import type { MicrovmSpec, StartHooks, StartPlan } from "../vmm/vmm.ts";
 import { failWith } from "./failure.ts";
 import { handleOf, type MicrovmDeps, type RunningMicrovm } from "./microvm.ts";
 import type { Microvm } from "./store.ts";
@@ -13,9 +13,11 @@ import type { Microvm } from "./store.ts";
 export interface LaunchOptions {
   image: Image;
   plan: StartPlan;
+  /** For people: what is restored, or why it is booted. */
+  note?: string;
   /** When the microVM was asked for, ISO 8601. */
   askedAt: string;
-  /** Told the stages passed so far, after each. */
+  /** Told the stages passed so far, and the one that is awaited, after each. */
   onStages: (stages: StageRecord[]) => Promise<void>;
   /** Ends the start at once. */
   signal: AbortSignal;
@@ -30,15 +32,85 @@ export const launchMicrovm = async (
   vm: Microvm,
   options: LaunchOptions,
 ): Promise<RunningMicrovm> => {
-  const { askedAt, onStages } = options;
+  const { askedAt, image, note, plan, onStages, signal } = options;
   const leased: StageRecord = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" };
-  await onStages([leased]);
-  const startedAt = now();
-  const process = await makeFolderAndNetwork(deps, vm, options.signal)
-    .then(() => startVmm(deps, vm, options))
-    .catch((error: unknown) => failWith(error, "vmm-up", "Run sallyport doctor on this host."));
-  await onStages([leased, { stage: "vmm-up", startedAt, endedAt: now(), source: vm.backend }]);
+  const started: StageRecord = {
+    stage: plan.kind === "boot" ? "vmm-up" : "restored",
+    startedAt: now(),
+    endedAt: null,
+    source: vm.backend,
+    ...(note === undefined ? {} : { note }),
+  };
+  // Before anything is made: by it an adoption knows how far the guest is.
+  await onStages([leased, started]);
+  const { process } = await startMicrovm(deps, vm, {
+    spec: plan.kind === "boot" ? bootSpec(deps, vm, image) : machineSpec(deps, vm, image),
+    // A guest that boots is given its address and MAC by its VMM: nobody else's frame can come out of it.
+    isJoined: plan.kind === "boot",
+    start: (spec, hooks) => deps.vmms.of(vm.backend).start(spec, plan, hooks),
+    signal,
+  }).catch((error: unknown) => failWith(error, started.stage, "Run sallyport doctor on this host."));
+  await onStages([leased, { ...started, endedAt: now() }]);
   return { ...vm, process };
+};
+
+/** That of every template's card, and of no microVM on the bridge. */
+const TEMPLATE_MAC = "06:00:00:00:00:00";
+
+/** A machine without anything of one microVM's: a template, and as its clone begins, whose VMM must make the same one. */
+export const machineSpec = (deps: MicrovmDeps, vm: Microvm, image: Image): MicrovmSpec => {
+  const { config, network } = deps;
+  return {
+    vmId: vm.id,
+    paths: deps.paths.vm(vm.id),
+    image: { vmlinux: image.vmlinux, initrd: image.initrd, rootfs: image.rootfs },
+    kernelArgs: [],
+    vcpuCount: config.vm.vcpuCount,
+    memoryMib: config.vm.memoryMib,
+    tap: vm.tap,
+    mac: TEMPLATE_MAC,
+    address: vm.address,
+    netns: network.namespaceOf(vm).file,
+    uid: vm.uid,
+  };
+};
+
+const bootSpec = (deps: MicrovmDeps, vm: Microvm, image: Image): MicrovmSpec => ({
+  ...machineSpec(deps, vm, image),
+  kernelArgs: [`ip=${vm.address}::${deps.network.gateway}:${netmask(deps.network.prefixLength)}::eth0:off`],
+  mac: vm.mac,
+});
+
+interface Start<Handle> {
+  spec: MicrovmSpec;
+  /** Its TAP is on the bridge before its guest runs. */
+  isJoined: boolean;
+  start: (spec: MicrovmSpec, hooks: StartHooks) => Promise<Handle>;
+  signal: AbortSignal;
+}
+
+/** Throws what the backend does, and AppError `user-taken`. */
+export const startMicrovm = async <Handle>(
+  deps: MicrovmDeps,
+  vm: Microvm,
+  { spec, isJoined, start, signal }: Start<Handle>,
+): Promise<Handle> => {
+  const { network, ledger, vms } = deps;
+  await makeFolderAndNetwork(deps, vm, signal);
+  await requireOwnUser(deps, vm);
+  // From here on what runs as that user is this microVM's.
+  await ledger.acquire(vm.id, "user", String(vm.uid));
+  return start(spec, {
+    acquire: (kind, ref) => ledger.acquire(vm.id, kind, ref),
+    onProcess: async (identity: ProcessIdentity) => {
+      await ledger.acquire(vm.id, "process", String(identity.pid));
+      await vms.setProcess(vm.id, identity);
+    },
+    beforeRun: async () => {
+      if (isJoined) await network.join(vm);
+    },
+    signal,
+  });
 };
 
 const makeFolderAndNetwork = async (
@@ -60,43 +132,6 @@ const makeFolderAndNetwork = async (
     { kind: "neighbour", ref: vm.mac },
   ]);
   await network.prepare(vm);
-};
-
-const startVmm = async (
-  deps: MicrovmDeps,
-  vm: Microvm,
-  { image, plan, signal }: LaunchOptions,
-): Promise<ProcessIdentity> => {
-  const { config, network, ledger, vms } = deps;
-  await requireOwnUser(deps, vm);
-  const spec = {
-    vmId: vm.id,
-    paths: deps.paths.vm(vm.id),
-    image: { vmlinux: image.vmlinux, initrd: image.initrd, rootfs: image.rootfs },
-    kernelArgs: [`ip=${vm.address}::${network.gateway}:${netmask(network.prefixLength)}::eth0:off`],
-    vcpuCount: config.vm.vcpuCount,
-    memoryMib: config.vm.memoryMib,
-    tap: vm.tap,
-    mac: vm.mac,
-    address: vm.address,
-    netns: network.namespaceOf(vm).file,
-    uid: vm.uid,
-  };
-  // From here on what runs as that user is this microVM's.
-  await ledger.acquire(vm.id, "user", String(vm.uid));
-  const { process } = await deps.vmms.of(vm.backend).start(spec, plan, {
-    acquire: (kind, ref) => ledger.acquire(vm.id, kind, ref),
-    onProcess: async (identity) => {
-      await ledger.acquire(vm.id, "process", String(identity.pid));
-      await vms.setProcess(vm.id, identity);
-    },
-    // A guest that boots is given its address and MAC by its VMM: nobody else's frame can come out of it.
-    beforeRun: async () => {
-      if (plan.kind === "boot") await network.join(vm);
-    },
-    signal,
-  });
-  return process;
 };
 
 /** What runs as the microVM's user is ended with the microVM: it must be nobody else's. Throws AppError `user-taken`. */

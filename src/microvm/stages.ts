@@ -1,12 +1,12 @@
 /**
- * Boot stages after the VMM is up, in order: what is asked, of whom, for how long at most, and what a miss means.
+ * Stages of a start after the VMM is up, in order: what is asked, of whom, for how long at most, and what a miss means.
  * Deadlines count from the stage before. They are sized for two busy cores under emulation, where a cold guest takes about
- * 40 s; a healthy one under KVM passes long before.
+ * 40 s and a clone 3 s; a healthy one under KVM passes long before.
  */
 import type { GuestChannel } from "../channel/channel.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { oneLine } from "../lib/terminal.ts";
-import type { BootStage } from "../contract/session.ts";
+import type { StartStage } from "../contract/session.ts";
 import { consoleSize } from "../vmm/console.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
 
@@ -17,17 +17,29 @@ export interface StageContext {
   /** Seconds after which an unreachable guest is given up. */
   unreachableSec: number;
   /** Deadlines that the configuration sets in place of the rules' own. */
-  deadlinesSec: Partial<Record<BootStage, number>>;
+  deadlinesSec: Partial<Record<StartStage, number>>;
+}
+
+/** What is done to a guest on its way, when its turn has come. */
+export interface Steps {
+  /** The guest's agent learns who it is. */
+  introduce: (timeoutMs: number) => Promise<void>;
+  /** Its TAP joins the bridge. */
+  join: () => Promise<void>;
 }
 
 export interface StageRule {
-  stage: BootStage;
+  stage: StartStage;
   source: string;
   deadlineMs: (context: StageContext) => number;
   /** From then on somebody looks for what is in the way: well beyond what a healthy guest takes under emulation. */
   slowMs: number;
   /** Undefined when passed, else what was seen instead, in words. Answers or throws within `timeoutMs`. */
   check: (context: StageContext, timeoutMs: number) => Promise<string | undefined>;
+  /** Milliseconds from one question to the next; default 500. */
+  intervalMs?: number;
+  /** What is done then, as the rest of the stage. Throws MicrovmFailure. */
+  finish?: (steps: Steps, deadlineMs: number) => Promise<void>;
   /** The verdict when the deadline is missed. */
   missed: { code: string; sentence: string; hint: string };
 }
@@ -38,9 +50,11 @@ export const deadlineMsOf = (rule: StageRule, context: StageContext): number => 
   return configuredSec === undefined ? rule.deadlineMs(context) : configuredSec * 1000;
 };
 
-export const STAGE_RULES: readonly StageRule[] = [
-  {
-    stage: "kernel",
+/** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */
+const IDENTITY_MS = 20_000;
+
+const RULES: Record<Exclude<StartStage, "leased" | "vmm-up" | "restored">, Omit<StageRule, "stage">> = {
+  kernel: {
     source: "console",
     deadlineMs: () => 60_000,
     slowMs: 10_000,
@@ -51,8 +65,7 @@ export const STAGE_RULES: readonly StageRule[] = [
       hint: "Check that KVM works (sallyport doctor); set vm.accel: emulation to leave it out.",
     },
   },
-  {
-    stage: "agent",
+  agent: {
     source: "channel",
     deadlineMs: () => 180_000,
     // Shorter than a healthy one may take: until the agent has spoken, a look costs the guest nothing.
@@ -61,14 +74,14 @@ export const STAGE_RULES: readonly StageRule[] = [
       await channel.call("health", {}, { timeoutMs });
       return undefined;
     },
+    finish: ({ introduce }, deadlineMs) => introduce(Math.min(IDENTITY_MS, deadlineMs)),
     missed: {
       code: "agent-silent",
       sentence: "The guest's kernel started, but its agent never answered on the channel.",
       hint: "Read the console (sallyport console <session>): look for a failed mount, a panic, sallyport-agent or sallyport-channel.",
     },
   },
-  {
-    stage: "addressed",
+  addressed: {
     source: "channel",
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
     slowMs: 5_000,
@@ -84,11 +97,11 @@ export const STAGE_RULES: readonly StageRule[] = [
       hint: "See which .network file is in force in the evidence: nothing but ip= may configure eth0.",
     },
   },
-  {
-    stage: "reachable",
+  reachable: {
     source: "network",
     deadlineMs: ({ unreachableSec }) => unreachableSec * 1000,
     slowMs: 5_000,
+    intervalMs: 50,
     check: ({ address }, timeoutMs) => probeHealth(address, timeoutMs),
     missed: {
       code: "guest-unreachable",
@@ -96,8 +109,7 @@ export const STAGE_RULES: readonly StageRule[] = [
       hint: "Check the TAP, the bridge and the firewall in the evidence's host facts.",
     },
   },
-  {
-    stage: "display",
+  display: {
     source: "network",
     deadlineMs: () => 90_000,
     slowMs: 20_000,
@@ -108,8 +120,7 @@ export const STAGE_RULES: readonly StageRule[] = [
       hint: "Read sallyport-display.service's lines on the console.",
     },
   },
-  {
-    stage: "browser",
+  browser: {
     source: "channel",
     deadlineMs: () => 240_000,
     slowMs: 90_000,
@@ -123,4 +134,60 @@ export const STAGE_RULES: readonly StageRule[] = [
       hint: "Read sallyport-browser.service's lines on the console; give the guest more memory (vm.memoryMib).",
     },
   },
-];
+  identity: {
+    source: "channel",
+    deadlineMs: () => 60_000,
+    slowMs: 10_000,
+    intervalMs: 50,
+    check: async ({ channel }, timeoutMs) => {
+      await channel.call("health", {}, { timeoutMs });
+      return undefined;
+    },
+    finish: ({ introduce }, deadlineMs) => introduce(Math.min(IDENTITY_MS, deadlineMs)),
+    missed: {
+      code: "clone-silent",
+      sentence: "The virtual machine was restored, but its agent never answered on the channel.",
+      hint: "Its warm snapshot is of no use: make another (sallyport image warm).",
+    },
+  },
+  joined: {
+    source: "network",
+    deadlineMs: () => 30_000,
+    slowMs: 5_000,
+    check: async () => undefined,
+    finish: ({ join }) => join(),
+    missed: {
+      code: "guest-not-joined",
+      sentence: "The virtual machine has its own address, but could not be connected to the bridge.",
+      hint: "Run sallyport doctor on this host.",
+    },
+  },
+  screen: {
+    source: "network",
+    deadlineMs: () => 30_000,
+    slowMs: 5_000,
+    intervalMs: 50,
+    check: async ({ channel, address }, timeoutMs) => {
+      const [rfb, { browser }] = await Promise.all([
+        probeRfb(address, timeoutMs),
+        channel.call("health", {}, { timeoutMs }),
+      ]);
+      return rfb ?? (browser === "painted" ? undefined : `Firefox is ${browser}`);
+    },
+    missed: {
+      code: "clone-without-screen",
+      sentence: `The virtual machine was restored and is reachable, but its screen (port ${GUEST_PORTS.rfb}) or its Firefox is not there.`,
+      hint: "Its warm snapshot is of no use: make another (sallyport image warm).",
+    },
+  },
+};
+
+const named = (stages: readonly (keyof typeof RULES)[]): StageRule[] =>
+  stages.map((stage) => ({ stage, ...RULES[stage] }));
+
+/** By how it starts. What a template is for has no network: nobody but the host's end of the channel ever speaks to it. */
+export const STAGE_RULES = {
+  boot: named(["kernel", "agent", "addressed", "reachable", "display", "browser"]),
+  restore: named(["identity", "joined", "reachable", "screen"]),
+  template: named(["kernel", "agent", "browser"]),
+} as const satisfies Record<string, readonly StageRule[]>;

@@ -1,23 +1,15 @@
 /** Letting a session in: its user's limit, its record, its address and its microVM's record, all or nothing. */
 import type { Config } from "../config/config.ts";
-import type { Image } from "../image/store.ts";
-import { createLedger } from "../microvm/ledger.ts";
 import { AppError } from "../lib/errors.ts";
-import { newVmId, tapOf } from "../lib/id.ts";
-import { macOf } from "../lib/ipv4.ts";
-import { hostNumber, leaseAddress, parseBridgeCidr } from "../network/lease.ts";
 import type { Db } from "../state/db.ts";
 import { isOver, type Session } from "./session.ts";
-import { createMicrovmStore, type Microvm } from "../microvm/store.ts";
+import { allotMicrovm, type AllotOptions } from "../microvm/allot.ts";
+import type { Microvm } from "../microvm/store.ts";
 import { createSessionStore, type Census } from "./store.ts";
 
-export interface AdmitOptions {
+export interface AdmitOptions extends Pick<AllotOptions, "image" | "chosen" | "config"> {
   session: Session;
   pairingHash: string;
-  image: Image;
-  /** The VMM backend that will run it, by its name, and why. */
-  chosen: Pick<Microvm, "backend" | "accel" | "why">;
-  config: Config;
 }
 
 /**
@@ -31,24 +23,7 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
     requireRoom(await store.census(), session.userId, config);
     await store.insert(session, options.pairingHash);
 
-    const range = parseBridgeCidr(config.network.cidr);
-    const id = newVmId();
-    const address = await leaseAddress(transaction, range, id);
-    await createLedger(transaction).acquire(id, "lease", address);
-    const vm: Microvm = {
-      id,
-      sessionId: session.id,
-      ...options.chosen,
-      imageDigest: options.image.digest,
-      tap: tapOf(id),
-      mac: macOf(address),
-      address,
-      uid: config.vm.uidBase + hostNumber(address, range),
-      process: null,
-      createdAt: session.createdAt,
-    };
-    await createMicrovmStore(transaction).insert(vm);
-    return vm;
+    return allotMicrovm(transaction, { ...options, sessionId: session.id, createdAt: session.createdAt });
   });
 
 const requireRoom = (census: Census, userId: string, { session: { maxPerUser, max } }: Config): void => {

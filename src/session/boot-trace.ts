@@ -38,7 +38,10 @@ export const bootSpans = (session: Session, vm: Microvm | undefined, endedAt: st
     },
     ...passed.map((record) => ({
       ...below(record.stage, record.startedAt, record.endedAt),
-      attributes: { "sallyport.source": record.source },
+      attributes: {
+        "sallyport.source": record.source,
+        ...(record.note === undefined ? {} : { "sallyport.note": record.note }),
+      },
     })),
     ...(verdict?.stage ? [{ ...below(verdict.stage, lastPassedAt, verdict.at), attributes: failure, ...error }] : []),
   ];

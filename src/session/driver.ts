@@ -3,8 +3,9 @@ import type { KeyObject } from "node:crypto";
 import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
-import type { StageRecord } from "../contract/session.ts";
+import { planOf, type StageRecord } from "../contract/session.ts";
 import type { Image } from "../image/store.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { awaitBrowser } from "../microvm/boot.ts";
 import { MicrovmFailure } from "../microvm/failure.ts";
@@ -21,7 +22,10 @@ import { createRecord, type SessionRecord } from "./record.ts";
 import { asItEnds, isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
-import { watchGuest } from "../microvm/watch.ts";
+import { introduce, introduceClone } from "../microvm/introduce.ts";
+import { undoLaunch } from "../microvm/destroy.ts";
+import type { Beginning, Warm } from "../microvm/warm.ts";
+import { watchGuest, type WatchOptions } from "../microvm/watch.ts";
 
 export interface DriverDeps extends MicrovmDeps {
   store: SessionStore;
@@ -33,6 +37,9 @@ export interface DriverDeps extends MicrovmDeps {
   providerTitle: (provider: string) => string;
   /** Told how long each boot stage took, in seconds. */
   onStage: (stage: string, seconds: number) => void;
+  warm: Pick<Warm, "beginningOf" | "cloneFailed">;
+  /** Told when a microVM boots because its clone failed. */
+  onFallback: () => void;
   /** Told once when a boot is over, passed or not. */
   onBooted: (session: Session, vm: Microvm | undefined) => void;
 }
@@ -141,13 +148,61 @@ export class SessionDriver {
 
   async #live(image: Image | undefined): Promise<never> {
     if (this.session.state === "requested") await this.#record.change({ state: "starting" });
-    const vm = await this.#running(image);
+    const guest = image ? await this.#begin(image) : await this.#takeUp();
+    if (this.session.state === "starting") await this.#record.change({ state: "ready" });
+    this.handover.collect();
+    return watchGuest(guest);
+  }
+
+  /** What is wrong with a clone keeps nobody from a browser: the microVM boots then. */
+  async #begin(image: Image): Promise<WatchOptions> {
+    const { warm, onFallback } = this.#deps;
+    const { snapshot, ...beginning } = await warm.beginningOf(image, this.#vm.backend);
+    if (!snapshot) return this.#start(image, beginning);
+    try {
+      return await this.#start(image, beginning);
+    } catch (error) {
+      this.#stop.signal.throwIfAborted();
+      const why = messageOf(error);
+      await warm.cloneFailed(snapshot, why);
+      onFallback();
+      this.#channel?.close();
+      this.#channel = undefined;
+      await undoLaunch(this.#deps, this.#vm);
+      return this.#start(image, { plan: { kind: "boot" }, note: `cold, because the warm snapshot failed: ${why}` });
+    }
+  }
+
+  async #start(image: Image, { plan, note }: Pick<Beginning, "plan" | "note">): Promise<WatchOptions> {
+    const vm = await launchMicrovm(this.#deps, this.#vm, {
+      image,
+      plan,
+      note,
+      askedAt: this.session.createdAt,
+      onStages: (stages) => this.#recordStages(stages),
+      signal: this.#ended.signal,
+    });
+    return this.#toBrowser(vm);
+  }
+
+  /** One of a former controller. */
+  async #takeUp(): Promise<WatchOptions> {
+    const vm = await adoptMicrovm(this.#deps, this.#vm, {
+      stages: this.session.stages,
+      onStages: (stages) => this.#recordStages(stages),
+      logger: this.#logger,
+      signal: this.#stop.signal,
+    });
+    return this.#toBrowser(vm);
+  }
+
+  async #toBrowser(vm: RunningMicrovm): Promise<WatchOptions> {
     this.#vm = vm;
     const paths = this.#deps.paths.vm(vm.id);
     const { openChannel: open } = handleOf(this.#deps, vm);
     const channel = withCallLog(connectChannel({ open, logger: this.#logger }), paths.channelLog);
     this.#channel = channel;
-    const context = {
+    const guest = {
       address: vm.address,
       consoleFile: paths.console,
       channel,
@@ -158,27 +213,21 @@ export class SessionDriver {
       logger: this.#logger,
       signal: this.#stop.signal,
     };
-    if (this.session.state === "starting") {
-      await awaitBrowser({
-        ...context,
-        passed: this.session.stages,
-        configure: () => guestIdentity(this.session, vm, this.#deps),
-        onStage: (stages) => this.#recordStages(stages),
-      });
-      await this.#record.change({ state: "ready" });
-    }
-    this.handover.collect();
-    return watchGuest(context);
-  }
-
-  #running(image: Image | undefined): Promise<RunningMicrovm> {
-    const { stages, createdAt: askedAt } = this.session;
-    const onStages = (passed: StageRecord[]) => this.#recordStages(passed);
-    if (!image)
-      return adoptMicrovm(this.#deps, this.#vm, { stages, onStages, logger: this.#logger, signal: this.#stop.signal });
-    const { signal } = this.#ended;
-    const plan = { kind: "boot" } as const;
-    return launchMicrovm(this.#deps, this.#vm, { image, plan, askedAt, onStages, signal });
+    if (this.session.state !== "starting") return guest;
+    const plan = planOf(this.session.stages);
+    const introduceIt = plan === "boot" ? introduce : introduceClone;
+    const configure = () => guestIdentity(this.session, vm, plan, this.#deps);
+    await awaitBrowser({
+      ...guest,
+      plan,
+      passed: this.session.stages,
+      steps: {
+        introduce: (timeoutMs) => introduceIt({ ...guest, configure, timeoutMs }),
+        join: () => this.#deps.network.join(vm),
+      },
+      onStage: (stages) => this.#recordStages(stages),
+    });
+    return guest;
   }
 
   async #failure(error: unknown): Promise<SessionChange> {

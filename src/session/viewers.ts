@@ -1,6 +1,6 @@
 /** A viewer's road on this host: the seat of viewer.ts, the strip's words, and the guest's RFB port behind a ticket. */
 import { connect } from "node:net";
-import { awaitedStage, type Warning } from "../contract/session.ts";
+import { awaitedStage, progressOf, type Warning } from "../contract/session.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 import { isOver, type Session } from "./session.ts";
@@ -47,6 +47,7 @@ export const createViewers = (deps: ViewersDeps): Viewers => {
         state: session.state,
         expiresAt: session.expiresAt,
         stage: awaitedStage(session.stages),
+        progress: progressOf(session.stages),
         warning: deps.warningOf(id)?.sentence ?? null,
         openedHost: session.openedHost,
       };

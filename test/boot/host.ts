@@ -33,6 +33,8 @@ export interface BootHostOptions {
   session?: ConfigFile["session"];
   /** Which VMM; default the one that the controller chooses. */
   vmm?: ConfigFile["vmm"];
+  /** Whether sessions start from a warm snapshot where there is one; default no. */
+  isWarm?: boolean;
   /** Arguments of Node, in place of the command line's `up`, that run a controller with this configuration file. */
   controller?: (configFile: string) => string[];
   /** The data directory gets a disk of its own, of this size. */
@@ -69,6 +71,7 @@ export const createBootHost = async (
     image: options.image ?? "default",
     network: { dns: { upstream: [GATEWAY_ADDRESS] } },
     session: { maxPerUser: 4, ...options.session },
+    warm: { snapshots: options.isWarm ?? false },
     vm: { uidBase: ownUidBase(dataDir) },
     ...(options.vmm ? { vmm: options.vmm } : {}),
     providers: { oidc: { issuer: "https://login.sallyport.test", clientId: "test" } },

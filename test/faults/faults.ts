@@ -1,6 +1,6 @@
 /** The 24 faults that diagnosis must name: how each is made, and the verdict that is right. One row, one fault. */
 import type { RuleCode } from "../../src/diagnosis/rules.ts";
-import type { BootStage } from "../../src/contract/session.ts";
+import type { StartStage } from "../../src/contract/session.ts";
 import type { HostBreak } from "./host-faults.ts";
 import * as host from "./host-faults.ts";
 import type { Sabotage } from "./sabotage.ts";
@@ -15,7 +15,7 @@ export interface Fault {
 export interface GuestFault extends Fault {
   sabotage: Sabotage;
   /** The session survives it: asked once this stage has passed. Otherwise the session must fail by itself. */
-  askAfter?: BootStage;
+  askAfter?: StartStage;
 }
 
 /** Made on the host while a healthy guest runs. */

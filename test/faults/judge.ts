@@ -1,6 +1,6 @@
 /** Waits for what the product says about a guest, and takes the time from outside, as a client sees it. */
 import type { SessionView } from "../../src/contract/api.ts";
-import { awaitedStage, type BootStage } from "../../src/contract/session.ts";
+import { awaitedStage, type StartStage } from "../../src/contract/session.ts";
 import { identify } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
 import type { Stand } from "./stand.ts";
@@ -46,7 +46,7 @@ export const untilFailed = async (stand: Stand, sessionId: string, known?: Failu
 };
 
 /** Asks for a diagnosis as soon as a stage has passed. */
-export const askAfter = async (stand: Stand, sessionId: string, stage: BootStage): Promise<Judgement> => {
+export const askAfter = async (stand: Stand, sessionId: string, stage: StartStage): Promise<Judgement> => {
   let warning: Judgement["warning"];
   for await (const view of stand.client.events(sessionId)) {
     warning ??= warningIn(view);
@@ -86,6 +86,7 @@ const judged = ({ deadlinesSec }: Stand, view: SessionView, known: Failure | und
 const missedDeadline = ({ stages, createdAt }: SessionView, deadlinesSec: Stand["deadlinesSec"]): Failure => {
   const awaited = awaitedStage(stages);
   const deadlineSec = deadlinesSec[awaited as keyof typeof deadlinesSec];
+  if (deadlineSec === undefined) throw new Error(`there is no deadline of ${awaited}`);
   const startedAt = Date.parse(stages.at(-1)?.endedAt ?? createdAt);
   return { at: startedAt + deadlineSec * 1000, what: `the deadline of ${awaited}` };
 };

@@ -3,7 +3,7 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import type { StartResponse } from "../../src/contract/api.ts";
-import type { BootStage } from "../../src/contract/session.ts";
+import type { StartStage } from "../../src/contract/session.ts";
 import { run, type RunResult } from "../../src/lib/exec.ts";
 import { createBootHost, type BootHost, type BootHostOptions } from "../boot/host.ts";
 import type { Sabotage } from "./sabotage.ts";
@@ -27,7 +27,7 @@ export const DEADLINES_SEC: Deadlines = {
   display: 45,
   browser: 200,
 };
-type Deadlines = Record<Exclude<BootStage, "leased" | "vmm-up">, number>;
+type Deadlines = Partial<Record<StartStage, number>>;
 
 /** Until a session whose guest went silent is given up; longer than any fault that it must survive. */
 export const UNREACHABLE_SEC = 30;

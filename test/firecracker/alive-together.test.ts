@@ -3,7 +3,7 @@ import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import type { VmView } from "../../src/contract/api.ts";
-import type { BootStage } from "../../src/contract/session.ts";
+import type { StartStage } from "../../src/contract/session.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { untilOver } from "../boot/host.ts";
@@ -31,7 +31,7 @@ const vmOf = async (sessionId: string): Promise<VmView & { pid: number }> => {
   return { ...vm, pid: vm.pid };
 };
 
-const untilPassed = async (sessionId: string, awaited: BootStage): Promise<void> => {
+const untilPassed = async (sessionId: string, awaited: StartStage): Promise<void> => {
   for await (const { stages } of host.client.events(sessionId))
     if (stages.some(({ stage, endedAt }) => stage === awaited && endedAt !== null)) return;
   throw new Error(`the session ended before ${awaited}`);

@@ -67,7 +67,7 @@ afterAll(async () => {
 });
 
 test.each([DOCUMENTS, ...GUESTS, ...HOSTS, vmmKilled].toSorted((a, b) => a.number - b.number))(
-  "$number. $title: $verdict",
+  "$title: $verdict",
   ({ title, verdict }) => {
     const judgement = judgements.get(title);
     expect(judgement?.code, judgement?.evidence.join("\n")).toBe(verdict);

@@ -146,7 +146,7 @@ describe("evidence", () => {
       node: process.version,
       fake: "0.0.1",
       hostKernel: expect.any(String) as string,
-      image: "sha256:test",
+      image: `sha256:${"0".repeat(64)}`,
     });
     expect(JSON.parse(files["facts.json"] ?? "")).toMatchObject({ guest: { cmdline: expect.any(String) as string } });
     expect(files["facts.json"]).toContain("/cb?[cut]");

@@ -93,6 +93,7 @@ test("a boot is one trace: the whole, and below it each stage as the session has
       startedAt: iso(span.startTimeUnixNano),
       endedAt: iso(span.endTimeUnixNano),
       source: span.attributes[0]?.value.stringValue,
+      ...(span.attributes[1] ? { note: span.attributes[1].value.stringValue } : {}),
     })),
   ).toEqual(stages);
   expect(new Set(below.map(({ traceId, parentSpanId }) => `${traceId}/${parentSpanId}`))).toEqual(

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { buildImage, type BuildImageResult } from "../../image/build.ts";
 import { createImageStore } from "../../image/store.ts";
@@ -35,6 +36,10 @@ export const addImage = (program: Command, context: CliContext): void => {
       );
     });
   image
+    .command("warm")
+    .description("make the warm snapshot that sessions start from, now (needs the controller)")
+    .action(() => warm(context));
+  image
     .command("verify [name]")
     .description("compute an image's checksums anew")
     .action((name: string | undefined) => verify(name, context));
@@ -62,6 +67,30 @@ const outcome = ({ image, wasBuilt, stages }: BuildImageResult): string => {
   return wasBuilt
     ? `Built ${image.name} (${image.base}, ${size}) in ${total}: ${image.digest}`
     : `${image.name} is up to date (${image.base}, ${size}, built ${image.builtAt}): ${image.digest}`;
+};
+
+const ASK_MS = 500;
+
+const warm = async (context: CliContext): Promise<void> => {
+  const client = context.client();
+  let view = await client.makeWarm();
+  for (let told: string | null = null; view.doing !== null; view = await client.warm()) {
+    if (view.doing !== told) context.out.note(view.doing);
+    told = view.doing;
+    await sleep(ASK_MS, undefined, { signal: context.signal });
+  }
+  const { snapshot, failure } = view;
+  if (failure !== null || !snapshot) {
+    const sentence = `No warm snapshot could be made: ${failure ?? "it is gone again."}`;
+    throw new AppError("unavailable", "no-snapshot", sentence, {
+      hint: "Sessions boot meanwhile. The controller's log has more.",
+    });
+  }
+  context.out.result(
+    { ok: true, snapshot },
+    () =>
+      `Sessions start from the warm snapshot of ${snapshot.madeAt}. Cold, its machine took ${duration(snapshot.coldMs)} to its browser.`,
+  );
 };
 
 const verify = async (name: string | undefined, context: CliContext): Promise<void> => {

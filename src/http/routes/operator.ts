@@ -1,6 +1,15 @@
 /** Calls for operators: keys, images, microVMs, orphans. */
 import { z } from "zod";
-import { imageView, keyCreated, keyRequest, keyView, reapRequest, reapResponse, vmView } from "../../contract/api.ts";
+import {
+  imageView,
+  keyCreated,
+  keyRequest,
+  keyView,
+  reapRequest,
+  reapResponse,
+  vmView,
+  warmView,
+} from "../../contract/api.ts";
 import { providerRecipe } from "../../contract/provider.ts";
 import { call } from "../auth.ts";
 import type { App, HttpContext } from "../context.ts";
@@ -9,7 +18,7 @@ const tags = ["operator"];
 
 export const registerOperator = (
   app: App,
-  { keys, images, providers, sessions, reap, tearDownNetwork }: HttpContext,
+  { keys, images, providers, sessions, warm, reap, tearDownNetwork }: HttpContext,
 ): void => {
   app.get(
     "/api/providers",
@@ -21,6 +30,25 @@ export const registerOperator = (
     "/api/images",
     call("operate", { response: { 200: z.array(imageView) }, summary: "Images on this host", tags }),
     async () => images.list(),
+  );
+
+  app.get(
+    "/api/warm",
+    call("operate", { response: { 200: warmView }, summary: "The warm snapshot that sessions start from", tags }),
+    async () => warm.state(),
+  );
+
+  app.post(
+    "/api/warm",
+    call("operate", {
+      response: { 202: warmView },
+      summary: "Begin a new warm snapshot, if none is being made; takes longer than a boot, and its end is told by GET",
+      tags,
+    }),
+    async (_request, reply) => {
+      await warm.make();
+      return reply.status(202).send(await warm.state());
+    },
   );
 
   app.get(

@@ -1,0 +1,144 @@
+/**
+ * Warm snapshots on disk: `<snapshots>/<key>/` holds a manifest and, in `machine/`, what a VMM froze. One that is being made has another
+ * name until it is whole. Only root comes in: the memory of a template is that of all its clones before they were renewed.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  snapshotInputs,
+  snapshotManifest,
+  type SnapshotInputs,
+  type SnapshotManifest,
+} from "../contract/snapshot-manifest.ts";
+import { AppError } from "../lib/errors.ts";
+import { jsonOf } from "../lib/json.ts";
+import type { DataPaths } from "../lib/paths.ts";
+import { unlessMissing } from "../lib/unless-missing.ts";
+import { digestOfFile, digestOfValue, hexOf } from "./digest.ts";
+
+export interface Snapshot extends SnapshotManifest {
+  /** What a VMM restores from. */
+  folder: string;
+}
+
+/** A folder for a VMM to freeze a machine into. */
+export interface UnfinishedSnapshot {
+  folder: string;
+  /** Takes it over, complete as it is now. */
+  finish: (made: Pick<SnapshotManifest, "madeAt" | "coldMs">, signal?: AbortSignal) => Promise<Snapshot>;
+  /** Idempotent; nothing when it was finished. */
+  discard: () => Promise<void>;
+}
+
+export type SnapshotStore = ReturnType<typeof createSnapshotStore>;
+
+export const snapshotKey = (inputs: SnapshotInputs): string => digestOfValue(snapshotInputs.parse(inputs));
+
+const UNFINISHED = /^[0-9a-f]{64}\.new-[0-9a-f]{8}$/;
+const FINISHED = /^[0-9a-f]{64}$/;
+
+export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">) => {
+  const rootOf = (key: string): string => join(snapshots, hexOf(key));
+  /** Files whose checksums were right, as they were then. */
+  const checked = new Map<string, string>();
+
+  /** Throws AppError `snapshot-damaged`. */
+  const read = async (root: string): Promise<Snapshot | undefined> => {
+    if (!(await unlessMissing(stat(root), undefined))) return undefined;
+    const text = await unlessMissing(readFile(join(root, "manifest.json"), "utf8"), "");
+    const manifest = snapshotManifest.safeParse(jsonOf(text)).data;
+    if (!manifest || snapshotKey(manifest.inputs) !== manifest.key || rootOf(manifest.key) !== root) {
+      throw damaged("its manifest is missing, or not what was written");
+    }
+    return { ...manifest, folder: join(root, "machine") };
+  };
+
+  /** Reads all of a file that is not as it was when it was read last. */
+  const check = async (path: string, wanted: SnapshotManifest["files"][string], signal?: AbortSignal) => {
+    const seen = await lookOf(path);
+    if (!seen) throw damaged(`${path} is missing`);
+    if (checked.get(path) === seen.look) return;
+    if (seen.bytes !== wanted.bytes) {
+      throw damaged(`${path} has ${seen.bytes} bytes, but was made with ${wanted.bytes}`);
+    }
+    const digest = await digestOfFile(path, signal);
+    if (digest !== wanted.digest) throw damaged(`${path} is ${digest}, but was made as ${wanted.digest}`);
+    checked.set(path, seen.look);
+  };
+
+  return {
+    /**
+     * The one of these inputs, whole: what was not read since this process started, or was written since, is read. Undefined: there is none.
+     * Throws AppError `snapshot-damaged`.
+     */
+    find: async (key: string, signal?: AbortSignal): Promise<Snapshot | undefined> => {
+      const snapshot = await read(rootOf(key));
+      for (const [name, file] of Object.entries(snapshot?.files ?? {})) {
+        await check(join(rootOf(key), "machine", name), file, signal);
+      }
+      return snapshot;
+    },
+
+    /** All that say what they are; nothing of them is checked. */
+    list: async (): Promise<Snapshot[]> => {
+      const names = (await unlessMissing(readdir(snapshots), [])).filter((name) => FINISHED.test(name));
+      const found = await Promise.all(names.map((name) => read(join(snapshots, name)).catch(() => undefined)));
+      return found.filter((one) => one !== undefined).toSorted((a, b) => b.madeAt.localeCompare(a.madeAt));
+    },
+
+    begin: async (inputs: SnapshotInputs): Promise<UnfinishedSnapshot> => {
+      const key = snapshotKey(inputs);
+      const root = `${rootOf(key)}.new-${randomBytes(4).toString("hex")}`;
+      const folder = join(root, "machine");
+      await mkdir(snapshots, { recursive: true, mode: 0o700 });
+      await mkdir(root, { mode: 0o700 });
+      await mkdir(folder, { mode: 0o700 });
+      return {
+        folder,
+        finish: async (made, signal) => {
+          const files: SnapshotManifest["files"] = {};
+          const looks = new Map<string, string>();
+          for (const name of await readdir(folder)) {
+            const path = join(folder, name);
+            const seen = await lookOf(path);
+            if (!seen) throw damaged(`${path} is missing`);
+            files[name] = { digest: await digestOfFile(path, signal), bytes: seen.bytes };
+            looks.set(name, seen.look);
+          }
+          const manifest: SnapshotManifest = { format: 1, key, inputs, ...made, files };
+          await writeFile(join(root, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o400 });
+          await rm(rootOf(key), { recursive: true, force: true });
+          await rename(root, rootOf(key));
+          for (const [name, look] of looks) checked.set(join(rootOf(key), "machine", name), look);
+          return { ...manifest, folder: join(rootOf(key), "machine") };
+        },
+        discard: () => rm(root, { recursive: true, force: true }),
+      };
+    },
+
+    /** Clones that run keep what they have of it. */
+    remove: (key: string): Promise<void> => rm(rootOf(key), { recursive: true, force: true }),
+
+    /** All but this one, and what a process that is no more began. `isBegun`: one is being made now. */
+    keepOnly: async (key: string | undefined, isBegun: boolean): Promise<string[]> => {
+      const names = await unlessMissing(readdir(snapshots), []);
+      const old = names.filter((name) =>
+        UNFINISHED.test(name) ? !isBegun : FINISHED.test(name) && (key === undefined || name !== hexOf(key)),
+      );
+      for (const name of old) await rm(join(snapshots, name), { recursive: true, force: true });
+      return old;
+    },
+  };
+};
+
+/** What changes when somebody puts another file there, or writes to it. */
+const lookOf = async (path: string): Promise<{ bytes: number; look: string } | undefined> => {
+  const found = await unlessMissing(stat(path, { bigint: true }), undefined);
+  return found && { bytes: Number(found.size), look: `${found.ino} ${found.size} ${found.mtimeNs}` };
+};
+
+const damaged = (what: string): AppError =>
+  new AppError("internal", "snapshot-damaged", `The warm snapshot is damaged: ${what}.`, {
+    hint: "Nothing has to be done: sessions boot cold until another one is made.",
+  });

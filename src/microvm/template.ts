@@ -1,0 +1,144 @@
+/**
+ * The making of a warm snapshot: a microVM that belongs to nobody boots an image, without an address and never on the bridge, until its
+ * Firefox shows the waiting page; when all is quiet it is frozen, and destroyed. No page from outside can ever have been in it.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectChannel } from "../channel/connect.ts";
+import type { SnapshotInputs } from "../contract/snapshot-manifest.ts";
+import type { StageRecord } from "../contract/session.ts";
+import type { Snapshot, SnapshotStore } from "../image/snapshots.ts";
+import type { Image } from "../image/store.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { cpuTimeMs, type ProcessIdentity } from "../lib/process.ts";
+import type { Template } from "../vmm/vmm.ts";
+import { allotMicrovm } from "./allot.ts";
+import { awaitBrowser } from "./boot.ts";
+import { destroyMicrovm } from "./destroy.ts";
+import { greet } from "./introduce.ts";
+import { machineSpec, startMicrovm } from "./launch.ts";
+import type { MicrovmDeps } from "./microvm.ts";
+import type { Microvm } from "./store.ts";
+
+export interface TemplateOptions {
+  image: Image;
+  chosen: Pick<Microvm, "backend" | "accel" | "why">;
+  inputs: SnapshotInputs;
+  snapshots: SnapshotStore;
+  /** Told its microVM's id before there is anything of it, and again when all of it is gone. */
+  onMicrovm: (vmId: string, isThere: boolean) => void;
+  /** Told what is being done, in words. */
+  onProgress: (what: string) => void;
+  logger: Logger;
+  /** Milliseconds that all must have been quiet for; default 5 000. */
+  quietMs?: number;
+  signal: AbortSignal;
+}
+
+/** Of one processor, over a window, below which a machine counts as quiet; and how long that is waited for. */
+const QUIET = { share: 0.25, windowMs: 5_000, timeoutMs: 60_000 };
+const SETTLE_MS = 60_000;
+
+/** Nothing is left of its microVM, whatever fails, nor of the snapshot. Throws what a start does, the disk, and the signal's reason. */
+export const makeSnapshot = async (deps: MicrovmDeps, options: TemplateOptions): Promise<Snapshot> => {
+  const { inputs, snapshots, signal } = options;
+  signal.throwIfAborted();
+  const unfinished = await snapshots.begin(inputs);
+  try {
+    const made = await inTemplate(deps, options, (vm) => freezeTemplate(deps, vm, unfinished.folder, options));
+    return await unfinished.finish(made, signal);
+  } finally {
+    await unfinished.discard();
+  }
+};
+
+/** A microVM that belongs to nobody, for as long as `work` takes. */
+const inTemplate = async <T>(
+  deps: MicrovmDeps,
+  { image, chosen, onMicrovm }: TemplateOptions,
+  work: (vm: Microvm) => Promise<T>,
+): Promise<T> => {
+  const createdAt = new Date().toISOString();
+  const vm = await deps.db.transaction().execute(async (transaction) => {
+    const { config } = deps;
+    const allotted = await allotMicrovm(transaction, { image, chosen, config, sessionId: null, createdAt });
+    // Before anybody else can see it.
+    onMicrovm(allotted.id, true);
+    return allotted;
+  });
+  try {
+    return await work(vm);
+  } finally {
+    // What will not go is the reaper's from then on.
+    await destroyMicrovm(deps, vm).finally(() => onMicrovm(vm.id, false));
+  }
+};
+
+const freezeTemplate = async (deps: MicrovmDeps, vm: Microvm, folder: string, options: TemplateOptions) => {
+  const { image, onProgress, signal } = options;
+  const { snapshots } = deps.vmms.of(vm.backend);
+  if (!snapshots) throw new Error(`${vm.backend} has no snapshots`);
+  const begin = performance.now();
+  onProgress("booting");
+  const template = await startMicrovm(deps, vm, {
+    spec: machineSpec(deps, vm, image),
+    isJoined: false,
+    start: (spec, hooks) => snapshots.startTemplate(spec, folder, hooks),
+    signal,
+  });
+  const coldMs = await settle(deps, vm, template, options, begin);
+  onProgress("freezing");
+  await template.freeze(signal);
+  return { madeAt: new Date().toISOString(), coldMs };
+};
+
+/** Until all has come to rest and the channel is closed; answers the milliseconds from `begin` to the painted browser. */
+const settle = async (
+  { config, paths }: MicrovmDeps,
+  vm: Microvm,
+  { openChannel, process }: Template,
+  { onProgress, logger, quietMs = QUIET.windowMs, signal }: TemplateOptions,
+  begin: number,
+): Promise<number> => {
+  const channel = connectChannel({ open: openChannel, logger });
+  try {
+    await awaitBrowser({
+      plan: "template",
+      address: vm.address,
+      consoleFile: paths.vm(vm.id).console,
+      channel,
+      unreachableSec: config.session.unreachableSec,
+      deadlinesSec: config.session.deadlinesSec,
+      process,
+      // Nobody waits for it who could be told.
+      lookout: { slow: () => {}, fine: () => {} },
+      logger,
+      signal,
+      passed: [],
+      steps: { introduce: (timeoutMs) => greet({ channel, process, timeoutMs, signal }), join: async () => {} },
+      onStage: async (records: StageRecord[]) => onProgress(`booted as far as: ${records.at(-1)?.stage ?? "nothing"}`),
+    });
+    const coldMs = Math.round(performance.now() - begin);
+    onProgress("waiting until all is quiet");
+    await untilQuiet(process, quietMs, signal);
+    await channel.call("settle", {}, { timeoutMs: SETTLE_MS, signal });
+    await untilQuiet(process, quietMs, signal);
+    return coldMs;
+  } finally {
+    channel.close();
+  }
+};
+
+/** Firefox does a number of things once its first page is drawn; one that never rests is taken as it is. */
+const untilQuiet = async (process: ProcessIdentity, windowMs: number, signal: AbortSignal): Promise<void> => {
+  const deadline = performance.now() + QUIET.timeoutMs;
+  for (let before = await cpuTimeMs(process); performance.now() < deadline;) {
+    await sleep(windowMs, undefined, { signal });
+    const now = await cpuTimeMs(process);
+    if (now === undefined || before === undefined) throw ended();
+    if (now - before < QUIET.share * windowMs) return;
+    before = now;
+  }
+};
+
+const ended = (): AppError => new AppError("internal", "vmm-exited", "The template's VMM ended before it was frozen.");

@@ -1,0 +1,202 @@
+/** Whether a microVM boots or is restored, and that there is a warm snapshot to restore it from: one for the image and host of now. */
+import type { WarmView } from "../contract/api.ts";
+import type { SnapshotInputs } from "../contract/snapshot-manifest.ts";
+import { snapshotKey, type Snapshot, type SnapshotStore } from "../image/snapshots.ts";
+import type { Image } from "../image/store.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { StartPlan, VmmBackend } from "../vmm/vmm.ts";
+import type { MicrovmDeps } from "./microvm.ts";
+import { makeSnapshot } from "./template.ts";
+
+export interface WarmDeps extends MicrovmDeps {
+  snapshots: SnapshotStore;
+  findImage: () => Promise<Image | undefined>;
+  /** Nobody waits for a microVM that starts. */
+  isIdle: () => Promise<boolean>;
+  /** Test seam: see `TemplateOptions`. */
+  quietMs?: number;
+  logger: Logger;
+}
+
+/** How a microVM starts. */
+export interface Beginning {
+  plan: StartPlan;
+  /** For people: what is restored, or why it boots. */
+  note: string;
+  /** That of a clone. */
+  snapshot?: Snapshot;
+}
+
+export type Warm = ReturnType<typeof createWarm>;
+
+/** Clones of one snapshot that did not become a browser, after which it is thrown away. */
+const MOST_FAILURES = 2;
+/** After a snapshot could not be made; twice as long each time. */
+const PAUSE_MS = 10 * 60_000;
+const LONGEST_PAUSE_MS = 6 * 3_600_000;
+/** Rounds in a row in which nobody waited: the first comes when the controller has just been started, often for somebody. */
+const IDLE_ROUNDS = 2;
+const HOUR_MS = 3_600_000;
+
+export const createWarm = (deps: WarmDeps) => {
+  const { config, snapshots, logger } = deps;
+  const isOn = config.warm.snapshots;
+  const failures = new Map<string, number>();
+  /** Microvms that belong to nobody, while they are made. */
+  const templates = new Set<string>();
+  const stop = new AbortController();
+  let making: { done: Promise<Snapshot>; doing: string } | undefined;
+  let idleRounds = 0;
+  let failed: { message: string; count: number; at: number } | undefined;
+
+  /** The one to restore from; undefined: there is none, or it is too old. Throws AppError `snapshot-damaged`, and what the backend does. */
+  const current = async (image: Image, backend: VmmBackend): Promise<Snapshot | undefined> => {
+    const inputs = await inputsOf(image, backend);
+    const found = inputs && (await snapshots.find(snapshotKey(inputs), stop.signal));
+    return found && isFresh(found) ? found : undefined;
+  };
+
+  const inputsOf = async (image: Image, backend: VmmBackend): Promise<SnapshotInputs | undefined> => {
+    if (!backend.snapshots) return undefined;
+    const { vcpuCount, memoryMib } = config.vm;
+    const ground = { ...(await backend.snapshots.ground(image.vmlinux)) };
+    return { imageDigest: image.digest, ground, machine: { vcpuCount, memoryMib } };
+  };
+
+  const isFresh = ({ madeAt }: Snapshot): boolean => {
+    const ageMs = Date.now() - Date.parse(madeAt);
+    // One from the future was made before somebody set the clock.
+    return ageMs >= 0 && ageMs < config.warm.maxAgeHours * HOUR_MS;
+  };
+
+  const make = (image: Image): Promise<Snapshot> => {
+    if (making) return making.done;
+    const begin = async (): Promise<Snapshot> => {
+      const { backend, accel, why } = await deps.vmms.choose(image.vmlinux);
+      const inputs = await inputsOf(image, backend);
+      if (!inputs) throw new AppError("unavailable", "no-snapshots", `${backend.name} makes no snapshots.`);
+      return makeSnapshot(deps, {
+        image,
+        chosen: { backend: backend.name, accel, why },
+        inputs,
+        snapshots,
+        onMicrovm: (vmId, isThere) => void (isThere ? templates.add(vmId) : templates.delete(vmId)),
+        onProgress: (what) => {
+          if (making) making.doing = what;
+          logger.info({ what }, "warm snapshot");
+        },
+        logger,
+        ...(deps.quietMs === undefined ? {} : { quietMs: deps.quietMs }),
+        signal: stop.signal,
+      });
+    };
+    const done = begin()
+      .then((snapshot) => {
+        failed = undefined;
+        failures.delete(snapshot.key);
+        logger.info({ madeAt: snapshot.madeAt, coldMs: snapshot.coldMs }, "warm snapshot made");
+        return snapshot;
+      })
+      .catch((error: unknown) => {
+        failed = { message: messageOf(error), count: (failed?.count ?? 0) + 1, at: performance.now() };
+        throw error;
+      })
+      .finally(() => (making = undefined));
+    // Whoever waits for it hears of it; else it is in the state.
+    done.catch((error: unknown) => {
+      if (!stop.signal.aborted) logger.error({ error: messageOf(error) }, "no warm snapshot could be made");
+    });
+    making = { done, doing: "beginning" };
+    return done;
+  };
+
+  const mayTryAgain = (): boolean =>
+    failed === undefined ||
+    performance.now() - failed.at > Math.min(PAUSE_MS * 2 ** (failed.count - 1), LONGEST_PAUSE_MS);
+
+  return {
+    /** Never throws: whatever is wrong with a snapshot, a microVM can boot. */
+    beginningOf: async (image: Image, backendName: string): Promise<Beginning> => {
+      if (!isOn) return cold("warm snapshots are switched off (warm.snapshots)");
+      try {
+        const backend = deps.vmms.of(backendName);
+        if (!backend.snapshots) return cold(`${backendName} makes no snapshots`);
+        const snapshot = await current(image, backend);
+        if (!snapshot)
+          return cold(
+            making
+              ? `the warm snapshot is being made (${making.doing})`
+              : "there is no warm snapshot for this image on this host yet",
+          );
+        const plan = { kind: "restore", snapshot: snapshot.folder } as const;
+        return { plan, note: `from the warm snapshot of ${snapshot.madeAt}`, snapshot };
+      } catch (error) {
+        logger.error({ error: messageOf(error) }, "no warm snapshot can be used");
+        return cold(messageOf(error));
+      }
+    },
+
+    /** A clone did not become a browser. */
+    cloneFailed: async ({ key }: Snapshot, why: string): Promise<void> => {
+      const count = (failures.get(key) ?? 0) + 1;
+      failures.set(key, count);
+      logger.warn({ why, count }, "a clone of the warm snapshot failed");
+      if (count < MOST_FAILURES) return;
+      failures.delete(key);
+      await snapshots.remove(key);
+    },
+
+    /** Makes one now, or waits for the one that is being made. Throws what the making does. */
+    make,
+
+    /**
+     * There is one, or it is being made from now on if nobody has waited for a microVM since the round before; older ones are gone. Does
+     * not wait for it.
+     */
+    keep: async (): Promise<void> => {
+      idleRounds = (await deps.isIdle()) ? idleRounds + 1 : 0;
+      const image = isOn ? await deps.findImage() : undefined;
+      if (!image) return void (await snapshots.keepOnly(undefined, making !== undefined));
+      const { backend } = await deps.vmms.choose(image.vmlinux);
+      const inputs = await inputsOf(image, backend);
+      const removed = await snapshots.keepOnly(inputs && snapshotKey(inputs), making !== undefined);
+      if (removed.length > 0) logger.info({ removed }, "old warm snapshots removed");
+      if (!inputs || making) return;
+      const found = await current(image, backend).catch(async (error: unknown) => {
+        logger.error({ error: messageOf(error) }, "the warm snapshot is made anew");
+        await snapshots.remove(snapshotKey(inputs));
+      });
+      if (!found && mayTryAgain() && idleRounds >= IDLE_ROUNDS) make(image).catch(() => {});
+    },
+
+    state: async (): Promise<WarmView> => {
+      const image = isOn ? await deps.findImage() : undefined;
+      const all = image ? await snapshots.list() : [];
+      const found = all.find(({ inputs }) => inputs.imageDigest === image?.digest);
+      return {
+        isOn,
+        snapshot: found ? viewOf(found) : null,
+        doing: making?.doing ?? null,
+        failure: making ? null : (failed?.message ?? null),
+      };
+    },
+
+    isBeingMade: (vmId: string): boolean => templates.has(vmId),
+
+    /** Ends a making; resolves when nothing of it is left. */
+    stop: async (): Promise<void> => {
+      stop.abort(new AppError("unavailable", "stopping", "The controller is stopping."));
+      await making?.done.catch(() => {});
+    },
+  };
+};
+
+const viewOf = ({ inputs, madeAt, coldMs }: Snapshot): NonNullable<WarmView["snapshot"]> => ({
+  imageDigest: inputs.imageDigest,
+  madeAt,
+  coldMs,
+  vmm: inputs.ground["vmm"] ?? "",
+});
+
+const cold = (why: string): Beginning => ({ plan: { kind: "boot" }, note: `cold: ${why}` });

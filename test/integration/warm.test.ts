@@ -1,0 +1,153 @@
+/** A session starts from a warm snapshot, and whatever is wrong with one, it boots: with fake machines, which are frozen and cloned as real ones are. */
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { RESTORE_STAGES, BOOT_STAGES } from "../../src/contract/session.ts";
+import type { SessionView } from "../../src/contract/api.ts";
+import { poll } from "../../src/lib/wait.ts";
+import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
+
+const begin = async (options: TestControllerOptions = {}): Promise<TestController> => {
+  const controller = await startController({ config: { warm: { snapshots: true } }, tidyIntervalMs: 200, ...options });
+  onTestFinished(() => controller.dispose());
+  return controller;
+};
+
+const untilWarm = (controller: TestController) =>
+  poll(async () => (await controller.client.warm()).snapshot ?? undefined, {
+    what: "a warm snapshot",
+    timeoutMs: 20_000,
+    intervalMs: 50,
+  });
+
+const makeOne = async ({ client }: TestController): Promise<void> => {
+  expect(await client.makeWarm()).toMatchObject({ doing: expect.any(String), failure: null });
+  const isMade = async () => ((await client.warm()).doing === null ? true : undefined);
+  await poll(isMade, { what: "the making's end", timeoutMs: 20_000, intervalMs: 20 });
+  expect(await client.warm()).toMatchObject({ snapshot: { coldMs: expect.any(Number) }, failure: null });
+};
+
+/** A session, as it is once it is ready. */
+const startOne = async ({ client }: TestController): Promise<SessionView> => {
+  const { sessionId } = await client.start({ provider: "oidc" });
+  for await (const view of client.events(sessionId)) {
+    if (view.state === "ready") return view;
+    if (view.verdict) throw new Error(`${view.verdict.code}: ${view.verdict.sentence}`);
+  }
+  throw new Error("it ended before it was ready");
+};
+
+const stagesOf = ({ stages }: SessionView): string[] => stages.map(({ stage }) => stage);
+const notesOf = ({ stages }: SessionView): string => stages.map(({ note = "" }) => note).join("");
+
+test("a snapshot is made by itself, nothing is left of its making, and a session is its clone", async () => {
+  const controller = await begin();
+  const { madeAt } = await untilWarm(controller);
+  expect(await controller.client.vms()).toEqual([]);
+  const view = await startOne(controller);
+  expect(stagesOf(view)).toEqual(RESTORE_STAGES);
+  expect(notesOf(view)).toBe(`from the warm snapshot of ${madeAt}`);
+  expect((await controller.client.warm()).snapshot?.madeAt).toBe(madeAt);
+});
+
+test("a clone is made new before it is told who it is, and only then is it on the bridge", async () => {
+  const controller = await begin();
+  await untilWarm(controller);
+  const { vmId, browserIP } = await startOne(controller);
+  const calls = (await readFile(join(controller.paths.vm(vmId ?? "").root, "run", "calls.jsonl"), "utf8"))
+    .trim()
+    .split("\n")
+    .map((line): { method: string; params: Record<string, unknown> } => JSON.parse(line));
+  expect(calls.map(({ method }) => method)).toEqual(["renew", "configure"]);
+  expect(calls[1]?.params).toMatchObject({
+    machineId: expect.stringMatching(/^[0-9a-f]{32}$/),
+    network: { address: browserIP, mac: expect.stringMatching(/^06:/) },
+    clockMs: expect.any(Number),
+  });
+});
+
+test("without a snapshot a session boots, and says why", async () => {
+  const controller = await begin({ config: { warm: { snapshots: false } } });
+  const view = await startOne(controller);
+  expect(stagesOf(view)).toEqual(BOOT_STAGES);
+  expect(notesOf(view)).toBe("cold: warm snapshots are switched off (warm.snapshots)");
+});
+
+test.each(["refused", "ignored"] as const)(
+  "a clone that is not made new (%s) is thrown away: the session boots, the reason is told and counted, and the second one ends the snapshot",
+  async (renewal) => {
+    const controller = await begin({
+      behaviour: () => ({ renewal }),
+      config: { warm: { snapshots: true }, session: { deadlinesSec: { identity: 1 } } },
+    });
+    const { madeAt } = await untilWarm(controller);
+    for (const round of [1, 2]) {
+      const view = await startOne(controller);
+      expect(stagesOf(view)).toEqual(BOOT_STAGES);
+      expect(notesOf(view)).toMatch(
+        /^cold, because the warm snapshot failed: .*(random generators|no more when it was told)/,
+      );
+      expect((await fetchMetrics(controller)).match(/sallyport_warm_fallbacks_total (\d+)/)?.[1]).toBe(`${round}`);
+      // One user may have two; and nothing of the clone is left beside its successor.
+      const [vm, ...more] = (await controller.client.vms()).filter(({ sessionId }) => sessionId !== null);
+      expect(more).toEqual([]);
+      expect(vm?.holds.filter(({ kind }) => kind === "cgroup")).toHaveLength(1);
+      await controller.client.destroy(view.sessionId);
+    }
+    const again = async () => ((await untilWarm(controller)).madeAt === madeAt ? undefined : true);
+    await poll(again, { what: "another snapshot", timeoutMs: 20_000, intervalMs: 100 });
+  },
+);
+
+const fetchMetrics = async ({ url, adminKey }: TestController): Promise<string> => {
+  const { request } = await import("node:http");
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${adminKey}` };
+    request({ socketPath: url.slice("unix:".length), path: "/metrics", headers }, (response) => {
+      let text = "";
+      response.on("data", (chunk) => (text += String(chunk))).on("end", () => resolve(text));
+    })
+      .on("error", reject)
+      .end();
+  });
+};
+
+const folderOf = async ({ paths }: TestController): Promise<string> => {
+  const [name = ""] = await readdir(paths.snapshots);
+  return join(paths.snapshots, name);
+};
+
+test.each([
+  [
+    "whose memory was written to",
+    (folder: string) => writeFile(join(folder, "machine", "memory.json"), `{"bootId":"x"}`),
+  ],
+  ["whose memory is gone", (folder: string) => rm(join(folder, "machine", "memory.json"))],
+  ["without a manifest", (folder: string) => rm(join(folder, "manifest.json"))],
+  ["with another's manifest", (folder: string) => writeFile(join(folder, "manifest.json"), "{}")],
+])("a snapshot %s is not used: the session boots with the reason, and another one is made", async (_, spoil) => {
+  const controller = await begin({ tidyIntervalMs: 600_000 });
+  await makeOne(controller);
+  await spoil(await folderOf(controller));
+  const view = await startOne(controller);
+  expect(stagesOf(view)).toEqual(BOOT_STAGES);
+  expect(notesOf(view)).toMatch(/^cold: The warm snapshot is damaged: /);
+  await makeOne(controller);
+  expect(stagesOf(await startOne(controller))).toEqual(RESTORE_STAGES);
+});
+
+test("what a controller that was killed left of a making is removed at the next start, and an old snapshot with it", async () => {
+  const controller = await startController({ config: { warm: { snapshots: true } }, tidyIntervalMs: 600_000 });
+  await makeOne(controller);
+  const kept = await readdir(controller.paths.snapshots);
+  const left = [`${"a".repeat(64)}.new-01234567`, "b".repeat(64)];
+  for (const name of left) await mkdir(join(controller.paths.snapshots, name, "machine"), { recursive: true });
+  const next = await controller.restart();
+  onTestFinished(() => next.dispose());
+  const names = async () => {
+    const found = await readdir(next.paths.snapshots);
+    return found.some((name) => left.includes(name)) ? undefined : found;
+  };
+  expect(await poll(names, { what: "their removal", timeoutMs: 10_000, intervalMs: 50 })).toEqual(kept);
+  expect(stagesOf(await startOne(next))).toEqual(RESTORE_STAGES);
+});
