@@ -11,9 +11,12 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate as turn } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterEach, describe, expect, test } from "vitest";
 import type { AppError } from "../lib/errors.ts";
+import { createGathering } from "../lib/mutex.ts";
+import { createLedger } from "../microvm/ledger.ts";
 import { openDatabase } from "./db.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -157,4 +160,34 @@ describe("a database that cannot be used is told apart, and nobody is told to th
     expect(error).toMatchObject({ hint: expect.stringMatching(hint) });
     expect((error as AppError).hint).not.toMatch(/move the data directory|remove|delete/);
   });
+});
+
+test("who wrote goes on when it is on the disk, once for all that wrote before; who reads meanwhile does not wait", async () => {
+  const syncs: (() => void)[] = [];
+  const sync = (): Promise<void> => new Promise((resolve) => syncs.push(resolve));
+  const gather = createGathering(sync, 60_000);
+  const log = { sync: () => gather(undefined), close: async () => {} };
+  const db = await openDatabase(":memory:", MIGRATIONS, log);
+  const done: string[] = [];
+  const write = (ref: string): Promise<unknown> =>
+    createLedger(db)
+      .acquire("vm", "tap", ref)
+      .then(() => done.push(ref));
+  const together = db.transaction().execute(async (transaction) => {
+    await createLedger(transaction).acquire("vm", "tap", "in a transaction");
+    await createLedger(transaction).acquire("vm", "netns", "in a transaction");
+  });
+  const first = together.then(() => done.push("transaction"));
+  await turn();
+  const others = [write("a"), write("b")];
+  await turn();
+  expect(await createLedger(db).of("vm")).toHaveLength(4);
+  expect({ done, syncs: syncs.length }).toEqual({ done: [], syncs: 1 });
+  syncs.shift()?.();
+  await first;
+  await turn();
+  expect({ done, syncs: syncs.length }).toEqual({ done: ["transaction"], syncs: 1 });
+  syncs.shift()?.();
+  await Promise.all(others);
+  await db.destroy();
 });

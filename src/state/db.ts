@@ -1,21 +1,22 @@
 /** SQLite through kysely, on Node's own `node:sqlite` (docs/adr/0001: no native module to compile or download). */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { CamelCasePlugin, Kysely, sql, SqliteDialect, type SqliteDatabase } from "kysely";
+import { CamelCasePlugin, Kysely, sql, type SqliteDatabase } from "kysely";
 import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
+import { createLogSync, DurableDialect } from "./durable.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import type { Database } from "./schema.ts";
 
 export type Db = Kysely<Database>;
 
 /**
- * Opens the file (made with mode 0600 by the caller's umask) and brings its schema up to date. WAL with full sync: a row
- * that was committed survives power loss, which is what the ledger is for. The exclusive lock is held until the process
+ * Opens the file (made with mode 0600 by the caller's umask) and brings its schema up to date. WAL, synced before a
+ * writer goes on (durable.ts): a row that was written survives power loss, which is what the ledger is for. `log`: test seam. The exclusive lock is held until the process
  * ends, however it ends: two controllers never share a data directory.
  * A new file has small pages: each change writes whole ones, and a session's many changes are small.
  * Throws AppError `already-running`, `disk-full`, `database-newer`, `database-unusable`.
  */
-export const openDatabase = async (file: string, migrations = MIGRATIONS): Promise<Db> => {
+export const openDatabase = async (file: string, migrations = MIGRATIONS, log = createLogSync(file)): Promise<Db> => {
   let sqlite: DatabaseSync | undefined;
   try {
     sqlite = new DatabaseSync(file);
@@ -24,12 +25,13 @@ export const openDatabase = async (file: string, migrations = MIGRATIONS): Promi
     );
     sqlite.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
     upgrade(sqlite, file, migrations);
+    sqlite.exec("PRAGMA synchronous = NORMAL");
   } catch (cause) {
     sqlite?.close();
     throw cause instanceof AppError ? cause : (diskFullOf(cause) ?? refusalOf(file, cause));
   }
   const db = new Kysely<Database>({
-    dialect: new SqliteDialect({ database: asBetterSqlite(sqlite) }),
+    dialect: new DurableDialect(asBetterSqlite(sqlite), log),
     plugins: [new CamelCasePlugin()],
   });
   // kysely closes nothing that it was not asked anything of.
