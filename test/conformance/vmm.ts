@@ -184,7 +184,7 @@ export const vmmConformance = (
 };
 
 /** Answered once the agent is up. */
-const hello = async ({ openChannel }: MicrovmHandle, timeoutMs = 10_000) => {
+export const hello = async ({ openChannel }: MicrovmHandle, timeoutMs = 60_000) => {
   const channel = connectChannel({ open: openChannel });
   const ask = (): Promise<GuestResult<"hello"> | undefined> =>
     channel.call("hello", { protocol: GUEST_PROTOCOL }, { timeoutMs: 10_000 }).catch(() => undefined);

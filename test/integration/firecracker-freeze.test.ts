@@ -13,6 +13,7 @@ import { mkdtemp } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { FROZEN_FILES, inChroot, inSnapshot } from "../../src/vmm/firecracker/chroot.ts";
+import { run } from "../../src/lib/exec.ts";
 import { MAX_FILE_BYTES } from "../../src/vmm/jail.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { createSuite, hooks } from "../conformance/vmm-suite.ts";
@@ -151,6 +152,19 @@ test("a folder on another file system is refused with what to do, and nothing is
   const { spec, machine } = await template(folder);
   const before = filesIn(chrootOf(spec.paths));
   await expect(machine.freeze(new AbortController().signal)).rejects.toMatchObject({ code: "images-elsewhere" });
+  expect(filesIn(chrootOf(spec.paths))).toEqual(before);
+});
+
+test("a disk that is full while a machine is frozen is told of, and nothing is left lent", async () => {
+  const { spec, machine } = await template(await newFolder());
+  const before = filesIn(chrootOf(spec.paths));
+  const resize = (size: string) => run("mount", ["-o", `remount,size=${size}`, fake.folder]);
+  await resize(`${MEMORY_MIB / 2}m`);
+  onTestFinished(async () => void (await resize("50%")));
+  await expect(machine.freeze(new AbortController().signal)).rejects.toMatchObject({
+    code: "vmm-refused",
+    message: "Firecracker refused PUT /snapshot/create: No space left on device",
+  });
   expect(filesIn(chrootOf(spec.paths))).toEqual(before);
 });
 
