@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: what a session costs, beside what it could cost at best. Not a test: nothing passes or fails by time. `--only NAME` (may be
- * repeated), `--backend qemu|firecracker`, `--json`: the figures as the last line of standard output. Writes docs/benchmarks.md.
+ * repeated), `--backend qemu|firecracker`, `--rounds N` and `--cold N` of `start`, whose rounds take
+ * minutes, `--json`: the figures as the last line of standard output. Writes docs/benchmarks.md.
  */
 import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
@@ -14,6 +15,8 @@ const main = async () => {
       json: { type: "boolean" },
       only: { type: "string", multiple: true },
       backend: { type: "string", default: "qemu" },
+      rounds: { type: "string", default: "5" },
+      cold: { type: "string", default: "5" },
     },
   });
   await build();
@@ -29,9 +32,13 @@ const main = async () => {
   const interrupt = new AbortController();
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]))
     process.once(signal, () => interrupt.abort(new Refusal("Interrupted.", "What was measured before is written.")));
-  const context = { backend, cacheDir: testCache(), say, signal: interrupt.signal };
+  const rounds = Math.max(Math.trunc(Number(values.rounds)) || 5, 1);
+  const coldRounds = Math.max(Math.trunc(Number(values.cold)) || 0, 0);
+  const context = { backend, rounds, coldRounds, cacheDir: testCache(), say, signal: interrupt.signal };
   const figures = await runBenchmarks(names, context);
-  if (values.json) console.log(JSON.stringify(figures));
+  // What others want to know first, at the top.
+  const { backends = {}, ...start } = figures.start ?? {};
+  if (values.json) console.log(JSON.stringify({ backends, ...figures, ...(figures.start ? { start } : {}) }));
 };
 
 await main().catch(reportAndExit);

@@ -13,6 +13,9 @@ export interface Section {
 export interface BenchContext {
   /** Whose microVMs are measured, where they are real. */
   backend: VmmName;
+  /** Of real guests, restored and cold, which take minutes; others have their own number. Cold may be 0. */
+  rounds: number;
+  coldRounds: number;
   /** The tests' images, and what is kept between runs. */
   cacheDir: string;
   say: (line: string) => void;

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import type { Benchmark, BenchContext } from "./bench.ts";
 import { percentile, ratio, short, spreadOf, textOf } from "./figures.ts";
+import { cpuSeconds } from "./process.ts";
 import { startWorld, type World } from "./world/world.ts";
 
 const ROUNDS = 5;
@@ -24,20 +25,29 @@ export const createAndDestroy = async ({ client }: World): Promise<number> => {
   return performance.now() - startedAt;
 };
 
+/** Milliseconds. */
+interface FloorTimes {
+  all: number;
+  parts: number[];
+}
+
 /** As `createAndDestroy`, by a script that does no more than the kernel needs; `self`: 2 to 250. */
-const floor = async (world: World, times: number, self = 2): Promise<number[]> => {
+const floor = async (world: World, times: number, self = 2): Promise<FloorTimes[]> => {
   const script = join(import.meta.dirname, "world/floor.sh");
   const argv = world.inside(["bash", script, String(times), String(self), ...world.floor]);
   const [program = "", ...args] = argv;
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
-  const found: number[] = [];
-  for await (const line of createInterface({ input: child.stdout })) found.push(Number(line) / 1000);
+  const found: FloorTimes[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    const [all = 0, ...parts] = line.split(" ").map((number) => Number(number) / 1000);
+    found.push({ all, parts });
+  }
   if (found.length < times) throw new Error("the floor of create came to no end");
   return found;
 };
 
 /** Per second, `BESIDE` at a time. */
-const besideEachOther = async (one: () => Promise<unknown>): Promise<number> => {
+const besideEachOther = async (one: () => Promise<unknown>) => {
   const startedAt = performance.now();
   let count = 0;
   const work = async (): Promise<void> => {
@@ -47,20 +57,25 @@ const besideEachOther = async (one: () => Promise<unknown>): Promise<number> => 
     }
   };
   await Promise.all(Array.from({ length: BESIDE }, work));
-  return count / ((performance.now() - startedAt) / 1000);
+  return { perSecond: count / ((performance.now() - startedAt) / 1000), done: count };
 };
 
 const measure = async (world: World, context: BenchContext) => {
   const alone: number[] = [];
-  const aloneFloor: number[] = [];
+  const floors: FloorTimes[] = [];
   const rates: number[] = [];
+  const cpuMs: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     context.signal.throwIfAborted();
     for (let i = 0; i < ALONE; i++) alone.push(await createAndDestroy(world));
-    aloneFloor.push(...(await floor(world, ALONE)));
-    rates.push(await besideEachOther(() => createAndDestroy(world)));
+    floors.push(...(await floor(world, ALONE)));
+    const before = await cpuSeconds(world.pid);
+    const { perSecond, done } = await besideEachOther(() => createAndDestroy(world));
+    rates.push(perSecond);
+    cpuMs.push((((await cpuSeconds(world.pid)) - before) * 1000) / done);
   }
-  return { alone, aloneFloor, rates };
+  const aloneFloor = floors.map(({ all }) => all);
+  return { alone, aloneFloor, floors, rates, cpuMs };
 };
 
 export const create: Benchmark = {
@@ -77,13 +92,12 @@ export const create: Benchmark = {
       for (let round = 0; round < ROUNDS; round++) {
         let self = 2;
         const free = Array.from({ length: BESIDE }, () => self++);
-        floorRates.push(
-          await besideEachOther(async () => {
-            const mine = free.pop() ?? 0;
-            await floor(world, 1, mine);
-            free.push(mine);
-          }),
-        );
+        const { perSecond } = await besideEachOther(async () => {
+          const mine = free.pop() ?? 0;
+          await floor(world, 1, mine);
+          free.push(mine);
+        });
+        floorRates.push(perSecond);
       }
       const row = (what: string, { alone, aloneFloor, rates }: typeof empty): string[] => [
         what,
@@ -92,6 +106,8 @@ export const create: Benchmark = {
         ratio(percentile(alone, 50), percentile(aloneFloor, 50)),
         `${textOf(spreadOf(rates), "/s")}`,
       ];
+      const part = (index: number): string =>
+        textOf(spreadOf(empty.floors.map(({ parts }) => parts[index] ?? Number.NaN)), "ms");
       const slower = percentile(full.alone, 50) / percentile(empty.alone, 50);
       return {
         table: [
@@ -101,6 +117,8 @@ export const create: Benchmark = {
           ["floor", "", "", "", textOf(spreadOf(floorRates), "/s")],
         ],
         notes: [
+          `What bounds it, in the floor of the same run: the kernel makes a network namespace in ${part(0)}, lets a TAP leave it in ${part(1)}, deletes it in ${part(2)}, and forgets a guest of the firewall in ${part(3)}. Each of these waits for all of the kernel's readers to have moved on, and those of links are done one at a time (rtnl), whoever asks.`,
+          `Of each session at ${BESIDE} at a time the controller takes ${textOf(spreadOf(empty.cpuMs), "ms")} of a processor; with ${LIVE} live ${textOf(spreadOf(full.cpuMs), "ms")}.`,
           `${LIVE} live : none = ${short(slower)} alone, ${short(percentile(empty.rates, 50) / percentile(full.rates, 50))} beside each other.`,
         ],
         figures: {
@@ -108,6 +126,7 @@ export const create: Benchmark = {
           floorMs: spreadOf(empty.aloneFloor),
           aloneToFloor: percentile(empty.alone, 50) / percentile(empty.aloneFloor, 50),
           perSecond: spreadOf(empty.rates),
+          cpuMs: spreadOf(empty.cpuMs),
           floorPerSecond: spreadOf(floorRates),
           liveToNone: slower,
         },

@@ -1,29 +1,17 @@
 /** What the controller takes when nobody asks it anything. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Benchmark } from "./bench.ts";
 import { short, spreadOf, textOf } from "./figures.ts";
 import { NODE } from "../fixtures/namespace.ts";
+import { childOf, cpuSeconds, memoryMib } from "./process.ts";
 import { getMs } from "./http.ts";
 import { startWorld } from "./world/world.ts";
 
 const LIVE = 200;
 const ROUNDS = 5;
 const ROUND_MS = 6_000;
-const TICKS_PER_SECOND = 100;
-
-/** Seconds of processor time that a process took so far. */
-const cpuSeconds = async (pid: number): Promise<number> => {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-};
-
-const memoryMib = async (pid: number): Promise<number> =>
-  Number(/^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
-
 const look = async (pid: number, poll: () => Promise<number>) => {
   const memory: number[] = [];
   const percent: number[] = [];
@@ -56,6 +44,7 @@ export const idle: Benchmark = {
       const none = await look(world.pid, pollOurs);
       await world.live(LIVE);
       const full = await look(world.pid, pollOurs);
+      const helperMib = await memoryMib(await childOf(world.pid, "spawner"));
       const row = (what: string, { memory, percent, polls }: typeof floor): string[] => [
         what,
         textOf(memory, "MiB"),
@@ -69,7 +58,9 @@ export const idle: Benchmark = {
           row("no session", none),
           row(`${LIVE} live sessions`, full),
         ],
-        notes: [`Beside the floor the controller takes ${short(full.memory.median - floor.memory.median)} MiB more.`],
+        notes: [
+          `Beside the floor the controller takes ${short(full.memory.median - floor.memory.median)} MiB more. The small process that starts programs for it has ${short(helperMib)} MiB, most of them Node's own.`,
+        ],
         figures: { floor, none, full },
       };
     } finally {

@@ -1,8 +1,10 @@
 /**
  * A raw RFB client, run where the guest can be reached: connects, as often as it has to, asks for the whole screen until one comes that is
- * not of one colour, and prints the moment, `Frame` as JSON. Arguments: address, port, seconds at most.
+ * not of one colour, and tells the moment. As a program it is there before it is needed: each line on standard input, address, port and
+ * seconds at most, is answered with a `Frame` as JSON.
  */
 import { connect, type Socket } from "node:net";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Frame {
@@ -17,6 +19,7 @@ export interface Frame {
 }
 
 const RETRY_MS = 20;
+const CONNECT_MS = 250;
 const RAW_ENCODING = 0;
 const BYTES_PER_PIXEL = 4;
 
@@ -93,8 +96,9 @@ export const firstFrame = async (host: string, port: number, timeoutMs: number):
   const until = performance.now() + timeoutMs;
   for (let tries = 0; performance.now() < until;) {
     const connectingAt = Date.now();
-    const socket = connect({ host, port, noDelay: true, timeout: 2_000 });
-    socket.on("timeout", () => socket.destroy());
+    const socket = connect({ host, port, noDelay: true });
+    // A question that was lost would be asked again after a second only.
+    const timer = setTimeout(() => socket.connecting && socket.destroy(), CONNECT_MS);
     try {
       const read = readerOf(socket);
       const size = await greet(socket, read);
@@ -108,6 +112,7 @@ export const firstFrame = async (host: string, port: number, timeoutMs: number):
       tries++;
       await sleep(RETRY_MS);
     } finally {
+      clearTimeout(timer);
       socket.destroy();
     }
   }
@@ -115,6 +120,9 @@ export const firstFrame = async (host: string, port: number, timeoutMs: number):
 };
 
 if (import.meta.main) {
-  const [, , host = "", port, seconds] = process.argv;
-  console.log(JSON.stringify(await firstFrame(host, Number(port), Number(seconds) * 1000)));
+  console.log("ready");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [host = "", port, seconds] = line.split(" ");
+    console.log(JSON.stringify(await firstFrame(host, Number(port), Number(seconds) * 1000)));
+  }
 }

@@ -10,7 +10,8 @@ import type { Benchmark } from "./bench.ts";
 import { percentile, ratio, short, spreadOf, textOf } from "./figures.ts";
 import type { Measured, Road } from "./view-client.ts";
 import { websockify } from "./websockify.ts";
-import { GUESTS, startWorld, type World } from "./world/world.ts";
+import { GUESTS } from "./world/options.ts";
+import { startWorld, type World } from "./world/world.ts";
 
 /** Turns in which each road is taken once, so that the machine's mood is in all alike. */
 const TURNS = 3;

@@ -16,10 +16,10 @@ import type { Image } from "../../../src/image/store.ts";
 import { run } from "../../../src/lib/exec.ts";
 import { createLogger } from "../../../src/lib/logger.ts";
 import { createImageStore } from "../../../src/image/store.ts";
-import { dataPaths } from "../../../src/lib/paths.ts";
+import { dataPaths, packageRoot } from "../../../src/lib/paths.ts";
 import { NODE } from "../../fixtures/namespace.ts";
 import { createBenchBackend } from "./backend.ts";
-import { GUESTS, type Loop, type WorldOptions } from "./world.ts";
+import { GUESTS, type Loop, type WorldOptions } from "./options.ts";
 
 const { dataDir, configFile, program }: WorldOptions = JSON.parse(process.argv[2] ?? "");
 
@@ -28,14 +28,14 @@ await run("mkdir", ["-p", "/run/netns"]);
 await run("mount", ["-t", "tmpfs", "netns", "/run/netns"]);
 await run("ip", ["link", "set", "dev", "lo", "up"]);
 await run("ip", ["route", "add", "local", GUESTS.range, "dev", "lo", "table", "local"]);
-const guests = spawn(NODE, [join(import.meta.dirname, "guests-process.ts"), dataDir], {
+const guests = spawn(NODE, [join(packageRoot(), "test/bench/world/guests-process.ts"), dataDir], {
   stdio: ["ignore", "pipe", "inherit"],
 });
 await once(guests.stdout, "data");
 
 const image: Image = {
   name: "default",
-  digest: "sha256:bench",
+  digest: `sha256:${"0".repeat(64)}`,
   base: "debian:trixie",
   builtAt: "2026-01-01T00:00:00.000Z",
   bytes: 0,

@@ -4,32 +4,17 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { build as esbuild } from "esbuild";
 import { stringify } from "yaml";
 import { ownUidBase } from "../../../rig/user-range.ts";
 import { createClient, type Client } from "../../../src/client/client.ts";
 import { Cleanup } from "../../../src/lib/cleanup.ts";
-import { apiSocketOf, dataPaths } from "../../../src/lib/paths.ts";
+import { apiSocketOf, dataPaths, packageRoot } from "../../../src/lib/paths.ts";
 import { mountPoint } from "../../../src/vmm/hierarchy.ts";
 import { cgroupsIn, endCgroup, removeCgroup } from "../../../src/vmm/cgroup.ts";
 import { NODE } from "../../fixtures/namespace.ts";
 import { compileVmm } from "./backend.ts";
-
-/** Nobody routes these: they are on the loopback of the world, where all guests answer. */
-export const GUESTS = { gateway: "192.168.100.1", range: "192.168.100.0/22", tcp: "127.0.0.1:4000" };
-
-export interface WorldOptions {
-  dataDir: string;
-  configFile: string;
-  /** That plays the VMM. */
-  program: string;
-}
-
-/** Milliseconds by which the controller's event loop was late. */
-export interface Loop {
-  p50Ms: number;
-  p99Ms: number;
-  maxMs: number;
-}
+import { GUESTS, type Loop, type WorldOptions } from "./options.ts";
 
 export interface World {
   client: Client;
@@ -49,6 +34,22 @@ export interface World {
   /** Ends all sessions and the controller; nothing is left. */
   stop(): Promise<void>;
 }
+
+/** As the product runs it: what runs from its sources takes half as much memory again. */
+const bundleController = async (): Promise<string> => {
+  const outfile = join(packageRoot(), "dist/test/bench-controller.js");
+  await esbuild({
+    entryPoints: [join(import.meta.dirname, "controller-process.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    packages: "external",
+    logLevel: "error",
+  });
+  return outfile;
+};
 
 /** `nodeArgs`: for who looks closer, e.g. `--cpu-prof`. */
 export const startWorld = async ({ nodeArgs = [] }: { nodeArgs?: string[] } = {}): Promise<World> => {
@@ -70,7 +71,7 @@ export const startWorld = async ({ nodeArgs = [] }: { nodeArgs?: string[] } = {}
     await writeFile(configFile, stringify(config));
     const program = await compileVmm();
     const options: WorldOptions = { dataDir, configFile, program };
-    const main = join(import.meta.dirname, "controller-process.ts");
+    const main = await bundleController();
     const argv = [
       "--net",
       "--mount",

@@ -1,0 +1,237 @@
+/** From the request to the first whole frame that shows the browser: cold, restored, beside the same VMM by a bare script. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { StageRecord } from "../../src/contract/session.ts";
+import { buildImage } from "../../src/image/build.ts";
+import { createSnapshotStore } from "../../src/image/snapshots.ts";
+import { createImageStore } from "../../src/image/store.ts";
+import { formatAddress, parseAddress } from "../../src/lib/ipv4.ts";
+import { dataPaths, packageRoot } from "../../src/lib/paths.ts";
+import { poll } from "../../src/lib/wait.ts";
+import { ROOM } from "../../src/vmm/qemu/jail.ts";
+import { createBootHost, untilState, type BootHost } from "../boot/host.ts";
+import { tellImage } from "../cache.ts";
+import { NODE } from "../fixtures/namespace.ts";
+import type { Benchmark, BenchContext } from "./bench.ts";
+import { chart, type Bar } from "./chart.ts";
+import { ratio, spreadOf, textOf } from "./figures.ts";
+import type { Floor, FloorOptions } from "./floor.ts";
+import { startFrames } from "./frames.ts";
+
+const NAME = "bench";
+const WARM_TIMEOUT_MS = 20 * 60_000;
+
+type Frames = Awaited<ReturnType<typeof startFrames>>;
+
+interface Start {
+  sessionId: string;
+  address: string;
+  /** Milliseconds from the request to the frame's last byte. */
+  ms: number;
+  stages: StageRecord[];
+  askedAt: number;
+}
+
+const startOne = async (host: BootHost, frames: Frames): Promise<Start> => {
+  const askedAt = Date.now();
+  const { sessionId, browserIP: address } = await host.client.start({ provider: "oidc" });
+  const { stages } = await untilState(host.client, sessionId, "ready");
+  const { wholeAt } = await frames.first(address);
+  return { sessionId, address, ms: wholeAt - askedAt, stages, askedAt };
+};
+
+/** What the floor needs, of a clone that runs. */
+const floorOptions = async (
+  host: BootHost,
+  { sessionId, address }: Start,
+  context: BenchContext,
+): Promise<FloorOptions> => {
+  const { vmId } = await host.client.session(sessionId);
+  if (vmId === null) throw new Error("a session that is ready has no microVM");
+  const { argv, accelerator } = JSON.parse(await readFile(host.paths.vm(vmId).config, "utf8")) as {
+    argv: string[];
+    accelerator: { kind: string };
+  };
+  const [snapshot] = await createSnapshotStore(host.paths).list();
+  const image = await createImageStore(host.paths).find("default");
+  if (!snapshot || !image) throw new Error("there is no snapshot to restore by hand");
+  context.signal.throwIfAborted();
+  const program = argv.findLastIndex((word) => word.startsWith("/usr/bin/qemu-system"));
+  return {
+    argv: argv.slice(program),
+    files: {
+      [ROOM.image.vmlinux]: image.vmlinux,
+      [ROOM.image.initrd]: image.initrd,
+      [ROOM.image.rootfs]: image.rootfs,
+      [ROOM.snapshot.memory]: join(snapshot.folder, "memory"),
+      [ROOM.snapshot.state]: join(snapshot.folder, "state"),
+    },
+    isKvm: accelerator.kind === "kvm",
+    bridge: "br0",
+    table: "sallyport",
+    // The range's last: leases begin at its first.
+    address: formatAddress((parseAddress(address) & ~0xff) + 250),
+    prefixLength: 24,
+    gateway: "192.168.100.1",
+  };
+};
+
+const floorOnce = async (options: FloorOptions): Promise<Floor> => {
+  const argv = [
+    "netns",
+    "exec",
+    `sallyport-${NAME}-host`,
+    NODE,
+    join(import.meta.dirname, "floor.ts"),
+    JSON.stringify(options),
+  ];
+  const child = spawn("ip", argv, { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+  await once(child, "close");
+  return JSON.parse(text) as Floor;
+};
+
+const coldStarts = async (context: BenchContext): Promise<Start[]> => {
+  const host = await createBootHost(NAME, context.cacheDir, { vmm: { backend: context.backend }, isWarm: false });
+  const frames = await startFrames(`sallyport-${NAME}-host`);
+  try {
+    const starts: Start[] = [];
+    for (let round = 0; round < context.coldRounds; round++) {
+      context.signal.throwIfAborted();
+      starts.push(await startOne(host, frames));
+      context.say(`  cold: ${starts.at(-1)?.ms} ms`);
+      await host.client.destroy(starts.at(-1)?.sessionId ?? "");
+    }
+    return starts;
+  } finally {
+    frames.stop();
+    await host.destroy();
+  }
+};
+
+const warmStarts = async (context: BenchContext) => {
+  const host = await createBootHost(NAME, context.cacheDir, { vmm: { backend: context.backend }, isWarm: true });
+  const frames = await startFrames(`sallyport-${NAME}-host`);
+  try {
+    context.say("  making the warm snapshot");
+    await host.client.makeWarm();
+    const isWarm = async (): Promise<true | undefined> => {
+      const { snapshot, doing, failure } = await host.client.warm();
+      if (failure !== null && doing === null) throw new Error(`the warm snapshot could not be made: ${failure}`);
+      return (snapshot !== null && doing === null) || undefined;
+    };
+    await poll(isWarm, {
+      what: "the warm snapshot",
+      timeoutMs: WARM_TIMEOUT_MS,
+      intervalMs: 1_000,
+      signal: context.signal,
+    });
+    const restored: Start[] = [];
+    const floors: Floor[] = [];
+    const running: number[] = [];
+    // The first one is for the host's caches, and for what is made once.
+    for (let round = -1; round < context.rounds; round++) {
+      context.signal.throwIfAborted();
+      const one = await startOne(host, frames);
+      if (!one.stages.some(({ stage }) => stage === "restored"))
+        throw new Error(`booted cold: ${JSON.stringify(one.stages)}`);
+      const { connectingAt, wholeAt } = await frames.first(one.address);
+      const options = context.backend === "qemu" ? await floorOptions(host, one, context) : undefined;
+      await host.client.destroy(one.sessionId);
+      // A floor that is not reached is no reason to lose the rest.
+      const floor =
+        options && (await floorOnce(options).catch((error: unknown) => context.say(`  floor: ${String(error)}`)));
+      context.say(
+        `  restored: ${one.ms} ms; floor: ${floor ? Math.round(floor.frame) : "none"} ms; a running guest's frame: ${wholeAt - connectingAt} ms`,
+      );
+      if (round < 0) continue;
+      restored.push(one);
+      running.push(wholeAt - connectingAt);
+      if (floor) floors.push(floor);
+    }
+    return { restored, floors, running, templateMs: (await host.client.warm()).snapshot?.coldMs ?? Number.NaN };
+  } finally {
+    frames.stop();
+    await host.destroy();
+  }
+};
+
+const barsOf = ({ stages, askedAt, ms }: Start): Bar[] => {
+  const at = (time: string): number => Date.parse(time) - askedAt;
+  const bars = stages.flatMap(({ stage, startedAt, endedAt }) =>
+    endedAt === null ? [] : [{ name: stage, from: Math.max(at(startedAt), 0), to: at(endedAt) }],
+  );
+  return [...bars, { name: "first frame", from: bars.at(-1)?.to ?? 0, to: ms }];
+};
+
+const middle = (starts: Start[]): Start | undefined =>
+  starts.toSorted((a, b) => a.ms - b.ms)[Math.floor((starts.length - 1) / 2)];
+
+export const start: Benchmark = {
+  title: "from the request to a browser on the screen",
+  about:
+    "Wanted: cold : restored ≥ 15 on QEMU here, ≥ 100 on Firecracker; restored ≤ 1.3 × its floor. Measured from `POST /api/auth/start` to the last byte of the first whole frame that is not of one colour, which a raw RFB client takes once the session is `ready`. **Floor**: the same VMM with the same arguments restores the same snapshot by a bare script, with no jail, ledger or controller; the agent's `renew` and `configure` are called as they must be, then the same client. **Peer** of a start from a pool: connecting to a running guest and taking one frame.",
+  run: async (context) => {
+    const { cacheDir, signal } = context;
+    await buildImage({ name: "default", paths: dataPaths(cacheDir), onProgress: tellImage(context.say), signal });
+    const cold = context.coldRounds > 0 ? await coldStarts(context) : [];
+    const { restored, floors, running, templateMs } = await warmStarts(context);
+    const lanes = [
+      { title: "restored", starts: restored },
+      { title: "cold", starts: cold },
+    ].flatMap(({ title, starts }) => {
+      const one = middle(starts);
+      return one ? [{ title: `${title}, ${(one.ms / 1000).toFixed(1)} s`, bars: barsOf(one) }] : [];
+    });
+    await mkdir(join(packageRoot(), "docs/images"), { recursive: true });
+    await writeFile(join(packageRoot(), `docs/images/start-${context.backend}.svg`), chart(lanes));
+    const msOf = (starts: Start[]): number[] => starts.map(({ ms }) => ms);
+    const coldMs = spreadOf(cold.length > 0 ? msOf(cold) : [templateMs]);
+    const restoredMs = spreadOf(msOf(restored));
+    const floorMs = floors.length > 0 ? spreadOf(floors.map(({ frame }) => frame)) : undefined;
+    const part = (of: (floor: Floor) => number) => textOf(spreadOf(floors.map(of)), "ms");
+    const stagesOf = (name: string): number[] =>
+      restored.flatMap(({ stages }) =>
+        stages.flatMap(({ stage, startedAt, endedAt }) =>
+          stage === name && endedAt !== null ? [Date.parse(endedAt) - Date.parse(startedAt)] : [],
+        ),
+      );
+    const coldToRestored = coldMs.median / restoredMs.median;
+    const restoredToFloor = floorMs && restoredMs.median / floorMs.median;
+    const names = [...new Set(restored.flatMap(({ stages }) => stages.map(({ stage }) => stage)))];
+    return {
+      table: [
+        ["", "time", "ratio"],
+        [
+          cold.length > 0 ? "cold" : "cold: the template's own boot, until its Firefox had painted",
+          textOf(coldMs, "ms"),
+          `${ratio(coldMs.median, restoredMs.median)} restored`,
+        ],
+        ["restored", textOf(restoredMs, "ms"), floorMs ? `${ratio(restoredMs.median, floorMs.median)} floor` : ""],
+        ["floor", floorMs ? textOf(floorMs, "ms") : "QEMU's alone", ""],
+        ["a running guest's frame", textOf(spreadOf(running), "ms"), ""],
+      ],
+      notes: [
+        `![Stages of a start](images/start-${context.backend}.svg)`,
+        `Stages of the restored ones: ${names.map((name) => `${name} ${textOf(spreadOf(stagesOf(name)), "ms")}`).join("; ")}.`,
+        ...(floors.length > 0
+          ? [
+              `The floor's own: restored ${part(({ restored: at }) => at)}; renewed ${part((floor) => floor.renewed - floor.restored)}; configured ${part((floor) => floor.configured - floor.renewed)}; frame ${part((floor) => floor.frame - floor.configured)}.`,
+            ]
+          : []),
+      ],
+      figures: {
+        backends: {
+          [context.backend]: { coldToRestored, restoredToFloor: restoredToFloor ?? null, poolToFrame: null },
+        },
+        coldMs,
+        restoredMs,
+        floorMs: floorMs ?? null,
+        runningFrameMs: spreadOf(running),
+      },
+    };
+  },
+};
