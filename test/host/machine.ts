@@ -36,8 +36,6 @@ export interface TestHost {
 
 /** A controller, two microVMs, and the person's browser. */
 export const MEMORY_MIB = 6144;
-/** Else a busy machine's late ticks make the kernel distrust the counter and count ticks, and its clock runs at a third of its speed. */
-const KEEP_COUNTER = "tsc=reliable";
 const BOOT_TIMEOUT_MS = 5 * 60_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 const CONSOLE_TAIL_LINES = 40;
@@ -127,7 +125,7 @@ const hostArguments = (options: TestHostOptions, accelerator: Accelerator): stri
     machineArguments(accelerator, memoryMib),
     ["-smp", "2"],
     ["-kernel", image.vmlinux, "-initrd", image.initrd],
-    ["-append", kernelCommandLine({ kernelArgs: [KEEP_COUNTER] }, accelerator)],
+    ["-append", kernelCommandLine({ kernelArgs: [] }, accelerator)],
     ["-blockdev", `driver=file,filename=${image.rootfs},node-name=root,read-only=on,locking=off`],
     ["-device", "virtio-blk-device,drive=root"],
     ["-drive", `if=none,id=work,file=${workDisk},format=raw,snapshot=on,cache=unsafe`],

@@ -97,9 +97,9 @@ describe("qemuArguments", () => {
 });
 
 describe("kernelCommandLine", () => {
-  test("gives the time stamp counter's frequency under emulation only", () => {
-    expect(kernelCommandLine(spec, emulation)).toContain("tsc_early_khz=2596122");
-    expect(kernelCommandLine(spec, { kind: "kvm" })).not.toContain("tsc_early_khz");
+  test("gives the time stamp counter's frequency, and that it can be trusted, under emulation only", () => {
+    expect(kernelCommandLine(spec, emulation)).toContain(" tsc_early_khz=2596122 tsc=reliable ");
+    expect(kernelCommandLine(spec, { kind: "kvm" })).not.toContain("tsc");
   });
 
   test("ends with what the caller appended", () => {

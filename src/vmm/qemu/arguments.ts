@@ -79,8 +79,9 @@ export const kernelCommandLine = (
     "console=ttyS0",
     // With -no-reboot it ends the process instead of looping.
     "reboot=t",
-    // Else the guest measures its counter against an emulated timer, fails on a busy host, and hangs.
-    ...(accelerator.kind === "emulation" ? [`tsc_early_khz=${accelerator.tscKhz}`] : []),
+    // Else the guest measures its counter against an emulated timer, fails on a busy host, and hangs; or it distrusts the counter
+    // because of that timer's late ticks, counts ticks instead, and its clock runs at another speed than the host's.
+    ...(accelerator.kind === "emulation" ? [`tsc_early_khz=${accelerator.tscKhz}`, "tsc=reliable"] : []),
   ];
   return kernelLine(own, kernelArgs);
 };
