@@ -162,7 +162,7 @@ export type ImageView = z.infer<typeof imageView>;
 /** The snapshot that sessions start from in place of a boot. */
 export const warmView = z.object({
   isOn: z.boolean(),
-  /** Null: there is none of the image that sessions use. Whether this host can restore it is found out when it is. */
+  /** Null: there is none, or none for this image, host and age. Whether its files are whole is found out when it is used. */
   snapshot: z
     .object({
       imageDigest: z.string(),

@@ -57,6 +57,13 @@ export const createWarm = (deps: WarmDeps) => {
     return found && isFresh(found) ? found : undefined;
   };
 
+  /** As `current` with the backend of now, but nothing of it is read: it may be damaged. */
+  const known = async (image: Image): Promise<Snapshot | undefined> => {
+    const inputs = await inputsOf(image, (await deps.vmms.choose(image.vmlinux)).backend);
+    const key = inputs && snapshotKey(inputs);
+    return (await snapshots.list()).find((one) => one.key === key && isFresh(one));
+  };
+
   const inputsOf = async (image: Image, backend: VmmBackend): Promise<SnapshotInputs | undefined> => {
     if (!backend.snapshots) return undefined;
     const { vcpuCount, memoryMib } = config.vm;
@@ -172,8 +179,7 @@ export const createWarm = (deps: WarmDeps) => {
 
     state: async (): Promise<WarmView> => {
       const image = isOn ? await deps.findImage() : undefined;
-      const all = image ? await snapshots.list() : [];
-      const found = all.find(({ inputs }) => inputs.imageDigest === image?.digest);
+      const found = image && (await known(image));
       return {
         isOn,
         snapshot: found ? viewOf(found) : null,

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
+import { makeWarmSnapshot } from "../../client/warm-snapshot.ts";
 import { buildImage, type BuildImageResult } from "../../image/build.ts";
 import { createImageStore } from "../../image/store.ts";
 import { AppError } from "../../lib/errors.ts";
@@ -69,23 +69,8 @@ const outcome = ({ image, wasBuilt, stages }: BuildImageResult): string => {
     : `${image.name} is up to date (${image.base}, ${size}, built ${image.builtAt}): ${image.digest}`;
 };
 
-const ASK_MS = 500;
-
 const warm = async (context: CliContext): Promise<void> => {
-  const client = context.client();
-  let view = await client.makeWarm();
-  for (let told: string | null = null; view.doing !== null; view = await client.warm()) {
-    if (view.doing !== told) context.out.note(view.doing);
-    told = view.doing;
-    await sleep(ASK_MS, undefined, { signal: context.signal });
-  }
-  const { snapshot, failure } = view;
-  if (failure !== null || !snapshot) {
-    const sentence = `No warm snapshot could be made: ${failure ?? "it is gone again."}`;
-    throw new AppError("unavailable", "no-snapshot", sentence, {
-      hint: "Sessions boot meanwhile. The controller's log has more.",
-    });
-  }
+  const snapshot = await makeWarmSnapshot(context.client(), { onDoing: context.out.note, signal: context.signal });
   context.out.result(
     { ok: true, snapshot },
     () =>
