@@ -12,11 +12,26 @@ export interface BrowserProcess {
 const PROGRAM = "firefox-esr";
 const CGROUP_PROCS = "sys/fs/cgroup/system.slice/sallyport-browser.service/cgroup.procs";
 
-/** Firefox's own process first; empty while it is not running. */
+/**
+ * Firefox's own process, the oldest of that name: its children get names of their own. Asked every second while a guest starts, so by the
+ * name alone: a command line is read from the process's memory, and waits for a Firefox that is busy with it.
+ */
+export const browserPid = async (root: string): Promise<number | undefined> => {
+  for (const pid of await pidsOf(root)) {
+    if ((await readIfThere(join(root, "proc", String(pid), "comm"))).trim() === PROGRAM) return pid;
+  }
+  return undefined;
+};
+
+/** Empty while it is not running. */
 export const browserProcesses = async (root: string): Promise<BrowserProcess[]> => {
-  const pids = (await readIfThere(join(root, CGROUP_PROCS))).split("\n").filter(Boolean).map(Number);
-  const found = await Promise.all(pids.toSorted((a, b) => a - b).map((pid) => processAt(root, pid)));
+  const found = await Promise.all((await pidsOf(root)).map((pid) => processAt(root, pid)));
   return found.flatMap((one) => one ?? []);
+};
+
+const pidsOf = async (root: string): Promise<number[]> => {
+  const pids = (await readIfThere(join(root, CGROUP_PROCS))).split("\n").filter(Boolean).map(Number);
+  return pids.toSorted((a, b) => a - b);
 };
 
 /** What has ended meanwhile, and programs that Firefox asks something (a crash helper, a probe of the screen), are left out. */

@@ -2,7 +2,7 @@
 import type { GuestResult } from "../contract/guest.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { run } from "../lib/exec.ts";
-import { browserProcesses } from "./browser-processes.ts";
+import { browserPid } from "./browser-processes.ts";
 
 export interface BrowserOptions {
   root: string;
@@ -21,11 +21,8 @@ const BROWSER_ENV = { PATH: "/usr/bin:/bin", DISPLAY: ":1", HOME: "/home/browser
 export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptions) => {
   let paintedBy: Promise<number | undefined> | undefined;
 
-  const mainPid = async (): Promise<number | undefined> =>
-    (await browserProcesses(root)).find(({ kind }) => kind === "parent")?.pid;
-
   const state = async (): Promise<GuestResult<"health">["browser"]> => {
-    const pid = await mainPid();
+    const pid = await browserPid(root);
     if (pid === undefined) return "absent";
     return (await paintedBy) === pid ? "painted" : "running";
   };
@@ -37,7 +34,7 @@ export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptio
    */
   const open = async (text: string): Promise<Record<string, never>> => {
     const url = allowedUrl(text, waitingPageUrl);
-    if ((await mainPid()) === undefined) {
+    if ((await browserPid(root)) === undefined) {
       throw new AppError("unavailable", "browser-absent", "The browser is not running yet.", {
         hint: "Wait until health says that it is.",
       });
@@ -58,7 +55,7 @@ export const createBrowser = ({ root, waitingPageUrl, runProgram }: BrowserOptio
     /** The waiting page was drawn by the Firefox that runs now. */
     notePainted: () => {
       // Not knowing who painted counts as not painted.
-      paintedBy = mainPid().catch(() => undefined);
+      paintedBy = browserPid(root).catch(() => undefined);
     },
   };
 };
