@@ -97,7 +97,8 @@ const restore = async (options: FloorOptions, folder: string, signal: AbortSigna
   const restored = since();
 
   const agent = await conversation(join(folder, "channel.sock"));
-  const call = (method: string, params: object) => agent.ask({ jsonrpc: "2.0", id: 1, method, params });
+  let calls = 0;
+  const call = (method: string, params: object) => agent.ask({ jsonrpc: "2.0", id: ++calls, method, params });
   await call("renew", { entropy: randomBytes(64).toString("base64") });
   const renewed = since();
   const network = { mac, address, prefixLength, gateway };

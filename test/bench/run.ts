@@ -5,6 +5,7 @@ import { packageRoot } from "../../src/lib/paths.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import type { BenchContext, Benchmark } from "./bench.ts";
 import { create } from "./create.ts";
+import { density } from "./density.ts";
 import { diagnose } from "./diagnose.ts";
 import { disk } from "./disk.ts";
 import { idle } from "./idle.ts";
@@ -15,7 +16,10 @@ import { start } from "./start.ts";
 import { view } from "./view.ts";
 
 /** In the order of the page. */
-export const BENCHMARKS = { start, create, disk, view, image, idle, diagnose } satisfies Record<string, Benchmark>;
+export const BENCHMARKS = { start, create, disk, density, view, image, idle, diagnose } satisfies Record<
+  string,
+  Benchmark
+>;
 export type BenchName = keyof typeof BENCHMARKS;
 export const BENCH_NAMES = Object.keys(BENCHMARKS) as BenchName[];
 

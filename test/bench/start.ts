@@ -4,24 +4,19 @@ import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { StageRecord } from "../../src/contract/session.ts";
-import { buildImage } from "../../src/image/build.ts";
 import { createSnapshotStore } from "../../src/image/snapshots.ts";
 import { createImageStore } from "../../src/image/store.ts";
 import { formatAddress, parseAddress } from "../../src/lib/ipv4.ts";
-import { dataPaths, packageRoot } from "../../src/lib/paths.ts";
-import { poll } from "../../src/lib/wait.ts";
+import { packageRoot } from "../../src/lib/paths.ts";
 import { ROOM } from "../../src/vmm/qemu/jail.ts";
-import { createBootHost, untilState, type BootHost } from "../boot/host.ts";
-import { tellImage } from "../cache.ts";
+import { untilState, type BootHost } from "../boot/host.ts";
 import { NODE } from "../fixtures/namespace.ts";
 import type { Benchmark, BenchContext } from "./bench.ts";
 import { chart, type Bar } from "./chart.ts";
 import { ratio, spreadOf, textOf } from "./figures.ts";
 import type { Floor, FloorOptions } from "./floor.ts";
 import { startFrames } from "./frames.ts";
-
-const NAME = "bench";
-const WARM_TIMEOUT_MS = 20 * 60_000;
+import { IMAGE, NAMESPACE, withHost, withWarmHost } from "./warm-host.ts";
 
 type Frames = Awaited<ReturnType<typeof startFrames>>;
 
@@ -55,7 +50,7 @@ const floorOptions = async (
     accelerator: { kind: string };
   };
   const [snapshot] = await createSnapshotStore(host.paths).list();
-  const image = await createImageStore(host.paths).find("default");
+  const image = await createImageStore(host.paths).find(IMAGE);
   if (!snapshot || !image) throw new Error("there is no snapshot to restore by hand");
   context.signal.throwIfAborted();
   const program = argv.findLastIndex((word) => word.startsWith("/usr/bin/qemu-system"));
@@ -79,14 +74,7 @@ const floorOptions = async (
 };
 
 const floorOnce = async (options: FloorOptions): Promise<Floor> => {
-  const argv = [
-    "netns",
-    "exec",
-    `sallyport-${NAME}-host`,
-    NODE,
-    join(import.meta.dirname, "floor.ts"),
-    JSON.stringify(options),
-  ];
+  const argv = ["netns", "exec", NAMESPACE, NODE, join(import.meta.dirname, "floor.ts"), JSON.stringify(options)];
   const child = spawn("ip", argv, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
@@ -94,70 +82,56 @@ const floorOnce = async (options: FloorOptions): Promise<Floor> => {
   return JSON.parse(text) as Floor;
 };
 
-const coldStarts = async (context: BenchContext): Promise<Start[]> => {
-  const host = await createBootHost(NAME, context.cacheDir, { vmm: { backend: context.backend }, isWarm: false });
-  const frames = await startFrames(`sallyport-${NAME}-host`);
-  try {
-    const starts: Start[] = [];
-    for (let round = 0; round < context.coldRounds; round++) {
-      context.signal.throwIfAborted();
-      starts.push(await startOne(host, frames));
-      context.say(`  cold: ${starts.at(-1)?.ms} ms`);
-      await host.client.destroy(starts.at(-1)?.sessionId ?? "");
+const coldStarts = (context: BenchContext): Promise<Start[]> =>
+  withHost(context, false, async (host, namespace) => {
+    const frames = await startFrames(namespace);
+    try {
+      const starts: Start[] = [];
+      for (let round = 0; round < context.coldRounds; round++) {
+        context.signal.throwIfAborted();
+        const one = await startOne(host, frames);
+        context.say(`  cold: ${one.ms} ms`);
+        await host.client.destroy(one.sessionId);
+        starts.push(one);
+      }
+      return starts;
+    } finally {
+      frames.stop();
     }
-    return starts;
-  } finally {
-    frames.stop();
-    await host.destroy();
-  }
-};
+  });
 
-const warmStarts = async (context: BenchContext) => {
-  const host = await createBootHost(NAME, context.cacheDir, { vmm: { backend: context.backend }, isWarm: true });
-  const frames = await startFrames(`sallyport-${NAME}-host`);
-  try {
-    context.say("  making the warm snapshot");
-    await host.client.makeWarm();
-    const isWarm = async (): Promise<true | undefined> => {
-      const { snapshot, doing, failure } = await host.client.warm();
-      if (failure !== null && doing === null) throw new Error(`the warm snapshot could not be made: ${failure}`);
-      return (snapshot !== null && doing === null) || undefined;
-    };
-    await poll(isWarm, {
-      what: "the warm snapshot",
-      timeoutMs: WARM_TIMEOUT_MS,
-      intervalMs: 1_000,
-      signal: context.signal,
-    });
-    const restored: Start[] = [];
-    const floors: Floor[] = [];
-    const running: number[] = [];
-    // The first one is for the host's caches, and for what is made once.
-    for (let round = -1; round < context.rounds; round++) {
-      context.signal.throwIfAborted();
-      const one = await startOne(host, frames);
-      if (!one.stages.some(({ stage }) => stage === "restored"))
-        throw new Error(`booted cold: ${JSON.stringify(one.stages)}`);
-      const { connectingAt, wholeAt } = await frames.first(one.address);
-      const options = context.backend === "qemu" ? await floorOptions(host, one, context) : undefined;
-      await host.client.destroy(one.sessionId);
-      // A floor that is not reached is no reason to lose the rest.
-      const floor =
-        options && (await floorOnce(options).catch((error: unknown) => context.say(`  floor: ${String(error)}`)));
-      context.say(
-        `  restored: ${one.ms} ms; floor: ${floor ? Math.round(floor.frame) : "none"} ms; a running guest's frame: ${wholeAt - connectingAt} ms`,
-      );
-      if (round < 0) continue;
-      restored.push(one);
-      running.push(wholeAt - connectingAt);
-      if (floor) floors.push(floor);
+const warmStarts = (context: BenchContext) =>
+  withWarmHost(context, async (host, namespace) => {
+    const frames = await startFrames(namespace);
+    try {
+      const restored: Start[] = [];
+      const floors: Floor[] = [];
+      const running: number[] = [];
+      // The first one is for the host's caches, and for what is made once.
+      for (let round = -1; round < context.rounds; round++) {
+        context.signal.throwIfAborted();
+        const one = await startOne(host, frames);
+        if (!one.stages.some(({ stage }) => stage === "restored"))
+          throw new Error(`booted cold: ${JSON.stringify(one.stages)}`);
+        const { connectingAt, wholeAt } = await frames.first(one.address);
+        const options = context.backend === "qemu" ? await floorOptions(host, one, context) : undefined;
+        await host.client.destroy(one.sessionId);
+        // A floor that is not reached is no reason to lose the rest.
+        const floor =
+          options && (await floorOnce(options).catch((error: unknown) => context.say(`  floor: ${String(error)}`)));
+        context.say(
+          `  restored: ${one.ms} ms; floor: ${floor ? Math.round(floor.frame) : "none"} ms; a running guest's frame: ${wholeAt - connectingAt} ms`,
+        );
+        if (round < 0) continue;
+        restored.push(one);
+        running.push(wholeAt - connectingAt);
+        if (floor) floors.push(floor);
+      }
+      return { restored, floors, running, templateMs: (await host.client.warm()).snapshot?.coldMs ?? Number.NaN };
+    } finally {
+      frames.stop();
     }
-    return { restored, floors, running, templateMs: (await host.client.warm()).snapshot?.coldMs ?? Number.NaN };
-  } finally {
-    frames.stop();
-    await host.destroy();
-  }
-};
+  });
 
 const barsOf = ({ stages, askedAt, ms }: Start): Bar[] => {
   const at = (time: string): number => Date.parse(time) - askedAt;
@@ -175,8 +149,6 @@ export const start: Benchmark = {
   about:
     "Wanted: cold : restored ≥ 15 on QEMU here, ≥ 100 on Firecracker; restored ≤ 1.3 × its floor. Measured from `POST /api/auth/start` to the last byte of the first whole frame that is not of one colour, which a raw RFB client takes once the session is `ready`. **Floor**: the same VMM with the same arguments restores the same snapshot by a bare script, with no jail, ledger or controller; the agent's `renew` and `configure` are called as they must be, then the same client. **Peer** of a start from a pool: connecting to a running guest and taking one frame.",
   run: async (context) => {
-    const { cacheDir, signal } = context;
-    await buildImage({ name: "default", paths: dataPaths(cacheDir), onProgress: tellImage(context.say), signal });
     const cold = context.coldRounds > 0 ? await coldStarts(context) : [];
     const { restored, floors, running, templateMs } = await warmStarts(context);
     const lanes = [
