@@ -3,11 +3,17 @@ import { readFile } from "node:fs/promises";
 
 const TICKS_PER_SECOND = 100;
 
-/** Seconds of processor time that a process took so far. */
-export const cpuSeconds = async (pid: number): Promise<number> => {
+/** Seconds of processor time that a process took so far: its own, and the kernel's for it. */
+export const cpuPartsOf = async (pid: number): Promise<{ own: number; kernel: number }> => {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  return { own: Number(fields[11]) / TICKS_PER_SECOND, kernel: Number(fields[12]) / TICKS_PER_SECOND };
+};
+
+/** Both together. */
+export const cpuSeconds = async (pid: number): Promise<number> => {
+  const { own, kernel } = await cpuPartsOf(pid);
+  return own + kernel;
 };
 
 /** Resident. */
