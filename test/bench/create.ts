@@ -36,13 +36,15 @@ const floor = async (world: World, times: number, self = 2): Promise<FloorTimes[
   const script = join(import.meta.dirname, "world/floor.sh");
   const argv = world.inside(["bash", script, String(times), String(self), ...world.floor]);
   const [program = "", ...args] = argv;
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
   const found: FloorTimes[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     const [all = 0, ...parts] = line.split(" ").map((number) => Number(number) / 1000);
     found.push({ all, parts });
   }
-  if (found.length < times) throw new Error("the floor of create came to no end");
+  if (found.length < times) throw new Error(`the floor of create came to no end: ${said}`);
   return found;
 };
 

@@ -58,6 +58,8 @@ export const startWorld = async ({ nodeArgs = [] }: { nodeArgs?: string[] } = {}
     const dataDir = await mkdtemp("/var/tmp/sallyport-bench-");
     cleanup.push("folder", () => rm(dataDir, { recursive: true, force: true }));
     const paths = dataPaths(dataDir);
+    // The controller takes what it finds among its own for something that was left.
+    const floorCgroup = `${paths.cgroup}-floor`;
     const socket = apiSocketOf(dataDir);
     const configFile = join(dataDir, "config.yaml");
     const config = {
@@ -86,8 +88,8 @@ export const startWorld = async ({ nodeArgs = [] }: { nodeArgs?: string[] } = {}
     const child = spawn("unshare", argv, { stdio: ["pipe", "pipe", "inherit"] });
     cleanup.push("microVMs", async () => {
       for (const name of await cgroupsIn(paths.cgroup)) await endCgroup(join(paths.cgroup, name));
-      // floor.sh leaves it.
-      await removeCgroup(paths.cgroup);
+      for (const name of await cgroupsIn(floorCgroup)) await endCgroup(join(floorCgroup, name));
+      await removeCgroup(floorCgroup);
     });
     const exited = once(child, "exit");
     cleanup.push("controller", async () => {
@@ -119,7 +121,7 @@ export const startWorld = async ({ nodeArgs = [] }: { nodeArgs?: string[] } = {}
       socket,
       pid: child.pid ?? 0,
       inside: (command) => ["nsenter", `--net=/proc/${child.pid}/ns/net`, "--", ...command],
-      floor: [program, dataDir, join(await mountPoint(), paths.cgroup)],
+      floor: [program, dataDir, join(await mountPoint(), floorCgroup)],
       loop: async () => {
         child.stdin.write("\n");
         return JSON.parse((await lines.next()).value as string) as Loop;
