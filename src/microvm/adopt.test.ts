@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { silentLogger } from "../lib/logger.ts";
 import { vmPaths } from "../lib/paths.ts";
 import { identify, type ProcessIdentity } from "../lib/process.ts";
+import type { StageRecord } from "../contract/session.ts";
 import { adoptMicrovm } from "./adopt.ts";
 import type { MachineStatus } from "../vmm/vmm.ts";
 import type { MicrovmDeps } from "./microvm.ts";
@@ -13,8 +14,11 @@ import type { Microvm } from "./store.ts";
 /** A number that no process of this start has. */
 const GONE: ProcessIdentity = { pid: process.pid, startTicks: "0" };
 
+const STARTED: StageRecord = { stage: "vmm-up", startedAt: "then", endedAt: null, source: "fake" };
+
 interface Former {
   hasFolder: boolean;
+  stages?: StageRecord[];
   /** What its VMM answers. */
   status?: () => Promise<MachineStatus>;
   signal?: AbortSignal;
@@ -22,7 +26,7 @@ interface Former {
 
 const adopt = async (
   vmProcess: ProcessIdentity | null,
-  { hasFolder, status = async () => "running", signal = new AbortController().signal }: Former,
+  { hasFolder, stages = [STARTED], status = async () => "running", signal = new AbortController().signal }: Former,
 ) => {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-adopt-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -32,7 +36,7 @@ const adopt = async (
   const deps = { paths: { vm: () => vmPaths(root, "/none") }, network, vmms } as unknown as MicrovmDeps;
   const vm = { id: "abc", process: vmProcess, createdAt: "then", backend: "fake" } as Microvm;
   return adoptMicrovm(deps, vm, {
-    stages: [],
+    stages,
     onStages: async () => {},
     logger: silentLogger(),
     signal,
@@ -52,6 +56,12 @@ test("one whose machine stands still since nobody saw its start to the end was i
     verdict: { code: "interrupted", evidence: ["its VMM says of the machine: paused"] },
     isSymptom: false,
   });
+});
+
+test("one that was to be started anew since it was no good is not taken over, though it runs", async () => {
+  const own = (await identify(process.pid)) ?? GONE;
+  const adopted = adopt(own, { hasFolder: true, stages: [{ ...STARTED, stage: "leased", endedAt: "then" }] });
+  await expect(adopted).rejects.toMatchObject({ verdict: { code: "interrupted" }, isSymptom: false });
 });
 
 test("one whose VMM is slow to answer is asked again, and lives", async () => {

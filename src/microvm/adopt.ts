@@ -1,6 +1,6 @@
 /** A former controller's microVM is taken over. */
 import { stat } from "node:fs/promises";
-import { isPassed, planOf, type StageRecord } from "../contract/session.ts";
+import { isPassed, planOf, type StageRecord, type StartStage } from "../contract/session.ts";
 import { allTried } from "../lib/all-tried.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -33,7 +33,12 @@ export interface AdoptOptions {
 /** Throws MicrovmFailure when the former controller's microVM is gone, never came to be, or does not answer; or the signal's reason. */
 export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: AdoptOptions): Promise<RunningMicrovm> => {
   const { paths, network } = deps;
-  if (!vm.process) throw interrupted(["no process of it was recorded"]);
+  const stage = startStageOf(options.stages);
+  if (!vm.process) throw interrupted(stage, ["no process of it was recorded"]);
+  // Its start is on record before it is begun: this one is to be taken back, and may have another clone's keys.
+  if (!options.stages.some((record) => record.stage === stage)) {
+    throw interrupted(stage, ["it was about to be started anew, since its first start had failed"]);
+  }
   if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) {
     throw (await isAlive(vm.process)) ? folderGone(vm.process) : endNotRecorded();
   }
@@ -52,13 +57,16 @@ export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: Adop
   return running;
 };
 
+const startStageOf = (stages: StageRecord[]): "vmm-up" | "restored" =>
+  planOf(stages) === "boot" ? "vmm-up" : "restored";
+
 /** The former controller may have ended between the machine's start and its record; or before, and then it never starts. */
 const recordStarted = async (deps: MicrovmDeps, vm: RunningMicrovm, options: AdoptOptions): Promise<void> => {
   const { stages, onStages } = options;
-  const stage = planOf(stages) === "boot" ? "vmm-up" : "restored";
+  const stage = startStageOf(stages);
   if (isPassed(stages, stage)) return;
   const status = await machineStatus(deps, vm, options);
-  if (status !== "running") throw interrupted([`its VMM says of the machine: ${status}`]);
+  if (status !== "running") throw interrupted(stage, [`its VMM says of the machine: ${status}`]);
   const begun = stages.find((record) => record.stage === stage);
   const startedAt = begun?.startedAt ?? stages.at(-1)?.endedAt ?? vm.createdAt;
   const record = { stage, startedAt, source: vm.backend, ...begun, endedAt: new Date().toISOString() } as const;
@@ -69,19 +77,19 @@ const recordStarted = async (deps: MicrovmDeps, vm: RunningMicrovm, options: Ado
 const machineStatus = async (
   deps: MicrovmDeps,
   vm: RunningMicrovm,
-  { signal, patienceMs = PATIENCE_MS }: AdoptOptions,
+  { stages, signal, patienceMs = PATIENCE_MS }: AdoptOptions,
 ): Promise<MachineStatus> => {
   const handle = handleOf(deps, vm);
   let last: unknown;
   const ask = async (): Promise<MachineStatus | undefined> => {
-    await failWhenExited(vm.process, "vmm-up");
+    await failWhenExited(vm.process, startStageOf(stages));
     return handle.status(STATUS_MS).catch((error: unknown) => void (last = error));
   };
   try {
     return await poll(ask, { what: "the VMM's answer", timeoutMs: patienceMs, intervalMs: 250, signal });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    throw silent(patienceMs, last);
+    throw silent(startStageOf(stages), patienceMs, last);
   }
 };
 
@@ -94,8 +102,8 @@ const attachAgain = (network: Network, vm: Microvm, isJoined: boolean): Promise<
     },
   );
 
-const interrupted = (evidence: string[]): MicrovmFailure =>
-  new MicrovmFailure("vmm-up", {
+const interrupted = (stage: StartStage, evidence: string[]): MicrovmFailure =>
+  new MicrovmFailure(stage, {
     code: "interrupted",
     sentence: "The controller stopped while it was starting this virtual machine.",
     hint: "Start a new sign-in; nothing was signed in yet.",
@@ -103,8 +111,8 @@ const interrupted = (evidence: string[]): MicrovmFailure =>
     isSymptom: false,
   });
 
-const silent = (afterMs: number, cause: unknown): MicrovmFailure =>
-  new MicrovmFailure("vmm-up", {
+const silent = (stage: StartStage, afterMs: number, cause: unknown): MicrovmFailure =>
+  new MicrovmFailure(stage, {
     code: "vmm-silent",
     sentence: `The controller was started anew, and this virtual machine's VMM did not answer it for ${afterMs / 1000} s.`,
     hint: "Start a new sign-in. If it happens again, look whether the host is overloaded: sallyport doctor.",

@@ -41,6 +41,7 @@ export const undoLaunch = async (deps: MicrovmDeps, given: Microvm): Promise<voi
   const wasStarted = (await deps.ledger.of(vm.id)).some(({ kind }) => kind === "user" || kind === "process");
   const vmm = await endingOf(deps, vm);
   await takeApart(deps, vm, { vmm, isLeft: true, wasStarted });
+  await deps.vms.setProcess(vm.id, null);
 };
 
 const takeApart = async (

@@ -16,6 +16,13 @@ export interface IntroduceOptions extends GreetOptions {
   configure: () => GuestParams<"configure">;
 }
 
+export interface IntroduceCloneOptions extends IntroduceOptions {
+  /** A former controller was told that its random generators are new: it may have its session since, and would refuse. */
+  isRenewed: boolean;
+  /** Told that they are, before it learns who it is. */
+  onRenewed: () => Promise<void>;
+}
+
 /** The agent speaks our protocol. Throws MicrovmFailure `agent-protocol`, or the channel's own; or the signal's reason. */
 export const greet = (options: GreetOptions): Promise<void> =>
   telling("agent", options, async ({ channel, timeoutMs, signal }) => {
@@ -36,14 +43,19 @@ export const introduce = async (options: IntroduceOptions): Promise<void> => {
  * Of a clone, before its TAP joins the bridge: each random generator that it has from its template is made new, and only then does it
  * learn who it is. Throws MicrovmFailure `clone-not-renewed`: it may have another clone's keys, and must not be used; and as `introduce`.
  */
-export const introduceClone = async (options: IntroduceOptions): Promise<void> => {
-  await telling("identity", options, async ({ channel, timeoutMs, signal }) => {
-    const entropy = randomBytes(64).toString("base64");
-    await channel.call("renew", { entropy }, { timeoutMs, signal }).catch((error: unknown) => {
-      throw error instanceof AppError && error.code === "guest-refused" ? notRenewed(error) : error;
-    });
-  });
+export const introduceClone = async (options: IntroduceCloneOptions): Promise<void> => {
+  if (!options.isRenewed) {
+    await telling("identity", options, renew);
+    await options.onRenewed();
+  }
   await telling("identity", options, tellIdentity);
+};
+
+const renew = async ({ channel, timeoutMs, signal }: IntroduceOptions): Promise<void> => {
+  const entropy = randomBytes(64).toString("base64");
+  await channel.call("renew", { entropy }, { timeoutMs, signal }).catch((error: unknown) => {
+    throw error instanceof AppError && error.code === "guest-refused" ? notRenewed(error) : error;
+  });
 };
 
 const tellIdentity = async ({ channel, configure, timeoutMs, signal }: IntroduceOptions): Promise<void> => {

@@ -19,7 +19,9 @@ export const createMicrovmStore = (db: Db) => ({
     return row && fromRow(row);
   },
 
-  setProcess: async (id: string, { pid, startTicks }: ProcessIdentity): Promise<void> => {
+  /** Null: the one that it had is gone, and it may get another. */
+  setProcess: async (id: string, process: ProcessIdentity | null): Promise<void> => {
+    const { pid, startTicks } = process ?? { pid: null, startTicks: null };
     await db.updateTable("vms").set({ pid, startTicks }).where("id", "=", id).execute();
   },
 

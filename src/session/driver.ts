@@ -5,10 +5,9 @@ import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import { planOf, type StageRecord } from "../contract/session.ts";
 import type { Image } from "../image/store.ts";
-import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { awaitBrowser } from "../microvm/boot.ts";
-import { MicrovmFailure } from "../microvm/failure.ts";
+import { failureOf, MicrovmFailure } from "../microvm/failure.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { endSession } from "./ending.ts";
 import { createHandover, type Handover } from "./handover.ts";
@@ -22,7 +21,7 @@ import { createRecord, type SessionRecord } from "./record.ts";
 import { asItEnds, isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
-import { introduce, introduceClone } from "../microvm/introduce.ts";
+import { introduce, introduceClone, type IntroduceCloneOptions } from "../microvm/introduce.ts";
 import { undoLaunch } from "../microvm/destroy.ts";
 import type { Beginning, Warm } from "../microvm/warm.ts";
 import { watchGuest, type WatchOptions } from "../microvm/watch.ts";
@@ -163,11 +162,14 @@ export class SessionDriver {
       return await this.#start(image, beginning);
     } catch (error) {
       this.#stop.signal.throwIfAborted();
-      const why = messageOf(error);
+      const { sentence, evidence } = failureOf(error).verdict;
+      const why = [sentence, ...evidence].join(" ");
       await warm.cloneFailed(snapshot, why);
       onFallback();
       this.#channel?.close();
       this.#channel = undefined;
+      // A controller that dies from here on leaves what nobody may take over.
+      await this.#recordStages(this.session.stages.filter(({ stage }) => stage === "leased"));
       await undoLaunch(this.#deps, this.#vm);
       return this.#start(image, { plan: { kind: "boot" }, note: `cold, because the warm snapshot failed: ${why}` });
     }
@@ -215,19 +217,32 @@ export class SessionDriver {
     };
     if (this.session.state !== "starting") return guest;
     const plan = planOf(this.session.stages);
-    const introduceIt = plan === "boot" ? introduce : introduceClone;
     const configure = () => guestIdentity(this.session, vm, plan, this.#deps);
     await awaitBrowser({
       ...guest,
       plan,
       passed: this.session.stages,
       steps: {
-        introduce: (timeoutMs) => introduceIt({ ...guest, configure, timeoutMs }),
+        introduce: (timeoutMs) =>
+          plan === "boot"
+            ? introduce({ ...guest, configure, timeoutMs })
+            : introduceClone({ ...guest, configure, timeoutMs, ...this.#renewal() }),
         join: () => this.#deps.network.join(vm),
       },
       onStage: (stages) => this.#recordStages(stages),
     });
     return guest;
+  }
+
+  /** Of a clone: the record of its identity is begun when it has none of its template's secrets any more. */
+  #renewal(): Pick<IntroduceCloneOptions, "isRenewed" | "onRenewed"> {
+    const { stages } = this.session;
+    const startedAt = stages.at(-1)?.endedAt ?? this.session.createdAt;
+    const renewed = { stage: "identity", startedAt, endedAt: null, source: "channel", note: "renewed" } as const;
+    return {
+      isRenewed: stages.some(({ stage }) => stage === renewed.stage),
+      onRenewed: () => this.#recordStages([...stages, renewed]),
+    };
   }
 
   async #failure(error: unknown): Promise<SessionChange> {
