@@ -205,6 +205,8 @@ export const facts = z.object({
   at: z.string(),
   /** The stage that is awaited; null when the session was ready. */
   stage: z.string().nullable(),
+  /** How it started: one that was restored goes on from a warm snapshot, so it says nothing of a boot and has no `ip=`. */
+  plan: z.enum(["boot", "restore"]),
   /** Something was waited for in vain. False: asked for out of turn; what is not there yet may still come. */
   isOverdue: z.boolean(),
   expected: z.object({

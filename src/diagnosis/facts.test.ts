@@ -12,6 +12,7 @@ import { collectFacts, type FactOptions } from "./facts.ts";
 /** Of a microVM that nothing is found of, with this process as its VMM. */
 const looked = async (): Promise<FactOptions> => ({
   stage: null,
+  plan: "boot",
   isOverdue: false,
   guestTimeoutMs: 100,
   nic: { tap: "sp-aaaaaaaaaaaa", mac: "06:00:c0:a8:64:05", address: "192.168.100.5", uid: 65_534 },

@@ -22,6 +22,7 @@ import { askGuest } from "./guest-facts.ts";
 export interface FactOptions {
   /** The stage that is awaited; null when all were passed. */
   stage: StartStage | null;
+  plan: Facts["plan"];
   isOverdue: boolean;
   /** For the guest's own view. */
   guestTimeoutMs: number;
@@ -68,7 +69,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
       return undefined;
     }
   };
-  const { channel, guestTimeoutMs, nic, network, stage, isOverdue } = options;
+  const { channel, guestTimeoutMs, nic, network, stage, plan, isOverdue } = options;
   const silence = await whyNotAsked(options).catch(messageOf);
   if (silence !== undefined) missing.push(`the guest's own view: ${silence}`);
   const guest =
@@ -88,6 +89,7 @@ export const collectFacts = async (options: FactOptions): Promise<Facts> => {
   return {
     at: new Date().toISOString(),
     stage,
+    plan,
     isOverdue,
     expected: { address, gateway, mac, tap, bridge },
     host,

@@ -2,10 +2,19 @@ import { describe, expect, test } from "vitest";
 import { healthyFacts, healthyGuestFacts } from "../../test/fixtures/facts.ts";
 import { FAULTY_FACTS } from "../../test/fixtures/faulty-facts.ts";
 import { verdictsPage } from "../../test/fixtures/verdicts-page.ts";
-import type { Facts } from "../contract/diagnosis.ts";
+import type { Facts, GuestFacts } from "../contract/diagnosis.ts";
 import { facts as factsShape } from "../contract/diagnosis.ts";
 import { RULES } from "./rules.ts";
 import { diagnose } from "./verdict.ts";
+
+/** Healthy, as all of its stages were passed: nobody gave its kernel an address. */
+const CLONE = healthyFacts({
+  plan: "restore",
+  guest: {
+    ...healthyGuestFacts(healthyFacts().expected),
+    cmdline: "console=ttyS0 root=/dev/vda ro net.ifnames=0 quiet",
+  },
+}) as Facts & { guest: GuestFacts };
 
 describe("each rule", () => {
   test.each(RULES.map((rule) => rule.code))("%s is the verdict on its own fault", (code) => {
@@ -76,6 +85,66 @@ describe("a diagnosis", () => {
     };
     const { cause, isProblem } = diagnose(healthyFacts({ stage: "addressed", guest }));
     expect({ code: cause.code, isProblem }).toEqual({ code: "still-booting", isProblem: false });
+  });
+
+  describe("of a clone", () => {
+    const { host, console, expected } = healthyFacts();
+    const template = { name: "eth0", mac: "06:00:00:00:00:00", driver: "virtio_net", state: "UP", hasCarrier: false };
+    const { guest } = CLONE;
+    const nameless = { ...guest, links: [template], addresses: [], routes: [], networkd: null };
+    const apart = { ...host, tap: "waiting" as const, reach: { health: "EHOSTUNREACH", rfb: "EHOSTUNREACH" } };
+    const paused = { ...apart, vmm: { ...host.vmm, machine: "paused" as const } };
+    const withoutRfb = { ...host, reach: { health: "ok", rfb: "ECONNREFUSED" } };
+
+    test.each<[string | null, Partial<Facts>]>([
+      ["restored", { host: paused, guest: undefined }],
+      ["identity", { host: apart, guest: nameless }],
+      ["identity", { host: apart }],
+      ["joined", { host: apart }],
+      ["reachable", { host: { ...host, reach: apart.reach } }],
+      ["screen", { host: withoutRfb }],
+    ])("that is in time nothing is wrong while it awaits %s", (stage, change) => {
+      const { cause, isProblem, consequences } = diagnose({ ...CLONE, stage, ...change });
+      expect([cause.code, isProblem, consequences]).toEqual(["still-booting", false, []]);
+      expect(cause.sentence).toBe(
+        `The guest is still coming up from a warm snapshot (awaited: ${stage}), and nothing is wrong so far.`,
+      );
+    });
+
+    test("that is there nothing is wrong: it has its address without ip=", () => {
+      expect(diagnose(CLONE)).toMatchObject({ cause: { code: "nothing-wrong" }, consequences: [] });
+    });
+
+    test("that is silent the console's silence proves nothing, and no boot is told of", () => {
+      const silent = { host: apart, guest: null, console: { ...console, bytes: 0, marks: [], tail: [] } };
+      const { cause } = diagnose({ ...CLONE, stage: "identity", isOverdue: true, ...silent });
+      expect(cause).toMatchObject({
+        code: "agent-silent",
+        sentence: expect.stringContaining("did not go on from there"),
+      });
+      expect(cause.evidence[0]).toBe("console: 0 bytes since it was restored; last written 12 s ago");
+    });
+
+    test("that stands still though it should run is told, its TAP waiting or not", () => {
+      expect(diagnose({ ...CLONE, stage: "identity", host: paused, guest: null }).cause.code).toBe("vmm-stopped");
+    });
+
+    test("whose VMM ends while it is restored its guest is not blamed", () => {
+      const vmm = { ...host.vmm, isAlive: false, exit: "ended with code 0", end: "by-itself" as const };
+      const ended = { ...CLONE, stage: "restored", host: { ...apart, vmm }, guest: undefined, isOverdue: true };
+      expect(diagnose(ended).cause.code).not.toBe("guest-rebooted");
+    });
+
+    test("whose screen is missing when it is overdue that is the cause", () => {
+      const listening = guest.listening.filter(({ port }) => port !== 5901);
+      const blind = { stage: "screen", isOverdue: true, host: withoutRfb, guest: { ...guest, listening } };
+      expect(diagnose({ ...CLONE, ...blind }).cause.code).toBe("display-not-starting");
+    });
+
+    test("that lost its TAP from the namespace it waits in that is the cause", () => {
+      const { cause } = diagnose({ ...CLONE, stage: "identity", host: { ...apart, tap: null } });
+      expect(cause).toMatchObject({ code: "tap-missing", sentence: expect.stringContaining(expected.tap) });
+    });
   });
 
   test("of a failure that no rule knows is unknown, and says what it is not", () => {

@@ -42,7 +42,8 @@ const withoutRule = (facts: Facts, isFailing: boolean, inOrder: string[]): Said 
     const sentence = "Nothing wrong found: the browser is there and can be reached.";
     return { code: NOTHING_WRONG, sentence, hint: "Nothing has to be done.", evidence };
   }
-  const sentence = `The guest is still booting (awaited: ${facts.stage}), and nothing is wrong so far.`;
+  const doing = facts.plan === "boot" ? "booting" : "coming up from a warm snapshot";
+  const sentence = `The guest is still ${doing} (awaited: ${facts.stage}), and nothing is wrong so far.`;
   return { code: STILL_BOOTING, sentence, hint: "Wait, or ask again.", evidence };
 };
 

@@ -1,5 +1,5 @@
 import type { GuestChannel } from "../channel/channel.ts";
-import { awaitedStage, isPassed, type StageRecord } from "../contract/session.ts";
+import { awaitedStage, isPassed, planOf, type StageRecord } from "../contract/session.ts";
 import { examine, type Examination } from "../diagnosis/diagnosis.ts";
 import { cgroupOf, handleOf, type MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
@@ -42,6 +42,7 @@ export const examineMicrovm = async (
     isOverdue: purpose === "verdict",
     guestTimeoutMs: isHeard ? GUEST_MS[purpose] : UNHEARD_GUEST_MS,
     stage: awaitedStage(stages),
+    plan: planOf(stages),
     nic: vm,
     process: vm.process,
     network,

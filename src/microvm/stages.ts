@@ -5,9 +5,11 @@
  */
 import type { GuestChannel } from "../channel/channel.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
+import { AppError } from "../lib/errors.ts";
 import { oneLine } from "../lib/terminal.ts";
 import type { StartStage } from "../contract/session.ts";
 import { consoleSize } from "../vmm/console.ts";
+import { MicrovmFailure } from "./failure.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
 
 export interface StageContext {
@@ -52,6 +54,18 @@ export const deadlineMsOf = (rule: StageRule, context: StageContext): number => 
 
 /** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */
 const IDENTITY_MS = 20_000;
+
+const NOT_JOINED = {
+  code: "guest-not-joined",
+  sentence: "The virtual machine has its own address, but could not be connected to the bridge.",
+  hint: "Run sallyport doctor on this host.",
+};
+
+/** What the host refuses; a bug of ours stays one. */
+const notJoined = (error: unknown): never => {
+  if (!(error instanceof AppError)) throw error;
+  throw new MicrovmFailure("joined", { ...NOT_JOINED, evidence: [oneLine(error.message)], cause: error });
+};
 
 const RULES: Record<Exclude<StartStage, "leased" | "vmm-up" | "restored">, Omit<StageRule, "stage">> = {
   kernel: {
@@ -155,12 +169,8 @@ const RULES: Record<Exclude<StartStage, "leased" | "vmm-up" | "restored">, Omit<
     deadlineMs: () => 30_000,
     slowMs: 5_000,
     check: async () => undefined,
-    finish: ({ join }) => join(),
-    missed: {
-      code: "guest-not-joined",
-      sentence: "The virtual machine has its own address, but could not be connected to the bridge.",
-      hint: "Run sallyport doctor on this host.",
-    },
+    finish: ({ join }) => join().catch(notJoined),
+    missed: NOT_JOINED,
   },
   screen: {
     source: "network",

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { RESTORE_STAGES, BOOT_STAGES } from "../../src/contract/session.ts";
 import type { SessionView } from "../../src/contract/api.ts";
+import { AppError } from "../../src/lib/errors.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
+import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
 
 const begin = async (options: TestControllerOptions = {}): Promise<TestController> => {
   const controller = await startController({ config: { warm: { snapshots: true } }, tidyIntervalMs: 200, ...options });
@@ -98,6 +100,50 @@ test.each(["refused", "ignored"] as const)(
     await poll(again, { what: "another snapshot", timeoutMs: 20_000, intervalMs: 100 });
   },
 );
+
+test.each<[string, FakeVmmBehaviour, string]>([
+  ["whose agent is silent", { agent: "silent" }, "its agent never answered on the channel. waited 2 s; last seen: "],
+  ["that refuses its identity", { identity: "refused" }, "refused its identity: name, clock, resolver and session. "],
+  ["that nobody reaches", { hasNoHealth: true }, "does not answer from the host. waited 2 s; last seen: ECONNREFUSED"],
+  ["without a screen", { hasNoDisplay: true }, "its screen (port 5901) or its Firefox is not there. waited 2 s; "],
+  ["whose VMM does not start", { vmm: "dies-at-start" }, "could not open the rootfs"],
+])("a clone %s is taken back: the session boots, and the timeline says why", async (_, fault, why) => {
+  const behaviours: FakeVmmBehaviour[] = [{}, fault];
+  const controller = await begin({
+    behaviour: () => behaviours.shift() ?? {},
+    config: { warm: { snapshots: true }, session: { deadlinesSec: { identity: 2, reachable: 2, screen: 2 } } },
+    tidyIntervalMs: 600_000,
+  });
+  await makeOne(controller);
+  const view = await startOne(controller);
+  expect(stagesOf(view)).toEqual(BOOT_STAGES);
+  expect(notesOf(view)).toContain("cold, because the warm snapshot failed: ");
+  expect(notesOf(view)).toContain(why);
+  expect((await controller.client.warm()).snapshot).not.toBeNull();
+});
+
+test("a clone whose TAP cannot join the bridge is taken back, and the timeline says why", async () => {
+  const controller = await begin({ tidyIntervalMs: 600_000 });
+  await makeOne(controller);
+  const join = controller.network.join.bind(controller.network);
+  controller.network.join = async () => {
+    controller.network.join = join;
+    throw new AppError("internal", "command-failed", "Cannot find device");
+  };
+  const view = await startOne(controller);
+  expect(stagesOf(view)).toEqual(BOOT_STAGES);
+  expect(notesOf(view)).toBe(
+    "cold, because the warm snapshot failed: The virtual machine has its own address, but could not be connected to the bridge. Cannot find device",
+  );
+});
+
+test("of a clone that is there diagnosis finds nothing wrong", async () => {
+  const controller = await begin();
+  await untilWarm(controller);
+  const { sessionId } = await startOne(controller);
+  const { diagnosis } = await controller.client.diagnosis(sessionId);
+  expect(diagnosis).toMatchObject({ cause: { code: "nothing-wrong" }, consequences: [] });
+});
 
 const fetchMetrics = async ({ url, adminKey }: TestController): Promise<string> => {
   const { request } = await import("node:http");

@@ -114,8 +114,9 @@ export const BOOT_RULES = rules([
   },
   {
     code: "kernel-silent",
-    recognisedBy: "the VMM runs, its deadline has passed, and not one byte is on the console",
-    when: ({ host, console, isOverdue }) => isOverdue && host.vmm.isAlive === true && console.bytes === 0,
+    recognisedBy: "the VMM runs, its deadline has passed, and not one byte is on the console of a guest that boots",
+    when: ({ host, console, isOverdue, plan }) =>
+      isOverdue && plan === "boot" && host.vmm.isAlive === true && console.bytes === 0,
     sentence: () =>
       "The virtual machine runs, but its kernel never wrote a byte: it hangs before or in its first steps.",
     evidence: (facts) => [`process ${facts.host.vmm.pid} runs`, "console: 0 bytes", ...vmmLog(facts)],
@@ -139,16 +140,19 @@ export const BOOT_RULES = rules([
   },
 ]);
 
-/** Its guest does not run yet: the start that is under way lets it, or a TAP on the bridge. */
-const isPrepared = ({ stage, host }: Facts): boolean =>
-  host.vmm.machine === "paused" && (stage === "vmm-up" || host.tap === "waiting");
+/** Its guest does not run yet: the start that is under way lets it, or, unless it is a clone, a TAP on the bridge. */
+const isPrepared = (facts: Facts): boolean =>
+  facts.host.vmm.machine === "paused" &&
+  (isBeingStarted(facts) || (facts.plan === "boot" && facts.host.tap === "waiting"));
+
+const isBeingStarted = ({ stage }: Facts): boolean => stage === "vmm-up" || stage === "restored";
 
 const isRootDamaged = ({ mountFailure, panic }: Facts["console"]): boolean =>
   mountFailure !== null || /\binit\b|root fs/i.test(panic ?? "");
 
 /** A VMM ends without an error when its guest restarts or powers off, whether it said so or not; before its start there is no guest. */
-const hasShutDown = ({ host, console, stage }: Facts): boolean =>
-  console.shutdown !== null || (host.vmm.end === "by-itself" && stage !== "vmm-up");
+const hasShutDown = (facts: Facts): boolean =>
+  facts.console.shutdown !== null || (facts.host.vmm.end === "by-itself" && !isBeingStarted(facts));
 
 /** By somebody's signal, or nobody saw how. */
 const wasKilled = (facts: Facts): boolean => {

@@ -74,8 +74,8 @@ export const GUEST_NETWORK_RULES = rules([
   },
   {
     code: "ip-parameter-missing",
-    recognisedBy: "the guest's kernel command line has no ip=",
-    when: (facts) => !!facts.guest?.cmdline && ipParameter(facts) === undefined,
+    recognisedBy: "the kernel command line of a guest that booted has no ip=; a clone is told its address by its agent",
+    when: (facts) => facts.plan === "boot" && !!facts.guest?.cmdline && ipParameter(facts) === undefined,
     sentence: () => "The guest's kernel was started without the parameter ip=, so nothing tells eth0 its address.",
     evidence: (facts) => [`guest: kernel command line ${facts.guest?.cmdline ?? ""}`, ...addressLines(facts)],
     hint: "The controller always passes it: compare the VMM's arguments in the microVM's config.json, and whoever changes them.",

@@ -11,6 +11,9 @@ export const bootMark = ({ console }: Facts): { last: string; next: string | nul
 
 export const bootMarkLine = (facts: Facts): string => {
   const { last, next } = bootMark(facts);
+  if (facts.plan === "restore") {
+    return `console: ${facts.console.bytes} bytes since it was restored; last written ${facts.console.lastLineAgeSec} s ago`;
+  }
   return (
     `console: the boot got as far as "${last}"${next === null ? "" : `, and shows nothing of "${next}"`}` +
     `; last written ${facts.console.lastLineAgeSec} s ago`

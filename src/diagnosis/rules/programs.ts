@@ -45,7 +45,7 @@ export const PROGRAM_RULES = rules([
     when: (facts) => {
       const unit = unitOf(facts, DISPLAY);
       if (!unit || !isLearned(facts, "sockets") || listening(facts, GUEST_PORTS.rfb).length > 0) return false;
-      return hasTrouble(unit) || (facts.isOverdue && facts.stage === "display");
+      return hasTrouble(unit) || (facts.isOverdue && (facts.stage === "display" || facts.stage === "screen"));
     },
     sentence: (facts) =>
       `The guest's screen (Xvnc) does not start: ${wordsFor(unitOf(facts, DISPLAY))}, and nothing listens on port ${GUEST_PORTS.rfb}.`,
@@ -87,6 +87,9 @@ export const PROGRAM_RULES = rules([
     sentence: (facts) => {
       if (isReachable(facts)) {
         return "The guest's agent does not answer on the channel, though it does over the network: the guest has too much to do, or the agent hangs.";
+      }
+      if (facts.plan === "restore") {
+        return "The guest, a clone of a warm snapshot, answers neither on the channel nor over its network: it hangs, or did not go on from there.";
       }
       const { last, next } = bootMark(facts);
       return next === null
