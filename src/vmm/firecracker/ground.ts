@@ -38,10 +38,10 @@ export const requireGround = async (images: string, vms: string): Promise<void> 
   });
 };
 
-/** By what the jailer gets the image's files: hard links, which lead out of no mount. */
+/** By what the jailer gets the files of an image and of a snapshot: hard links, which lead out of no mount. */
 export const imagesElsewhere = (sentence: string, cause?: unknown): AppError =>
-  new AppError("unavailable", "images-elsewhere", `Firecracker gets the image by hard links: ${sentence}`, {
-    hint: "Have the data directory's folders images and vms on one file system that knows hard links, without mounts of their own; or use QEMU (vmm.backend: qemu).",
+  new AppError("unavailable", "images-elsewhere", `Firecracker gets a machine's files by hard links: ${sentence}`, {
+    hint: "Have the data directory's folders images, snapshots and vms on one file system that knows hard links, without mounts of their own; or use QEMU (vmm.backend: qemu).",
     cause,
   });
 
