@@ -3,7 +3,7 @@
  * name until it is whole. Only root comes in: the memory of a template is that of all its clones before they were renewed.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   snapshotInputs,
@@ -14,6 +14,7 @@ import {
 import { AppError } from "../lib/errors.ts";
 import { jsonOf } from "../lib/json.ts";
 import type { DataPaths } from "../lib/paths.ts";
+import { MIB } from "../lib/units.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
 import { digestOfFile, digestOfValue, hexOf } from "./digest.ts";
 
@@ -87,11 +88,13 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
       return found.filter((one) => one !== undefined).toSorted((a, b) => b.madeAt.localeCompare(a.madeAt));
     },
 
+    /** Throws AppError `no-room` where the disk could not take all of the machine's memory. */
     begin: async (inputs: SnapshotInputs): Promise<UnfinishedSnapshot> => {
       const key = snapshotKey(inputs);
       const root = `${rootOf(key)}.new-${randomBytes(4).toString("hex")}`;
       const folder = join(root, "machine");
       await mkdir(snapshots, { recursive: true, mode: 0o700 });
+      await requireRoom(snapshots, inputs.machine.memoryMib);
       await mkdir(root, { mode: 0o700 });
       await mkdir(folder, { mode: 0o700 });
       return {
@@ -130,6 +133,20 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
       return old;
     },
   };
+};
+
+/** Beyond the memory, for all else that is written meanwhile: the disk is others', too. */
+const SPARE_MIB = 256;
+
+/** Looked at before a machine boots for it: when the disk is full in the middle, its VMM ends without a word, and others' writes fail, too. */
+const requireRoom = async (folder: string, memoryMib: number): Promise<void> => {
+  const { bavail, bsize } = await statfs(folder);
+  const freeMib = Math.floor((bavail * bsize) / MIB);
+  if (freeMib >= memoryMib + SPARE_MIB) return;
+  const sentence = `A warm snapshot may take ${memoryMib + SPARE_MIB} MiB of disk, and ${freeMib} MiB are free in ${folder}.`;
+  throw new AppError("unavailable", "no-room", sentence, {
+    hint: "Make room there, or give guests less memory (vm.memoryMib). Sessions boot meanwhile.",
+  });
 };
 
 /** What changes when somebody puts another file there, or writes to it. */
