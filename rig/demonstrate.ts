@@ -1,8 +1,11 @@
-/** One run of the demo: image, world, sign-in, and nothing left of it but the image. */
+/** One run of the demo: image, world, warm snapshot, sign-in, and nothing left of it but image and snapshot. */
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Client } from "../src/client/client.ts";
+import type { WarmSnapshot } from "../src/client/warm-snapshot.ts";
 import type { Receipt } from "../src/contract/session.ts";
 import { buildImage } from "../src/image/build.ts";
+import { messageOf } from "../src/lib/errors.ts";
 import { dataPaths } from "../src/lib/paths.ts";
 import { ensureCertificates, type Certificates } from "./certificates.ts";
 import { deploy, type Deployment } from "./deployment.ts";
@@ -10,6 +13,7 @@ import { keepEvidence } from "./evidence.ts";
 import { runLogin, type LoginSuccess, type Started } from "./login.ts";
 import type { DemoOptions } from "./options.ts";
 import { playPerson } from "./person.ts";
+import { ensureWarm, waitingOf, type Waiting } from "./waiting.ts";
 import { IDENTITY_PROVIDER_NAME } from "./world.ts";
 
 /** Whom the demo's identity provider knows. */
@@ -20,6 +24,7 @@ export interface DemoResult {
   account: string;
   /** Milliseconds: of the login's steps since it began, of the run's own steps each, and `total`. */
   timings: Record<string, number>;
+  waiting: Waiting;
   receipt: Receipt;
 }
 
@@ -51,14 +56,19 @@ export const demonstrate = async (options: DemoOptions, signal: AbortSignal, say
         dataDir: place.data,
         image: IMAGE,
         port: options.port,
+        isWarm: !options.isCold,
         certificates,
         accounts: [ACCOUNT],
         logDir: run.logDir,
       }),
     );
     let login: LoginSuccess;
+    let waiting: Waiting;
     try {
+      const client = await deployment.client();
+      const snapshot = options.isCold ? undefined : await timed("warm", () => warmUp(client, signal, say));
       login = await timed("signIn", () => signIn(deployment, options, run, signal, say));
+      waiting = waitingOf(await client.session(run.sessionId), snapshot);
     } finally {
       say("Cleaning up…");
       await timed("cleanUp", () => deployment.destroy());
@@ -66,7 +76,12 @@ export const demonstrate = async (options: DemoOptions, signal: AbortSignal, say
     if (options.keep) say(`Logs of this run: ${run.logDir}`);
     else await rm(run.logDir, { recursive: true });
     timings.total = Math.round(performance.now() - begin);
-    return { account: login.account?.name ?? "", timings: { ...login.timings, ...timings }, receipt: login.receipt };
+    return {
+      account: login.account?.name ?? "",
+      timings: { ...login.timings, ...timings },
+      waiting,
+      receipt: login.receipt,
+    };
   } catch (error) {
     if (run.sessionId) await keepEvidence(place.data, run.sessionId, run.logDir);
     say(`What is known of this run is in ${run.logDir}`);
@@ -97,6 +112,18 @@ const ensureImage = async (
     onProgress: ({ stage, message, elapsedMs }) => say(`${seconds(elapsedMs)}  image: ${stage}: ${message}`),
     signal,
   });
+};
+
+/** Whatever is wrong with it keeps nobody from signing in: the machine boots then. */
+const warmUp = async (client: Client, signal: AbortSignal, say: Say): Promise<WarmSnapshot | undefined> => {
+  const begin = performance.now();
+  try {
+    return await ensureWarm(client, (what) => say(`${seconds(performance.now() - begin)}  ${what}`), signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    say(`${messageOf(error)}\nThe sign-in goes on without one: its machine boots.`);
+    return undefined;
+  }
 };
 
 const signIn = (

@@ -1,11 +1,12 @@
 /** A controller and an identity provider in a world of their own: what the demo and the end-to-end tests sign in with. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createClient, type Client } from "../src/client/client.ts";
 import { createTransport } from "../src/client/transport.ts";
 import type { ConfigFile } from "../src/config/config.ts";
 import { Cleanup } from "../src/lib/cleanup.ts";
 import { AppError } from "../src/lib/errors.ts";
-import { packageRoot } from "../src/lib/paths.ts";
+import { dataPaths, packageRoot } from "../src/lib/paths.ts";
 import { poll } from "../src/lib/wait.ts";
 import type { Certificates } from "./certificates.ts";
 import { forwardPort } from "./forwarder.ts";
@@ -55,6 +56,8 @@ export interface Deployment {
   readonly publicUrl: string;
   /** `unix:/path` of the API. */
   readonly apiUrl: string;
+  /** For the API, with the local administrator's key; closed with the deployment. */
+  client(): Promise<Client>;
   /** Runs the command line in the world, with the local administrator's key; its output goes to `<log>.log`, too. */
   sallyport(log: string, args: string[], onLine?: (line: string) => void): Promise<WorldProcess>;
   /** Ends all sessions, then everything else. Idempotent; throws AggregateError after having tried all of it. */
@@ -83,6 +86,12 @@ const createHandle = (options: DeploymentOptions, world: World, cleanup: Cleanup
   world,
   publicUrl: `http://127.0.0.1:${options.port}`,
   apiUrl: `unix:${socketOf(world)}`,
+  client: async () => {
+    const key = await readFile(dataPaths(options.dataDir).adminKey, "utf8");
+    const client = createClient({ url: `unix:${socketOf(world)}`, key: key.trim() });
+    cleanup.push("a client", () => client.close());
+    return client;
+  },
   sallyport: (log, args, onLine) => {
     const program = [join(packageRoot(), "dist", "main.js"), "--config", configFileOf(world), ...args];
     return world.spawn("host", process.execPath, program, {
@@ -155,7 +164,10 @@ const startController = async (options: DeploymentOptions, deployment: Deploymen
   cleanup.push("the sessions", async () => {
     if (!isRunning) return;
     const exitCode = await (await deployment.sallyport("destroy", ["destroy", "--all"])).ended;
-    if (exitCode !== 0) throw new Error(`sallyport destroy --all ended with code ${exitCode}`);
+    if (exitCode === 0) return;
+    // A warm snapshot in the making keeps the network; it ends with its controller, which takes the network along.
+    const { doing } = await (await deployment.client()).warm();
+    if (doing === null) throw new Error(`sallyport destroy --all ended with code ${exitCode}`);
   });
   await started(controller, "controller", options, () => isReady(deployment));
 };

@@ -2,6 +2,7 @@
 import { AppError, messageOf } from "../src/lib/errors.ts";
 import { AUTO_TIMEOUT_MS, demonstrate, type DemoResult } from "./demonstrate.ts";
 import { parseDemoOptions, USAGE } from "./options.ts";
+import { inWords } from "./waiting.ts";
 
 const interrupt = new AbortController();
 // Once: the second one ends the program at once, as if nobody listened.
@@ -14,7 +15,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 /**
  * Runs the demo to its end and answers the exit code. With --json the last line of standard output is
- * `{"ok":true,"account","timings","receipt"}`, times in milliseconds, or `{"ok":false,"verdict":{code,sentence,hint}}`.
+ * `{"ok":true,"account","readyMs","coldMs","isWarm","note","timings","receipt"}`, times in milliseconds (`Waiting`), or
+ * `{"ok":false,"verdict":{code,sentence,hint}}`.
  */
 const runDemo = async (argv: string[], signal: AbortSignal): Promise<number> => {
   let isJson = argv.includes("--json");
@@ -26,8 +28,8 @@ const runDemo = async (argv: string[], signal: AbortSignal): Promise<number> => 
       return 0;
     }
     const result = await demonstrate(options, signal, say);
-    const { account, timings, receipt } = result;
-    if (isJson) process.stdout.write(`${JSON.stringify({ ok: true, account, timings, receipt })}\n`);
+    const { waiting, ...rest } = result;
+    if (isJson) process.stdout.write(`${JSON.stringify({ ok: true, ...waiting, ...rest })}\n`);
     else process.stdout.write(`${closingWords(result)}\n`);
     return 0;
   } catch (error) {
@@ -41,10 +43,11 @@ const runDemo = async (argv: string[], signal: AbortSignal): Promise<number> => 
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-const closingWords = ({ account, receipt, timings }: DemoResult): string =>
+const closingWords = ({ account, receipt, timings, waiting }: DemoResult): string =>
   [
     "",
     `Signed in as ${account}, in ${Math.round((timings.total ?? 0) / 1000)} s all in all.`,
+    inWords(waiting),
     `The microVM is gone: ${receipt.body.gone.map(({ kind }) => kind).join(", ")}.`,
   ].join("\n");
 

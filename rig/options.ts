@@ -5,6 +5,8 @@ export interface DemoOptions {
   /** A headless Chromium plays the person. */
   isAuto: boolean;
   isJson: boolean;
+  /** The machine boots for this sign-in, as without a warm snapshot. */
+  isCold: boolean;
   /** Logs and pictures of a run that went well are kept, too. */
   keep: boolean;
   isHelp: boolean;
@@ -16,10 +18,11 @@ export const USAGE = `Usage: npm run demo -- [options]
 
   --auto            a headless Chromium plays the person
   --json            progress on standard error, the result as one JSON line on standard output
+  --cold            without a warm snapshot: the machine boots for this sign-in. One that is there is removed
   --yes             install what is missing without asking
   --keep            keep the logs and pictures of the run although it went well
   --port PORT       of the viewer page on 127.0.0.1 (default 4000)
-  --data-dir DIR    where image and logs are kept (default /var/lib/sallyport-demo)
+  --data-dir DIR    where image, warm snapshot and logs are kept (default /var/lib/sallyport-demo)
 `;
 
 /** Throws AppError `usage`. */
@@ -31,6 +34,7 @@ export const parseDemoOptions = (argv: string[]): DemoOptions => {
   return {
     isAuto: values.auto,
     isJson: values.json,
+    isCold: values.cold,
     keep: values.keep,
     isHelp: values.help,
     port,
@@ -45,6 +49,7 @@ const parse = (args: string[]) => {
       options: {
         auto: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
+        cold: { type: "boolean", default: false },
         // Answered before this program starts, by scripts/system-packages.mjs.
         yes: { type: "boolean", default: false },
         keep: { type: "boolean", default: false },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createTransport } from "../../src/client/transport.ts";
 import { ISSUER } from "../../rig/deployment.ts";
+import { RESTORE_STAGES } from "../../src/contract/session.ts";
 import { verifyReceipt } from "../../src/handover/receipt.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { KINDS_OF_A_FAKE, kindsOf } from "../fixtures/receipt.ts";
@@ -23,6 +24,14 @@ describe("mode oidc", () => {
   }, 10 * 60_000);
 
   afterAll(() => world?.destroy());
+
+  test("the browser was a clone of the warm snapshot", () => {
+    const { stages } = result;
+    expect(
+      stages.map(({ stage }) => stage),
+      stages.map(({ note = "" }) => note).join(),
+    ).toEqual(RESTORE_STAGES);
+  });
 
   test("who signed in is who the terminal says", () => {
     expect(result.account).toEqual({ issuer: ISSUER, sub: world.account.sub, name: world.account.name });

@@ -11,13 +11,16 @@ import type { IdentityEvent } from "../../rig/identity-shapes.ts";
 import { runLogin, type LoginSuccess, type Started } from "../../rig/login.ts";
 import { playPerson } from "../../rig/person.ts";
 import { IDENTITY_PROVIDER_NAME } from "../../rig/world.ts";
+import type { StageRecord } from "../../src/contract/session.ts";
 import { buildImage } from "../../src/image/build.ts";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
-import { shareCache } from "../fixtures/data-dir.ts";
+import { shareCache, shareSnapshot } from "../fixtures/data-dir.ts";
 
 const IMAGE = "e2e";
 const BUILD_TIMEOUT_MS = 5 * 60_000;
+/** A boot under emulation and the freezing; once for all tests of the image. */
+const WARM_TIMEOUT_MS = 8 * 60_000;
 /** Below the test's own limit, so that the reason is told and everything is cleaned up. */
 const SIGN_IN_TIMEOUT_MS = 7 * 60_000;
 
@@ -37,18 +40,20 @@ export interface SignInWorld {
     provider: string,
     args?: string[],
     beforePerson?: (started: Started) => Promise<void>,
-  ): Promise<LoginSuccess & { started: Started }>;
+  ): Promise<LoginSuccess & { started: Started; stages: StageRecord[] }>;
   destroy(): Promise<void>;
 }
 
 export interface SignInOptions extends Pick<DeploymentOptions, "clients" | "providers" | "vmm"> {
+  /** Whether the session starts from a warm snapshot; default yes. */
+  isWarm?: boolean;
   signInTimeoutMs?: number;
 }
 
 export const createSignInWorld = async (
   name: string,
   cacheDir: string,
-  { signInTimeoutMs = SIGN_IN_TIMEOUT_MS, ...options }: SignInOptions = {},
+  { signInTimeoutMs = SIGN_IN_TIMEOUT_MS, isWarm = true, ...options }: SignInOptions = {},
 ): Promise<SignInWorld> => {
   const cleanup = new Cleanup();
   const { certificates } = await makeTrustingImage(cacheDir);
@@ -72,6 +77,7 @@ export const createSignInWorld = async (
     name: `sallyport-${name}`,
     dataDir,
     image: IMAGE,
+    isWarm,
     port: await freePort(),
     certificates,
     accounts: [account],
@@ -81,6 +87,14 @@ export const createSignInWorld = async (
     ...options,
   });
   cleanup.push("the deployment", () => deployment.destroy());
+  const client = await deployment.client();
+  try {
+    const signal = AbortSignal.timeout(WARM_TIMEOUT_MS);
+    if (isWarm) await shareSnapshot(client, { cacheDir, dataDir, image: IMAGE }, signal);
+  } catch (error) {
+    await cleanup.run();
+    throw error;
+  }
 
   return {
     deployment,
@@ -115,7 +129,8 @@ export const createSignInWorld = async (
         throw error;
       });
       if (!started) throw new Error("the login succeeded without having started");
-      return { ...success, started };
+      const { stages } = await client.session(started.sessionId);
+      return { ...success, started, stages };
     },
     destroy: () => cleanup.run(),
   };

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { ISSUER } from "../../rig/deployment.ts";
 import { IDENTITY_PROVIDER_NAME } from "../../rig/world.ts";
+import { RESTORE_STAGES } from "../../src/contract/session.ts";
 import { verifyReceipt } from "../../src/handover/receipt.ts";
 import { filesWith, linesOf } from "./find-text.ts";
 import { installWrangler } from "./install-wrangler.ts";
@@ -57,6 +58,14 @@ describe("mode relay with the real wrangler", () => {
   afterAll(async () => {
     await world?.destroy();
     await rm(home, { recursive: true, force: true });
+  });
+
+  test("the browser was a clone of the warm snapshot", () => {
+    const { stages } = result;
+    expect(
+      stages.map(({ stage }) => stage),
+      stages.map(({ note = "" }) => note).join(),
+    ).toEqual(RESTORE_STAGES);
   });
 
   test("wrangler's own file, written by wrangler, holds the tokens that the provider issued", async () => {

@@ -1,12 +1,10 @@
 /** A person signs the command line in through Firefox in a Firecracker microVM, and all is seen that must be seen "when it works". */
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { ISSUER } from "../../rig/deployment.ts";
-import { createClient } from "../../src/client/client.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import { verifyReceipt } from "../../src/handover/receipt.ts";
-import { dataPaths } from "../../src/lib/paths.ts";
 import { untilState } from "../boot/host.ts";
 import { seePoints, testPoints, type Seen } from "../boot/points.ts";
 import { createSignInWorld, type SignInWorld } from "../e2e/sign-in.ts";
@@ -22,12 +20,11 @@ let ready: SessionView;
 let seen: Seen;
 
 beforeAll(async () => {
-  const how = { vmm: FIRECRACKER, signInTimeoutMs: SIGN_IN_TIMEOUT_MS };
+  const how = { vmm: FIRECRACKER, isWarm: false, signInTimeoutMs: SIGN_IN_TIMEOUT_MS };
   world = await createSignInWorld("fcoidc", inject("imageDataDir"), how);
   result = await world.signIn("oidc", [], async ({ sessionId }) => {
-    const { apiUrl: url, world: net } = world.deployment;
-    const key = (await readFile(dataPaths(world.dataDir).adminKey, "utf8")).trim();
-    const client = createClient({ url, key });
+    const { world: net } = world.deployment;
+    const client = await world.deployment.client();
     const ask = async (file: string, ...args: string[]): Promise<string> => {
       const lines: string[] = [];
       const heard = { onLine: (line: string) => lines.push(line), logFile: join(world.logDir, `${file}.log`) };
