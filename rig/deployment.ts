@@ -165,9 +165,10 @@ const startController = async (options: DeploymentOptions, deployment: Deploymen
     if (!isRunning) return;
     const exitCode = await (await deployment.sallyport("destroy", ["destroy", "--all"])).ended;
     if (exitCode === 0) return;
-    // A warm snapshot in the making keeps the network; it ends with its controller, which takes the network along.
-    const { doing } = await (await deployment.client()).warm();
-    if (doing === null) throw new Error(`sallyport destroy --all ended with code ${exitCode}`);
+    // A microVM of nobody's, as for a warm snapshot, keeps the network; it ends with its controller, which takes the network along.
+    const vms = await (await deployment.client()).vms();
+    const isNobodys = vms.length > 0 && vms.every(({ sessionId }) => sessionId === null);
+    if (!isNobodys) throw new Error(`sallyport destroy --all ended with code ${exitCode}`);
   });
   await started(controller, "controller", options, () => isReady(deployment));
 };
