@@ -20,7 +20,7 @@ for _ in $(seq "$times"); do
   ip -netns $ns tuntap add dev $tap mode tap
   nft add element inet sallyport guests "{ $address . $mac }"
   (echo 0 >"$group/cgroup.procs" && exec nsenter --net=/run/netns/$ns -- "$vmm" $tap "$folder/$self/sock" >"$folder/$self/out") &
-  until [ -S "$folder/$self/sock" ]; do sleep 0.001; done
+  for _ in {1..5000}; do [ -S "$folder/$self/sock" ] && break || sleep 0.001; done
   part ip -netns $ns link set dev $tap netns $$
   batch "link set dev $tap master $bridge" "link set dev $tap type bridge_slave isolated on" "link set dev $tap up" \
     "neigh replace $address lladdr $mac dev $bridge nud permanent"
