@@ -55,8 +55,16 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
     return { ...manifest, folder: join(root, "machine") };
   };
 
-  /** Reads all of a file that is not as it was when it was read last. */
-  const check = async (path: string, wanted: SnapshotManifest["files"][string], signal?: AbortSignal) => {
+  const checking = new Map<string, Promise<void>>();
+
+  /** Reads all of a file that is not as it was when it was read last; once for all who ask meanwhile. */
+  const check = (path: string, wanted: SnapshotManifest["files"][string], signal?: AbortSignal): Promise<void> => {
+    const asked = checking.get(path) ?? readWhole(path, wanted, signal).finally(() => checking.delete(path));
+    checking.set(path, asked);
+    return asked;
+  };
+
+  const readWhole = async (path: string, wanted: SnapshotManifest["files"][string], signal?: AbortSignal) => {
     const seen = await lookOf(path);
     if (!seen) throw damaged(`${path} is missing`);
     if (checked.get(path) === seen.look) return;
