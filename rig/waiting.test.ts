@@ -23,7 +23,7 @@ const viewOf = (stages: [stage: string, from: number, to: number, note?: string]
 const asked = (views: Partial<WarmView>[]): Pick<Client, "warm" | "makeWarm"> => {
   const next = async (): Promise<WarmView> => {
     const view = views.length > 1 ? views.shift() : views[0];
-    return { isOn: true, snapshot: null, doing: null, failure: null, ...view };
+    return { isOn: true, snapshot: null, pool: { size: 0, ready: 0 }, doing: null, failure: null, ...view };
   };
   return { warm: next, makeWarm: next };
 };

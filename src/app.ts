@@ -27,6 +27,7 @@ import { createLinuxNetwork } from "./network/linux.ts";
 import type { Network } from "./network/network.ts";
 import { bootSpans } from "./session/boot-trace.ts";
 import { createSnapshotStore } from "./image/snapshots.ts";
+import { createPool } from "./microvm/pool.ts";
 import { createWarm } from "./microvm/warm.ts";
 import { createMicrovmStore } from "./microvm/store.ts";
 import { forgetHistory } from "./session/history.ts";
@@ -99,17 +100,22 @@ export const runController = async (options: ControllerOptions): Promise<void> =
   const hostId = loadHostId(paths.hostId);
   const microvmDeps = { config, paths, db, vms, ledger, network, vmms };
   const findImage = (): Promise<Image | undefined> => images.find(config.image);
+  const isIdle = async (): Promise<boolean> =>
+    (await store.census()).every(({ state }) => state !== "requested" && state !== "starting");
   const warm = createWarm({
     ...microvmDeps,
     snapshots: createSnapshotStore(paths),
     findImage,
-    isIdle: async () => (await store.census()).every(({ state }) => state !== "requested" && state !== "starting"),
+    isIdle,
     ...(overrides.quietMs === undefined ? {} : { quietMs: overrides.quietMs }),
     logger,
   });
+  const pool = createPool({ ...microvmDeps, warm, findImage, isIdle, logger });
+  const isNobodys = (vmId: string): boolean => warm.isBeingMade(vmId) || pool.isBeingMade(vmId);
   const sessions = createLocalSessions({
     ...microvmDeps,
     warm,
+    pool,
     onFallback: metrics.countFallback,
     store,
     providers,
@@ -118,9 +124,12 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     receiptKey: loadReceiptKey(paths.receiptKey),
     logger,
     onStage: metrics.observeStage,
-    onBooted: (session, vm) => tracer.export(bootSpans(session, vm, new Date().toISOString())),
+    onBooted: (session, vm) => {
+      tracer.export(bootSpans(session, vm, new Date().toISOString()));
+      void pool.refill();
+    },
   });
-  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isBeingMade: warm.isBeingMade }, request);
+  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isBeingMade: isNobodys }, request);
   const chores = createChores({
     config,
     paths,
@@ -128,7 +137,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     network,
     sessions,
     reap: reapAll,
-    warm,
+    warm: { keep: warm.keep, refill: pool.refill, isNobodys },
     forgetHistory: (steadyNow) => forgetHistory(db, config.history, Date.now(), steadyNow),
     logger,
   });
@@ -140,7 +149,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       providers,
       images: { isReady: async () => (await images.find(config.image)) !== undefined, list: () => images.list() },
       warm: {
-        state: warm.state,
+        state: async () => ({ ...(await warm.state()), pool: { size: config.warm.pool, ready: pool.ready() } }),
         make: async () => void warm.make(requireImage(await findImage(), config.image)).catch(() => {}),
       },
       metrics,
@@ -193,6 +202,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     push("the HTTP server", async () => app.close());
     push("the sessions", async () => sessions.stop());
     push("the warm snapshot", () => warm.stop());
+    push("the clones that wait", () => pool.stop());
     await cleanup.run();
     logger.info("stopped");
   }

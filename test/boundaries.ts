@@ -19,7 +19,7 @@ export const MAY_IMPORT: Record<string, string[]> = {
   // The requester's program of a sign-in.
   login: ["client", "handover", "lib"],
   diagnosis: ["channel", "lib", "network", "vmm"],
-  session: ["channel", "config", "diagnosis", "handover", "image", "lib", "microvm", "network", "state", "vmm"],
+  session: ["channel", "config", "diagnosis", "handover", "image", "lib", "microvm", "state", "vmm"],
   controller: ["config", "diagnosis", "lib", "microvm", "network", "session"],
   access: ["lib", "state"],
   // What it needs of sessions another host could answer: no path, no VMM, no guest's address.

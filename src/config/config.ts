@@ -59,6 +59,8 @@ const fileFields = z.strictObject({
   /** A snapshot of a browser that waits, from which sessions start in place of a boot. */
   warm: section({
     snapshots: z.boolean().default(true),
+    /** Clones of it that wait for a session each. */
+    pool: z.int().min(0).max(20).default(1),
     /** What is older is made anew: all clones of one share how its memory is laid out. */
     maxAgeHours: z.int().min(1).max(720).default(24),
   }),

@@ -172,6 +172,8 @@ export const warmView = z.object({
       vmm: z.string(),
     })
     .nullable(),
+  /** Clones that wait for a session each, and how many there should be. */
+  pool: z.object({ size: z.int(), ready: z.int() }),
   /** What the making of another is at, in words; null while none is made. */
   doing: z.string().nullable(),
   /** Why the last one could not be made; null when it could, or none was tried. */

@@ -15,7 +15,7 @@ const deps = (changes: Partial<Record<keyof ChoresDeps, unknown>>): ChoresDeps =
     network: {},
     sessions: { resume: async () => [], vms: async () => [], isDriven: () => true },
     reap: async () => ({ found: [], removed: [], failed: [] }),
-    warm: { keep: async () => {}, isBeingMade: () => false },
+    warm: { keep: async () => {}, refill: async () => {}, isNobodys: () => false },
     forgetHistory: async () => 0,
     logger: silentLogger(),
     ...changes,
@@ -39,7 +39,7 @@ test("what a snapshot is made in belongs to nobody and is no leak", async () => 
   const chores = createChores(
     deps({
       sessions: { resume: async () => [], vms, isDriven: () => false },
-      warm: { keep: async () => {}, isBeingMade: (vmId: string) => vmId === "a" },
+      warm: { keep: async () => {}, refill: async () => {}, isNobodys: (vmId: string) => vmId === "a" },
     }),
   );
   await chores.tidy();

@@ -8,6 +8,7 @@ import type { DataPaths } from "../lib/paths.ts";
 import { createSteadyTime } from "../lib/steady-time.ts";
 import type { Ledger } from "../microvm/ledger.ts";
 import type { Network } from "../network/network.ts";
+import type { Pool } from "../microvm/pool.ts";
 import type { Warm } from "../microvm/warm.ts";
 import type { LocalSessions } from "../session/local-sessions.ts";
 
@@ -22,7 +23,7 @@ export interface ChoresDeps {
   network: Network;
   sessions: Pick<LocalSessions, "resume" | "vms" | "isDriven">;
   reap: (options: { dryRun: boolean }) => Promise<ReapResponse>;
-  warm: Pick<Warm, "keep" | "isBeingMade">;
+  warm: Pick<Warm, "keep"> & Pick<Pool, "refill"> & { isNobodys: (vmId: string) => boolean };
   /** Answers how many sessions were forgotten; their age is counted by `steadyNow`. */
   forgetHistory: (steadyNow: number) => Promise<number>;
   logger: Logger;
@@ -48,11 +49,15 @@ export const createChores = (deps: ChoresDeps) => {
       if (removed.length > 0) logger.info({ removed }, "reaped");
       if (failed.length > 0) logger.error({ failed }, "could not be removed");
       const ofEnded = (await sessions.vms())
-        .filter((vm) => !sessions.isDriven(vm) && !warm.isBeingMade(vm.vmId))
+        .filter((vm) => !sessions.isDriven(vm) && !warm.isNobodys(vm.vmId))
         .flatMap((vm) => vm.holds);
       leaks = { count: failed.length + ofEnded.length, seenAt: performance.now() };
     },
-    "keeping a warm snapshot": () => warm.keep(),
+    "keeping a warm snapshot": async () => {
+      await warm.keep();
+      // Takes as long as its clones do.
+      void warm.refill();
+    },
     "forgetting old sessions": async () => {
       const forgotten = await forgetHistory(historyTime());
       if (forgotten > 0) logger.info({ forgotten }, "old sessions forgotten");

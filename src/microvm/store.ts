@@ -25,6 +25,13 @@ export const createMicrovmStore = (db: Db) => ({
     await db.updateTable("vms").set({ pid, startTicks }).where("id", "=", id).execute();
   },
 
+  /** Of one that belongs to nobody. Throws when it belongs to somebody. */
+  giveTo: async (id: string, sessionId: string): Promise<void> => {
+    const free = db.updateTable("vms").set({ sessionId }).where("id", "=", id).where("sessionId", "is", null);
+    const { numUpdatedRows } = await free.executeTakeFirstOrThrow();
+    if (numUpdatedRows !== 1n) throw new Error(`microVM ${id} is somebody's already`);
+  },
+
   ofSession: async (sessionId: string): Promise<Microvm | undefined> => {
     const row = await db.selectFrom("vms").selectAll().where("sessionId", "=", sessionId).executeTakeFirst();
     return row && fromRow(row);

@@ -12,12 +12,11 @@ import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { cpuTimeMs, type ProcessIdentity } from "../lib/process.ts";
 import type { Template } from "../vmm/vmm.ts";
-import { allotMicrovm } from "./allot.ts";
 import { awaitBrowser } from "./boot.ts";
-import { destroyMicrovm } from "./destroy.ts";
 import { greet } from "./introduce.ts";
 import { machineSpec, startMicrovm } from "./launch.ts";
 import type { MicrovmDeps } from "./microvm.ts";
+import type { Nobodys } from "./nobodys.ts";
 import type { Microvm } from "./store.ts";
 
 export interface TemplateOptions {
@@ -25,8 +24,7 @@ export interface TemplateOptions {
   chosen: Pick<Microvm, "backend" | "accel" | "why">;
   inputs: SnapshotInputs;
   snapshots: SnapshotStore;
-  /** Told its microVM's id before there is anything of it, and again when all of it is gone. */
-  onMicrovm: (vmId: string, isThere: boolean) => void;
+  nobodys: Nobodys;
   /** Told what is being done, in words. */
   onProgress: (what: string) => void;
   logger: Logger;
@@ -41,36 +39,20 @@ const SETTLE_MS = 60_000;
 
 /** Nothing is left of its microVM, whatever fails, nor of the snapshot. Throws what a start does, the disk, and the signal's reason. */
 export const makeSnapshot = async (deps: MicrovmDeps, options: TemplateOptions): Promise<Snapshot> => {
-  const { inputs, snapshots, signal } = options;
+  const { image, chosen, inputs, nobodys, snapshots, signal } = options;
   signal.throwIfAborted();
   const unfinished = await snapshots.begin(inputs);
   try {
-    const made = await inTemplate(deps, options, (vm) => freezeTemplate(deps, vm, unfinished.folder, options));
+    const vm = await nobodys.begin(image, chosen);
+    let made;
+    try {
+      made = await freezeTemplate(deps, vm, unfinished.folder, options);
+    } finally {
+      await nobodys.end(vm);
+    }
     return await unfinished.finish(made, signal);
   } finally {
     await unfinished.discard();
-  }
-};
-
-/** A microVM that belongs to nobody, for as long as `work` takes. */
-const inTemplate = async <T>(
-  deps: MicrovmDeps,
-  { image, chosen, onMicrovm }: TemplateOptions,
-  work: (vm: Microvm) => Promise<T>,
-): Promise<T> => {
-  const createdAt = new Date().toISOString();
-  const vm = await deps.db.transaction().execute(async (transaction) => {
-    const { config } = deps;
-    const allotted = await allotMicrovm(transaction, { image, chosen, config, sessionId: null, createdAt });
-    // Before anybody else can see it.
-    onMicrovm(allotted.id, true);
-    return allotted;
-  });
-  try {
-    return await work(vm);
-  } finally {
-    // What will not go is the reaper's from then on.
-    await destroyMicrovm(deps, vm).finally(() => onMicrovm(vm.id, false));
   }
 };
 

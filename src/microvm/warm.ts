@@ -7,6 +7,7 @@ import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { StartPlan, VmmBackend } from "../vmm/vmm.ts";
 import type { MicrovmDeps } from "./microvm.ts";
+import { createNobodys } from "./nobodys.ts";
 import { makeSnapshot } from "./template.ts";
 
 export interface WarmDeps extends MicrovmDeps {
@@ -43,8 +44,7 @@ export const createWarm = (deps: WarmDeps) => {
   const { config, snapshots, logger } = deps;
   const isOn = config.warm.snapshots;
   const failures = new Map<string, number>();
-  /** Microvms that belong to nobody, while they are made. */
-  const templates = new Set<string>();
+  const nobodys = createNobodys(deps);
   const stop = new AbortController();
   let making: { done: Promise<Snapshot>; doing: string } | undefined;
   let idleRounds = 0;
@@ -88,7 +88,7 @@ export const createWarm = (deps: WarmDeps) => {
         chosen: { backend: backend.name, accel, why },
         inputs,
         snapshots,
-        onMicrovm: (vmId, isThere) => void (isThere ? templates.add(vmId) : templates.delete(vmId)),
+        nobodys,
         onProgress: (what) => {
           if (making) making.doing = what;
           logger.info({ what }, "warm snapshot");
@@ -177,7 +177,7 @@ export const createWarm = (deps: WarmDeps) => {
       if (!found && mayTryAgain() && idleRounds >= IDLE_ROUNDS) make(image).catch(() => {});
     },
 
-    state: async (): Promise<WarmView> => {
+    state: async (): Promise<Omit<WarmView, "pool">> => {
       const image = isOn ? await deps.findImage() : undefined;
       const found = image && (await known(image));
       return {
@@ -188,7 +188,7 @@ export const createWarm = (deps: WarmDeps) => {
       };
     },
 
-    isBeingMade: (vmId: string): boolean => templates.has(vmId),
+    isBeingMade: nobodys.has,
 
     /** Ends a making; resolves when nothing of it is left. */
     stop: async (): Promise<void> => {

@@ -4,12 +4,14 @@ import { AppError } from "../lib/errors.ts";
 import type { Db } from "../state/db.ts";
 import { isOver, type Session } from "./session.ts";
 import { allotMicrovm, type AllotOptions } from "../microvm/allot.ts";
-import type { Microvm } from "../microvm/store.ts";
+import { createMicrovmStore, type Microvm } from "../microvm/store.ts";
 import { createSessionStore, type Census } from "./store.ts";
 
 export interface AdmitOptions extends Pick<AllotOptions, "image" | "chosen" | "config"> {
   session: Session;
   pairingHash: string;
+  /** One that waited for a session; without it another one is allotted. */
+  waiting?: Microvm | undefined;
 }
 
 /**
@@ -22,7 +24,10 @@ export const admit = (db: Db, options: AdmitOptions): Promise<Microvm> =>
     const store = createSessionStore(transaction);
     requireRoom(await store.census(), session.userId, config);
     await store.insert(session, options.pairingHash);
-
+    if (options.waiting) {
+      await createMicrovmStore(transaction).giveTo(options.waiting.id, session.id);
+      return { ...options.waiting, sessionId: session.id };
+    }
     return allotMicrovm(transaction, { ...options, sessionId: session.id, createdAt: session.createdAt });
   });
 

@@ -4,6 +4,7 @@ import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
 import { planOf, type StageRecord } from "../contract/session.ts";
+import type { Snapshot } from "../image/snapshots.ts";
 import type { Image } from "../image/store.ts";
 import type { Logger } from "../lib/logger.ts";
 import { awaitBrowser } from "../microvm/boot.ts";
@@ -11,7 +12,7 @@ import { failureOf, MicrovmFailure } from "../microvm/failure.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { endSession } from "./ending.ts";
 import { createHandover, type Handover } from "./handover.ts";
-import { guestIdentity } from "./identity.ts";
+import { sessionIdentity } from "./identity.ts";
 import { createLooks, type Looks } from "./looks.ts";
 import { adoptMicrovm } from "../microvm/adopt.ts";
 import { launchMicrovm } from "../microvm/launch.ts";
@@ -21,7 +22,9 @@ import { createRecord, type SessionRecord } from "./record.ts";
 import { asItEnds, isOver, type Outcome, type Session } from "./session.ts";
 import type { Microvm } from "../microvm/store.ts";
 import type { SessionChange, SessionStore } from "./store.ts";
+import { machineIdentity } from "../microvm/identity.ts";
 import { introduce, introduceClone, type IntroduceCloneOptions } from "../microvm/introduce.ts";
+import type { PoolMember } from "../microvm/pool.ts";
 import { undoLaunch } from "../microvm/destroy.ts";
 import type { Beginning, Warm } from "../microvm/warm.ts";
 import { watchGuest, type WatchOptions } from "../microvm/watch.ts";
@@ -110,11 +113,11 @@ export class SessionDriver {
    * Resolves when the session is over and its microVM gone, or after `detach`. Rejects only when something of the
    * microVM refuses to go: the record then still names it, and the reaper asks again.
    */
-  async run(image?: Image): Promise<void> {
+  async run(image?: Image, waited?: PoolMember): Promise<void> {
     this.#deadline.begin(this.session);
     const isEnding = this.#ending !== undefined || this.session.state === "completing" || isOver(this.session.state);
     try {
-      if (!isEnding) await this.#live(image);
+      if (!isEnding) await this.#live(image, waited);
     } catch (error) {
       const stop = this.#stop.signal.aborted ? (this.#stop.signal.reason as Stop) : undefined;
       if (stop === "detach") return this.#channel?.close();
@@ -145,21 +148,26 @@ export class SessionDriver {
     if (this.session.state === "ready") await this.#record.change({ state: "active" });
   }
 
-  async #live(image: Image | undefined): Promise<never> {
+  async #live(image: Image | undefined, waited: PoolMember | undefined): Promise<never> {
     if (this.session.state === "requested") await this.#record.change({ state: "starting" });
-    const guest = image ? await this.#begin(image) : await this.#takeUp();
+    const guest = image ? await this.#begin(image, waited) : await this.#takeUp();
     if (this.session.state === "starting") await this.#record.change({ state: "ready" });
     this.handover.collect();
     return watchGuest(guest);
   }
 
-  /** What is wrong with a clone keeps nobody from a browser: the microVM boots then. */
-  async #begin(image: Image): Promise<WatchOptions> {
-    const { warm, onFallback } = this.#deps;
-    const { snapshot, ...beginning } = await warm.beginningOf(image, this.#vm.backend);
+  async #begin(image: Image, waited: PoolMember | undefined): Promise<WatchOptions> {
+    if (waited) return this.#orBoot(image, waited.snapshot, () => this.#takeOver(waited));
+    const { snapshot, ...beginning } = await this.#deps.warm.beginningOf(image, this.#vm.backend);
     if (!snapshot) return this.#start(image, beginning);
+    return this.#orBoot(image, snapshot, () => this.#start(image, beginning));
+  }
+
+  /** What is wrong with a clone keeps nobody from a browser: the microVM boots then. */
+  async #orBoot(image: Image, snapshot: Snapshot, begin: () => Promise<WatchOptions>): Promise<WatchOptions> {
+    const { warm, onFallback } = this.#deps;
     try {
-      return await this.#start(image, beginning);
+      return await begin();
     } catch (error) {
       this.#stop.signal.throwIfAborted();
       const { sentence, evidence } = failureOf(error).verdict;
@@ -173,6 +181,18 @@ export class SessionDriver {
       await undoLaunch(this.#deps, this.#vm);
       return this.#start(image, { plan: { kind: "boot" }, note: `cold, because the warm snapshot failed: ${why}` });
     }
+  }
+
+  /** Of a clone that waited: it knows which machine it is, and not for whom. */
+  async #takeOver({ vm, note }: PoolMember): Promise<WatchOptions> {
+    const now = new Date().toISOString();
+    const passed = { startedAt: this.session.createdAt, endedAt: now, source: "pool" };
+    await this.#recordStages([
+      { stage: "leased", ...passed },
+      { stage: "restored", ...passed, note },
+      { stage: "identity", startedAt: now, endedAt: null, source: "pool", note: "renewed" },
+    ]);
+    return this.#toBrowser(vm, true);
   }
 
   async #start(image: Image, { plan, note }: Pick<Beginning, "plan" | "note">): Promise<WatchOptions> {
@@ -198,7 +218,8 @@ export class SessionDriver {
     return this.#toBrowser(vm);
   }
 
-  async #toBrowser(vm: RunningMicrovm): Promise<WatchOptions> {
+  /** `isKnown`: the guest has been told which machine it is. */
+  async #toBrowser(vm: RunningMicrovm, isKnown = false): Promise<WatchOptions> {
     this.#vm = vm;
     const paths = this.#deps.paths.vm(vm.id);
     const { openChannel: open } = handleOf(this.#deps, vm);
@@ -217,7 +238,10 @@ export class SessionDriver {
     };
     if (this.session.state !== "starting") return guest;
     const plan = planOf(this.session.stages);
-    const configure = () => guestIdentity(this.session, vm, plan, this.#deps);
+    const configure = () => ({
+      ...(isKnown ? {} : machineIdentity(vm, this.#deps.network, plan)),
+      ...sessionIdentity(this.session, this.#deps.providerTitle),
+    });
     await awaitBrowser({
       ...guest,
       plan,

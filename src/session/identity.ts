@@ -1,23 +1,14 @@
-import { randomBytes } from "node:crypto";
 import type { GuestParams } from "../contract/guest.ts";
-import { tapOf } from "../lib/id.ts";
-import type { Network } from "../network/network.ts";
 import { keyThumbprint } from "../handover/sealing.ts";
 import type { Session } from "./session.ts";
-import type { Microvm } from "../microvm/store.ts";
 
-/** Who a guest is and for whom it works, as `configure` says it; the clock is added when it is sent. */
-export const guestIdentity = (
+/** For whom a guest works, as `configure` says it. */
+export const sessionIdentity = (
   { id, userId, provider, expiresAt, recipientKey }: Session,
-  vm: Microvm,
-  plan: "boot" | "restore",
-  deps: { network: Network; providerTitle: (provider: string) => string },
+  providerTitle: (provider: string) => string,
 ): GuestParams<"configure"> => ({
-  hostname: tapOf(vm.id),
-  nameserver: deps.network.gateway,
-  ...(plan === "boot" ? {} : ofClone(vm, deps.network)),
   session: {
-    providerTitle: deps.providerTitle(provider),
+    providerTitle: providerTitle(provider),
     sealing: {
       sessionId: id,
       provider,
@@ -27,10 +18,4 @@ export const guestIdentity = (
     },
     ...(recipientKey === null ? {} : { recipientKey }),
   },
-});
-
-/** What a microVM that boots has from its VMM, and makes itself. */
-const ofClone = ({ mac, address }: Microvm, { prefixLength, gateway }: Network): Partial<GuestParams<"configure">> => ({
-  network: { mac, address, prefixLength, gateway },
-  machineId: randomBytes(16).toString("hex"),
 });

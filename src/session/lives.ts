@@ -2,6 +2,7 @@
 import type { Image } from "../image/store.ts";
 import { messageOf } from "../lib/errors.ts";
 import { endingOf } from "../microvm/microvm.ts";
+import type { PoolMember } from "../microvm/pool.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { stopping } from "./refusals.ts";
@@ -23,9 +24,9 @@ export const createLives = (deps: DriverDeps) => {
   const unwritten = new Map<string, SessionChange>();
   let isStopping = false;
 
-  const drive = (driver: SessionDriver, image?: Image): Life => {
+  const drive = (driver: SessionDriver, image?: Image, waiting?: PoolMember): Life => {
     const { id } = driver.session;
-    const over = driver.run(image).finally(() => {
+    const over = driver.run(image, waiting).finally(() => {
       lives.delete(id);
       if (!driver.ending || driver.session.receipt) return void unwritten.delete(id);
       unwritten.set(id, driver.ending);
@@ -64,8 +65,13 @@ export const createLives = (deps: DriverDeps) => {
     current: (stored: Session): Session =>
       lives.get(stored.id)?.driver.session ?? asItEnds(stored, unwritten.get(stored.id)),
 
-    /** `admit` writes the session down with its microVM. Throws what it throws, and `stopping` (503). */
-    begin: async (session: Session, image: Image, admit: () => Promise<Microvm>): Promise<Microvm> => {
+    /** `admit` writes the session down with its microVM, which may be one that `waited`. Throws what it throws, and `stopping` (503). */
+    begin: async (
+      session: Session,
+      image: Image,
+      admit: () => Promise<Microvm>,
+      waited?: PoolMember,
+    ): Promise<Microvm> => {
       if (isStopping) throw stopping();
       // Until it has its driver, it must not look like one that was left without.
       starting.add(session.id);
@@ -73,7 +79,7 @@ export const createLives = (deps: DriverDeps) => {
         const vm = await admit();
         // Admitted while the controller was stopping: the next one finds it and ends it.
         if (isStopping) throw stopping();
-        drive(new SessionDriver(deps, session, vm), image);
+        drive(new SessionDriver(deps, session, vm), image, waited);
         return vm;
       } finally {
         starting.delete(session.id);

@@ -8,6 +8,8 @@ import { checkAuthorizeUrl } from "../handover/url-check.ts";
 import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
 import { newPairingCode } from "../lib/id.ts";
+import type { Pool } from "../microvm/pool.ts";
+import type { Microvm } from "../microvm/store.ts";
 import { admit } from "./admit.ts";
 import { createChanges } from "./changes.ts";
 import { createConsoles } from "./console.ts";
@@ -32,6 +34,7 @@ import { createViewers } from "./viewers.ts";
 export interface LocalDeps extends Omit<DriverDeps, "onChange" | "providerTitle"> {
   providers: Map<string, ProviderRecipe>;
   findImage: () => Promise<Image | undefined>;
+  pool: Pick<Pool, "take" | "giveBack" | "handedOver">;
 }
 
 export interface LocalSessions extends Sessions, Pick<Lives, "resume" | "stop"> {
@@ -115,9 +118,18 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
       const session = newSession(request, { userId, startedBy: keyId, ttlSec: config.session.ttlSec });
       const pairingCode = newPairingCode();
       const pairingHash = hashPairingCode(session.id, pairingCode);
-      const vm = await lives.begin(session, image, () =>
-        admit(deps.db, { session, pairingHash, image, chosen, config }),
-      );
+      const waited = await deps.pool.take(image, backend.name);
+      const letIn = async (): Promise<Microvm> => {
+        try {
+          const admitted = await admit(deps.db, { session, pairingHash, image, chosen, config, waiting: waited?.vm });
+          if (waited) deps.pool.handedOver(waited);
+          return admitted;
+        } catch (error) {
+          if (waited) deps.pool.giveBack(waited);
+          throw error;
+        }
+      };
+      const vm = await lives.begin(session, image, letIn, waited);
       const { id: sessionId, provider, expiresAt } = session;
       return { sessionId, provider, userId, browserIP: vm.address, pairingCode, expiresAt };
     },

@@ -10,7 +10,11 @@ import { startController, type TestController, type TestControllerOptions } from
 import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
 
 const begin = async (options: TestControllerOptions = {}): Promise<TestController> => {
-  const controller = await startController({ config: { warm: { snapshots: true } }, tidyIntervalMs: 200, ...options });
+  const controller = await startController({
+    config: { warm: { snapshots: true, pool: 0 } },
+    tidyIntervalMs: 200,
+    ...options,
+  });
   onTestFinished(() => controller.dispose());
   return controller;
 };
@@ -80,7 +84,7 @@ test.each(["refused", "ignored"] as const)(
   async (renewal) => {
     const controller = await begin({
       behaviour: () => ({ renewal }),
-      config: { warm: { snapshots: true }, session: { deadlinesSec: { identity: 1 } } },
+      config: { warm: { snapshots: true, pool: 0 }, session: { deadlinesSec: { identity: 1 } } },
     });
     const { madeAt } = await untilWarm(controller);
     for (const round of [1, 2]) {
@@ -183,7 +187,7 @@ test.each([
 });
 
 test("what a controller that was killed left of a making is removed at the next start, and an old snapshot with it", async () => {
-  const controller = await startController({ config: { warm: { snapshots: true } }, tidyIntervalMs: 600_000 });
+  const controller = await startController({ config: { warm: { snapshots: true, pool: 0 } }, tidyIntervalMs: 600_000 });
   await makeOne(controller);
   const kept = await readdir(controller.paths.snapshots);
   const left = [`${"a".repeat(64)}.new-01234567`, "b".repeat(64)];

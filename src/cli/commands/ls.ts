@@ -40,7 +40,7 @@ const vmTable = (vms: VmView[]): string[] =>
     ["VM", "SESSION", "BACKEND", "TAP", "ADDRESS", "PID", "HOLDS"],
     vms.map((vm) => [
       vm.vmId,
-      vm.sessionId ?? "(warm snapshot)",
+      vm.sessionId ?? "(nobody yet)",
       vm.backend,
       vm.tap,
       vm.address,

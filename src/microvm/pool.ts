@@ -1,0 +1,213 @@
+/**
+ * Clones that are ready before anybody asks: restored, renewed, with an identity of their own, on the bridge and looked at from outside, but
+ * nobody's yet. A session that takes one tells it whom it works for, and has its browser.
+ */
+import { readFile } from "node:fs/promises";
+import { connectChannel } from "../channel/connect.ts";
+import type { Snapshot } from "../image/snapshots.ts";
+import type { Image } from "../image/store.ts";
+import { AppError, messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { isAlive } from "../lib/process.ts";
+import { awaitBrowser } from "./boot.ts";
+import { machineIdentity } from "./identity.ts";
+import { introduceClone } from "./introduce.ts";
+import { launchMicrovm } from "./launch.ts";
+import { handleOf, type MicrovmDeps, type RunningMicrovm } from "./microvm.ts";
+import { createNobodys } from "./nobodys.ts";
+import type { Microvm } from "./store.ts";
+import type { Beginning, Warm } from "./warm.ts";
+
+export interface PoolDeps extends MicrovmDeps {
+  warm: Pick<Warm, "beginningOf" | "cloneFailed">;
+  findImage: () => Promise<Image | undefined>;
+  /** Nobody waits for a microVM that starts. */
+  isIdle: () => Promise<boolean>;
+  logger: Logger;
+}
+
+export interface PoolMember {
+  vm: RunningMicrovm;
+  snapshot: Snapshot;
+  /** For people: what it was restored from. */
+  note: string;
+  /** When it was ready, by the clock that people set and by the one that nobody does. */
+  wallMs: number;
+  steadyMs: number;
+}
+
+export type Pool = ReturnType<typeof createPool>;
+
+/** Of a member: its Firefox does a little all the time. */
+const MAX_AGE_MS = 3_600_000;
+/** Between the two clocks, after which nobody knows what a guest makes of the time. */
+const CLOCK_JUMP_MS = 60_000;
+/** For a question to a member that waits. */
+const ASK_MS = 5_000;
+const UNUSABLE = "it ended, is too old, or the clock was set";
+const MIB_PER_KIB = 1 / 1024;
+
+export const createPool = (deps: PoolDeps) => {
+  const { config, logger } = deps;
+  const nobodys = createNobodys(deps);
+  const ready: PoolMember[] = [];
+  const stop = new AbortController();
+  let filling: Promise<void> | undefined;
+
+  const isUsable = async ({ vm, wallMs, steadyMs }: PoolMember): Promise<boolean> => {
+    const age = performance.now() - steadyMs;
+    const jumped = Math.abs(Date.now() - wallMs - age);
+    return age < MAX_AGE_MS && jumped < CLOCK_JUMP_MS && (await isAlive(vm.process));
+  };
+
+  /** Its agent answers, and its browser is there. */
+  const isWell = async ({ vm }: PoolMember): Promise<boolean> => {
+    const channel = connectChannel({ open: handleOf(deps, vm).openChannel, logger });
+    try {
+      return (await channel.call("health", {}, { timeoutMs: ASK_MS })).browser === "painted";
+    } catch {
+      return false;
+    } finally {
+      channel.close();
+    }
+  };
+
+  const throwAway = async (member: PoolMember, why: string): Promise<void> => {
+    logger.info({ vmId: member.vm.id, why }, "a clone that waited is thrown away");
+    await nobodys.end(member.vm);
+  };
+
+  /** Whether it was here still: a session may have taken it meanwhile. */
+  const withdraw = (member: PoolMember): boolean => {
+    const at = ready.indexOf(member);
+    return at !== -1 && ready.splice(at, 1).length === 1;
+  };
+
+  const faultOf = async (member: PoolMember, wanted: Snapshot | undefined): Promise<string | undefined> => {
+    const { key, madeAt } = member.snapshot;
+    if (key !== wanted?.key || madeAt !== wanted.madeAt) return "its snapshot is no longer the one of now";
+    if (!(await isUsable(member))) return UNUSABLE;
+    return (await isWell(member)) ? undefined : "its agent does not answer, or its browser is gone";
+  };
+
+  /** Those that may not be handed out go; `wanted`: what a new one would be restored from. */
+  const sort = async (wanted: Snapshot | undefined): Promise<void> => {
+    for (const member of ready.slice()) {
+      const fault = await faultOf(member, wanted);
+      if (fault !== undefined && withdraw(member)) await throwAway(member, fault);
+    }
+  };
+
+  const addOne = async (image: Image, chosen: Pick<Microvm, "backend" | "accel" | "why">, beginning: Beginning) => {
+    const { snapshot, plan, note } = beginning;
+    if (!snapshot) return;
+    const vm = await nobodys.begin(image, chosen);
+    try {
+      const running = await bringUp(vm, image, { plan, note });
+      ready.push({ vm: running, snapshot, note, wallMs: Date.now(), steadyMs: performance.now() });
+    } catch (error) {
+      await nobodys.end(vm);
+      stop.signal.throwIfAborted();
+      await deps.warm.cloneFailed(snapshot, messageOf(error));
+      throw error;
+    }
+  };
+
+  const bringUp = async (
+    vm: Microvm,
+    image: Image,
+    { plan, note }: Pick<Beginning, "plan" | "note">,
+  ): Promise<RunningMicrovm> => {
+    const { signal } = stop;
+    const onStage = async (): Promise<void> => {};
+    const running = await launchMicrovm(deps, vm, {
+      image,
+      plan,
+      note,
+      askedAt: vm.createdAt,
+      onStages: onStage,
+      signal,
+    });
+    const channel = connectChannel({ open: handleOf(deps, running).openChannel, logger });
+    const configure = () => machineIdentity(vm, deps.network, "restore");
+    try {
+      const guest = { channel, process: running.process, signal };
+      await awaitBrowser({
+        ...guest,
+        plan: "restore",
+        address: vm.address,
+        consoleFile: deps.paths.vm(vm.id).console,
+        unreachableSec: config.session.unreachableSec,
+        deadlinesSec: config.session.deadlinesSec,
+        // Nobody waits for it who could be told.
+        lookout: { slow: () => {}, fine: () => {} },
+        logger,
+        passed: [],
+        steps: {
+          introduce: (timeoutMs) =>
+            introduceClone({ ...guest, configure, timeoutMs, isRenewed: false, onRenewed: onStage }),
+          join: () => deps.network.join(vm),
+        },
+        onStage,
+      });
+      return running;
+    } finally {
+      channel.close();
+    }
+  };
+
+  const fill = async (): Promise<void> => {
+    const image = config.warm.pool > 0 ? await deps.findImage() : undefined;
+    if (!image) return sort(undefined);
+    const { backend, accel, why } = await deps.vmms.choose(image.vmlinux);
+    const beginning = await deps.warm.beginningOf(image, backend.name);
+    await sort(beginning.snapshot);
+    while (ready.length < config.warm.pool && beginning.snapshot && !stop.signal.aborted) {
+      if (!(await deps.isIdle()) || !(await hasRoom(config.vm.memoryMib))) return;
+      await addOne(image, { backend: backend.name, accel, why }, beginning);
+    }
+  };
+
+  return {
+    /** One for a session on this image and backend, which is its from then on; undefined: there is none. */
+    take: async (image: Pick<Image, "digest">, backend: string): Promise<PoolMember | undefined> => {
+      for (;;) {
+        const at = ready.findIndex(({ vm }) => vm.imageDigest === image.digest && vm.backend === backend);
+        const [member] = at === -1 ? [] : ready.splice(at, 1);
+        if (!member || (await isUsable(member))) return member;
+        void throwAway(member, UNUSABLE).catch(() => {});
+      }
+    },
+
+    /** Nobody took it after all. */
+    giveBack: (member: PoolMember): void => void ready.push(member),
+
+    /** A session has it on record: it is no longer nobody's. */
+    handedOver: ({ vm }: PoolMember): void => nobodys.forget(vm.id),
+
+    /** As many as configured are ready, where the host has room and nobody waits for a microVM; what is wrong with one is in the log. */
+    refill: (): Promise<void> =>
+      (filling ??= fill()
+        .catch((error: unknown) => {
+          if (!stop.signal.aborted) logger.error({ error: messageOf(error) }, "no clone could be made ready");
+        })
+        .finally(() => (filling = undefined))),
+
+    ready: (): number => ready.length,
+
+    isBeingMade: nobodys.has,
+
+    /** Ends all that wait. */
+    stop: async (): Promise<void> => {
+      stop.abort(new AppError("unavailable", "stopping", "The controller is stopping."));
+      await filling;
+      await Promise.allSettled(ready.splice(0).map((member) => nobodys.end(member.vm)));
+    },
+  };
+};
+
+/** Besides another one's memory there must be enough for a session that boots. */
+const hasRoom = async (memoryMib: number): Promise<boolean> => {
+  const available = /^MemAvailable:\s+(\d+) kB/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1];
+  return Number(available) * MIB_PER_KIB > 2 * memoryMib;
+};
