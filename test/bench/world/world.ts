@@ -85,7 +85,8 @@ export const startWorld = async ({ nodeArgs = [] }: { nodeArgs?: string[] } = {}
       main,
       JSON.stringify(options),
     ];
-    const child = spawn("unshare", argv, { stdio: ["pipe", "pipe", "inherit"] });
+    // In a group of its own: a Ctrl-C is for us, who take it down in order.
+    const child = spawn("unshare", argv, { detached: true, stdio: ["pipe", "pipe", "inherit"] });
     cleanup.push("microVMs", async () => {
       for (const name of await cgroupsIn(paths.cgroup)) await endCgroup(join(paths.cgroup, name));
       for (const name of await cgroupsIn(floorCgroup)) await endCgroup(join(floorCgroup, name));
