@@ -71,7 +71,7 @@ export const createBootHost = async (
     image: options.image ?? "default",
     network: { dns: { upstream: [GATEWAY_ADDRESS] } },
     session: { maxPerUser: 4, ...options.session },
-    warm: { snapshots: options.isWarm ?? false },
+    warm: { snapshots: options.isWarm ?? false, pool: 0 },
     vm: { uidBase: ownUidBase(dataDir) },
     ...(options.vmm ? { vmm: options.vmm } : {}),
     providers: { oidc: { issuer: "https://login.sallyport.test", clientId: "test" } },

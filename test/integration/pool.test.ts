@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { runCli } from "../../src/cli/cli.ts";
+import { readEnv } from "../../src/config/env.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import { BOOT_STAGES, RESTORE_STAGES } from "../../src/contract/session.ts";
 import { identify } from "../../src/lib/process.ts";
@@ -112,6 +114,23 @@ test("one whose session it cannot be told is thrown away, and the session boots"
   expect(view.stages.map(({ stage }) => stage)).toEqual(BOOT_STAGES);
   expect(view.vmId).toBe(waiting?.vmId);
 }, 90_000);
+
+test("destroy --all ends all sessions, leaves the network to a clone that waits, and says so", async () => {
+  const controller = await begin();
+  await untilReady(controller);
+  let output = "";
+  const sink = { write: (text: string, done?: () => void) => ((output += text), done?.()) };
+  const exitCode = await runCli(["destroy", "--all", "--url", controller.url, "--key", controller.adminKey], {
+    env: readEnv(),
+    stdout: sink,
+    stderr: sink,
+    signal: new AbortController().signal,
+    isTerminal: false,
+  });
+  expect(output).toMatch(/^No sessions\.\nThe network stays for microVMs of no session's/);
+  expect(exitCode).toBe(0);
+  expect(await nobodys(controller)).toHaveLength(1);
+});
 
 test("a controller that stops ends those that wait", async () => {
   const config = { warm: { snapshots: true, pool: 1 } };

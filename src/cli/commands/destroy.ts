@@ -35,9 +35,13 @@ export const addDestroy = (program: Command, context: CliContext): void => {
       const failed = results.find(({ error }) => error !== undefined);
       if (failed) throw failed.error;
       // Nothing of ours is to be left on the host; the next session brings it back.
-      await client.removeNetwork();
+      if ((await client.vms()).every(({ sessionId }) => sessionId !== null)) await client.removeNetwork();
+      else context.out.note(NETWORK_STAYS);
     });
 };
+
+const NETWORK_STAYS =
+  "The network stays for microVMs of no session's: clones that wait for one (warm.pool), or what a warm snapshot is made of. They end with the controller.";
 
 const OVER: SessionState[] = ["failed", "destroyed", "lost"];
 
