@@ -6,7 +6,6 @@ import { join } from "node:path";
 import type { StageRecord } from "../../src/contract/session.ts";
 import { createSnapshotStore } from "../../src/image/snapshots.ts";
 import { createImageStore } from "../../src/image/store.ts";
-import { formatAddress, parseAddress } from "../../src/lib/ipv4.ts";
 import { packageRoot } from "../../src/lib/paths.ts";
 import { ROOM } from "../../src/vmm/qemu/jail.ts";
 import { untilState, type BootHost } from "../boot/host.ts";
@@ -67,7 +66,7 @@ const floorOptions = async (
     bridge: "br0",
     table: "sallyport",
     // The range's last: leases begin at its first.
-    address: formatAddress((parseAddress(address) & ~0xff) + 250),
+    address: address.replace(/\d+$/, "250"),
     prefixLength: 24,
     gateway: "192.168.100.1",
   };
