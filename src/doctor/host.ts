@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { createImageStore } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
+import { macOf } from "../lib/ipv4.ts";
 import { formatIssues } from "../lib/issues.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { once } from "../lib/once.ts";
@@ -117,14 +118,15 @@ const residentMib = async (pid: number): Promise<number> => {
   return Number(/^VmRSS:\s*(\d+) kB/m.exec(status ?? "")?.[1] ?? 0) / 1024;
 };
 
-const vmConfig = z.object({ spec: z.object({ tap: z.string(), mac: z.string(), address: z.ipv4() }) });
+/** A clone was started with its template's MAC, and is known to its host by its own. */
+const vmConfig = z.object({ spec: z.object({ tap: z.string(), address: z.ipv4() }) });
 
 /** Undefined for one that is being destroyed while we look. Throws AppError `vm-config-strange`. */
 const readGuest = async (paths: DataPaths, vmId: string): Promise<RunningGuest | undefined> => {
   const text = await unlessGone(readFile(paths.vm(vmId).config, "utf8"));
   if (text === undefined) return undefined;
   const { data, error } = vmConfig.safeParse(JSON.parse(text));
-  if (data) return { vmId, ...data.spec };
+  if (data) return { vmId, ...data.spec, mac: macOf(data.spec.address) };
   const sentence = `What microVM ${vmId} was started with can't be read: ${formatIssues(error).join(", ")}.`;
   throw new AppError("internal", "vm-config-strange", sentence, {
     hint: "Another version started it: look with that one, or end its session: sallyport ls --vms, then sallyport destroy SESSION.",

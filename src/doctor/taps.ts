@@ -35,7 +35,11 @@ export const taps: Check = {
       [
         ...(seen.length === 0 ? ["No microVM is running."] : []),
         ...(joined > 0 ? [`${joined} running: each TAP is up, on ${bridge} and isolated.`] : []),
-        ...(waiting > 0 ? [`${waiting} being started: each TAP waits in a network namespace of its own.`] : []),
+        ...(waiting > 0
+          ? [
+              `${waiting} being started, or frozen as a warm snapshot: each TAP waits in a network namespace of its own.`,
+            ]
+          : []),
       ].join(" "),
     );
   },

@@ -148,8 +148,9 @@ const startMicrovm = async (): Promise<void> => {
 const startVmmOf = async (vmId: string, uid: number, spec: GuestNic): Promise<() => Promise<void>> => {
   const vm = paths.vm(vmId);
   await mkdir(vm.root, { recursive: true });
-  // As that of a clone, whose kernel was told nothing.
-  await writeFile(vm.config, JSON.stringify({ spec: { ...spec, kernelArgs: [] } }), { mode: 0o600 });
+  // As that of a clone, whose kernel was told nothing, and whose card has its template's MAC until its agent is told.
+  const started = { ...spec, mac: "06:00:00:00:00:00", kernelArgs: [] };
+  await writeFile(vm.config, JSON.stringify({ spec: started }), { mode: 0o600 });
   const group = await makeCgroup(vm.cgroup, { memoryMib: 64, pids: 10, cpus: 1 });
   const command = unprivileged({ uid, maxFileBytes: 0 }, ["perl", "-e", "fork; sleep 1000000"]);
   const argv = ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', group, ...command];
@@ -230,7 +231,7 @@ describe("a healthy host", () => {
     await end();
     await rm(paths.vm("doctor000002").root, { recursive: true });
     expect(notOk).toEqual([]);
-    expect(line("taps")?.text).toMatch(/^1 running: .* 1 being started: /);
+    expect(line("taps")?.text).toMatch(/^1 running: .* 1 being started, or frozen as a warm snapshot: /);
     expect(later("taps")?.text).toContain("MicroVM doctor000002 has lost its TAP sp-doctor000002");
   });
 
@@ -255,7 +256,9 @@ describe("a healthy host", () => {
   test("without root it says what it could not look at, and calls none of it a problem", async () => {
     const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     const { report, exitCode, notOk, line } = await doctor({ as: nobody });
-    expect(notOk).toEqual(["vmm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`));
+    expect(notOk).toEqual(
+      ["vmm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`),
+    );
     expect(line("firewall")?.remedy).toBe("sudo sallyport doctor");
     expect(report.capacity?.running).toBe(1);
     expect(exitCode).toBe(0);
