@@ -157,7 +157,18 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       limits: overrides.limits ?? {},
       reap: reapAll,
       tearDownNetwork: async () => {
-        if ((await ledger.held()).length > 0) {
+        const held = await ledger.held();
+        if (held.length > 0 && held.every(({ vmId }) => warm.isBeingMade(vmId))) {
+          throw new AppError(
+            "conflict",
+            "microvms-running",
+            "A warm snapshot is being made, in a microVM of its own.",
+            {
+              hint: "Ask again when it is made: sallyport image warm waits for that.",
+            },
+          );
+        }
+        if (held.length > 0) {
           throw new AppError("conflict", "microvms-running", "A microVM still needs the bridge and the firewall.", {
             hint: "End them first: sallyport destroy --all.",
           });

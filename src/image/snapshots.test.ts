@@ -1,39 +1,107 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { MIB } from "../lib/units.ts";
-import { createSnapshotStore } from "./snapshots.ts";
+import { hexOf } from "./digest.ts";
+import { createSnapshotStore, snapshotKey } from "./snapshots.ts";
 
-const newFolder = async (): Promise<string> => {
-  const folder = await mkdtemp(join(tmpdir(), "sallyport-snapshots-"));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  return folder;
+const inputs = {
+  imageDigest: `sha256:${"1".repeat(64)}`,
+  ground: { vmm: "fake 1" },
+  machine: { vcpuCount: 2, memoryMib: 512 },
+};
+const key = snapshotKey(inputs);
+const MADE = { madeAt: "2026-11-30T12:00:00.000Z", coldMs: 1000 };
+
+const emptyStore = () => {
+  const root = mkdtempSync(join(tmpdir(), "sallyport-snapshots-"));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  const snapshots = join(root, "snapshots");
+  return { snapshots, store: createSnapshotStore({ snapshots }) };
 };
 
-const inputsOf = (memoryMib: number) => ({
-  imageDigest: `sha256:${"1".repeat(64)}`,
-  ground: {},
-  machine: { vcpuCount: 2, memoryMib },
+const withOne = async () => {
+  const made = emptyStore();
+  const { folder, finish } = await made.store.begin(inputs);
+  await writeFile(join(folder, "memory"), "all of it", { mode: 0o444 });
+  await finish(MADE);
+  const one = join(made.snapshots, hexOf(key));
+  return { ...made, one, memory: join(one, "machine", "memory") };
+};
+
+test("what was made is found again, by its inputs alone, and nobody but root comes in", async () => {
+  const { store, snapshots, one } = await withOne();
+  expect(await store.find(key)).toMatchObject({ ...MADE, key, folder: join(one, "machine") });
+  expect(await store.find(snapshotKey({ ...inputs, ground: { vmm: "fake 2" } }))).toBeUndefined();
+  for (const folder of [snapshots, one]) expect(statSync(folder).mode & 0o777).toBe(0o700);
+});
+
+const linked = (path: string): void => {
+  renameSync(path, `${path}.real`);
+  symlinkSync(`${path}.real`, path);
+};
+
+test.each<[string, (at: { snapshots: string; one: string; memory: string }) => void, RegExp]>([
+  ["whose folder is a link", ({ one }) => linked(one), /is a symbolic link/],
+  ["below a link", ({ snapshots }) => linked(snapshots), /is a symbolic link/],
+  ["whose memory is a link", ({ memory }) => linked(memory), /is a symbolic link/],
+  ["that others may write to", ({ one }) => chmodSync(one, 0o777), /may be written by others/],
+  ["whose memory others may write to", ({ memory }) => chmodSync(memory, 0o666), /may be written by others/],
+  ["below what others may write to", ({ snapshots }) => chmodSync(snapshots, 0o777), /may be written by others/],
+])("one %s is not used, whatever its checksums say", async (_, change, why) => {
+  const at = await withOne();
+  change(at);
+  await expect(at.store.find(key)).rejects.toMatchObject({ code: "snapshot-damaged", message: why });
+  const another = createSnapshotStore({ snapshots: at.snapshots });
+  await expect(another.find(key)).rejects.toMatchObject({ code: "snapshot-damaged", message: why });
+});
+
+test("none is made or removed where others may write, or where a link leads", async () => {
+  const { store, snapshots, one } = await withOne();
+  chmodSync(snapshots, 0o777);
+  await expect(store.begin(inputs)).rejects.toMatchObject({ code: "snapshot-damaged" });
+  await expect(store.keepOnly(undefined)).rejects.toMatchObject({ code: "snapshot-damaged" });
+  expect(existsSync(one)).toBe(true);
+});
+
+test("where the folder is a file it is said, and not that there is none", async () => {
+  const { store, snapshots } = emptyStore();
+  expect([await store.find(key), await store.list(), await store.keepOnly(undefined)]).toEqual([undefined, [], []]);
+  await writeFile(snapshots, "");
+  for (const asked of [store.find(key), store.list(), store.keepOnly(undefined)]) {
+    await expect(asked).rejects.toMatchObject({ code: "snapshot-damaged", message: /is no folder/ });
+  }
+});
+
+test("of those that are begun only what this process does not make goes", async () => {
+  const { store, snapshots } = await withOne();
+  const mine = await store.begin(inputs);
+  const died = await createSnapshotStore({ snapshots }).begin(inputs);
+  const old = await store.keepOnly(key);
+  expect(old).toEqual([died.folder.split("/").at(-2)]);
+  expect(existsSync(mine.folder)).toBe(true);
+  await mine.discard();
+  expect(readdirSync(snapshots)).toEqual([hexOf(key)]);
 });
 
 test("none is begun where the disk has no room for a machine's memory: that is said in MiB, and nothing is left", async () => {
-  const folder = await newFolder();
-  const snapshots = createSnapshotStore({ snapshots: folder });
-  await expect(snapshots.begin(inputsOf(2 ** 40))).rejects.toMatchObject({
+  const { store, snapshots } = await withOne();
+  const tooLarge = { ...inputs, machine: { vcpuCount: 2, memoryMib: 2 ** 40 } };
+  await expect(store.begin(tooLarge)).rejects.toMatchObject({
     code: "no-room",
     message: expect.stringMatching(/may take 10995\d+ MiB of disk, and \d+ MiB are free in/),
   });
-  expect(await readdir(folder)).toEqual([]);
-  await (await snapshots.begin(inputsOf(1))).discard();
+  expect(readdirSync(snapshots)).toEqual([hexOf(key)]);
 });
 
 test("a new controller reads a snapshot's bytes once, however many ask for it at the same time", async () => {
-  const folder = await newFolder();
-  const unfinished = await createSnapshotStore({ snapshots: folder }).begin(inputsOf(1));
+  const { store, snapshots } = emptyStore();
+  const unfinished = await store.begin(inputs);
   await writeFile(join(unfinished.folder, "memory"), Buffer.alloc(64 * MIB, 1));
-  const { key } = await unfinished.finish({ madeAt: new Date().toISOString(), coldMs: 1 });
-  const { find } = createSnapshotStore({ snapshots: folder });
+  await unfinished.finish(MADE);
+  const { find } = createSnapshotStore({ snapshots });
   const before = await bytesRead();
   const found = await Promise.all([find(key), find(key), find(key)]);
   expect(found.map((one) => one?.key)).toEqual([key, key, key]);

@@ -3,7 +3,7 @@
  * name until it is whole. Only root comes in: the memory of a template is that of all its clones before they were renewed.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   snapshotInputs,
@@ -12,6 +12,7 @@ import {
   type SnapshotManifest,
 } from "../contract/snapshot-manifest.ts";
 import { AppError } from "../lib/errors.ts";
+import { whyNotOurs } from "../lib/guarded-path.ts";
 import { jsonOf } from "../lib/json.ts";
 import type { DataPaths } from "../lib/paths.ts";
 import { MIB } from "../lib/units.ts";
@@ -43,16 +44,28 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
   const rootOf = (key: string): string => join(snapshots, hexOf(key));
   /** Files whose checksums were right, as they were then. */
   const checked = new Map<string, string>();
+  /** Folders that this process makes one in. */
+  const begun = new Set<string>();
 
   /** Throws AppError `snapshot-damaged`. */
   const read = async (root: string): Promise<Snapshot | undefined> => {
-    if (!(await unlessMissing(stat(root), undefined))) return undefined;
+    if (!(await isThere(snapshots))) return undefined;
+    await requireRoots(snapshots, "folder");
+    if (!(await isThere(root))) return undefined;
+    for (const folder of [root, join(root, "machine")]) await requireRoots(folder, "folder");
     const text = await unlessMissing(readFile(join(root, "manifest.json"), "utf8"), "");
     const manifest = snapshotManifest.safeParse(jsonOf(text)).data;
     if (!manifest || snapshotKey(manifest.inputs) !== manifest.key || rootOf(manifest.key) !== root) {
       throw damaged("its manifest is missing, or not what was written");
     }
     return { ...manifest, folder: join(root, "machine") };
+  };
+
+  /** Throws AppError `snapshot-damaged`. */
+  const names = async (): Promise<string[]> => {
+    if (!(await isThere(snapshots))) return [];
+    await requireRoots(snapshots, "folder");
+    return readdir(snapshots);
   };
 
   const checking = new Map<string, Promise<void>>();
@@ -67,6 +80,7 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
   const readWhole = async (path: string, wanted: SnapshotManifest["files"][string], signal?: AbortSignal) => {
     const seen = await lookOf(path);
     if (!seen) throw damaged(`${path} is missing`);
+    await requireRoots(path, "file");
     if (checked.get(path) === seen.look) return;
     if (seen.bytes !== wanted.bytes) {
       throw damaged(`${path} has ${seen.bytes} bytes, but was made with ${wanted.bytes}`);
@@ -89,11 +103,19 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
       return snapshot;
     },
 
-    /** All that say what they are; nothing of them is checked. */
+    /** All that say what they are; nothing of them is checked. Throws AppError `snapshot-damaged` where the folder is not root's own. */
     list: async (): Promise<Snapshot[]> => {
-      const names = (await unlessMissing(readdir(snapshots), [])).filter((name) => FINISHED.test(name));
-      const found = await Promise.all(names.map((name) => read(join(snapshots, name)).catch(() => undefined)));
+      const finished = (await names()).filter((name) => FINISHED.test(name));
+      const found = await Promise.all(finished.map((name) => read(join(snapshots, name)).catch(() => undefined)));
       return found.filter((one) => one !== undefined).toSorted((a, b) => b.madeAt.localeCompare(a.madeAt));
+    },
+
+    /** What it takes on disk: memory that was never written to takes nothing. */
+    bytesOf: async ({ folder, files }: Snapshot): Promise<number> => {
+      const found = await Promise.all(
+        Object.keys(files).map((name) => unlessMissing(stat(join(folder, name)), undefined)),
+      );
+      return found.reduce((sum, file) => sum + (file?.blocks ?? 0) * 512, 0);
     },
 
     /** Throws AppError `no-room` where the disk could not take all of the machine's memory. */
@@ -102,7 +124,9 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
       const root = `${rootOf(key)}.new-${randomBytes(4).toString("hex")}`;
       const folder = join(root, "machine");
       await mkdir(snapshots, { recursive: true, mode: 0o700 });
+      await requireRoots(snapshots, "folder");
       await requireRoom(snapshots, inputs.machine.memoryMib);
+      begun.add(root);
       await mkdir(root, { mode: 0o700 });
       await mkdir(folder, { mode: 0o700 });
       return {
@@ -124,18 +148,22 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
           for (const [name, look] of looks) checked.set(join(rootOf(key), "machine", name), look);
           return { ...manifest, folder: join(rootOf(key), "machine") };
         },
-        discard: () => rm(root, { recursive: true, force: true }),
+        discard: async () => {
+          await rm(root, { recursive: true, force: true });
+          begun.delete(root);
+        },
       };
     },
 
     /** Clones that run keep what they have of it. */
     remove: (key: string): Promise<void> => rm(rootOf(key), { recursive: true, force: true }),
 
-    /** All but this one, and what a process that is no more began. `isBegun`: one is being made now. */
-    keepOnly: async (key: string | undefined, isBegun: boolean): Promise<string[]> => {
-      const names = await unlessMissing(readdir(snapshots), []);
-      const old = names.filter((name) =>
-        UNFINISHED.test(name) ? !isBegun : FINISHED.test(name) && (key === undefined || name !== hexOf(key)),
+    /** All but this one, and what a process that is no more began. Throws AppError `snapshot-damaged` where the folder is not root's own. */
+    keepOnly: async (key: string | undefined): Promise<string[]> => {
+      const old = (await names()).filter((name) =>
+        UNFINISHED.test(name)
+          ? !begun.has(join(snapshots, name))
+          : FINISHED.test(name) && (key === undefined || name !== hexOf(key)),
       );
       for (const name of old) await rm(join(snapshots, name), { recursive: true, force: true });
       return old;
@@ -155,6 +183,15 @@ const requireRoom = async (folder: string, memoryMib: number): Promise<void> => 
   throw new AppError("unavailable", "no-room", sentence, {
     hint: "Make room there, or give guests less memory (vm.memoryMib). Sessions boot meanwhile.",
   });
+};
+
+const isThere = async (path: string): Promise<boolean> => (await unlessMissing(lstat(path), undefined)) !== undefined;
+
+/** What another user, or a link, brought in is not believed: its checksums are in it. Throws AppError `snapshot-damaged`. */
+const requireRoots = async (path: string, kind: "folder" | "file"): Promise<void> => {
+  const status = await unlessMissing(lstat(path), undefined);
+  const fault = status ? whyNotOurs(status, kind) : "is missing";
+  if (fault !== undefined) throw damaged(`${path} ${fault}`);
 };
 
 /** What changes when somebody puts another file there, or writes to it. */

@@ -72,17 +72,23 @@ const faultOf = ({ uid, mode }: Stats, users: number[]): string | undefined => {
  */
 export const requireOurs = (path: string, status: Stats, kind: "folder" | "file"): void => {
   const own = process.geteuid?.() ?? 0;
-  const isKind = kind === "folder" ? status.isDirectory() : status.isFile();
-  const faults = [
-    ...(status.isSymbolicLink() ? ["is a symbolic link"] : isKind ? [] : [`is no ${kind}`]),
-    ...(status.uid === own ? [] : [`belongs to user ${status.uid}`]),
-    ...(isKind && (status.mode & 0o022) !== 0 ? ["may be written by others"] : []),
-  ];
-  if (faults.length === 0) return;
-  const sentence = `${path} ${faults.join(" and ")}: somebody else may have chosen the keys that the controller believes.`;
+  const fault = whyNotOurs(status, kind);
+  if (fault === undefined) return;
+  const sentence = `${path} ${fault}: somebody else may have chosen the keys that the controller believes.`;
   throw new AppError("forbidden", "path-not-ours", sentence, {
     hint: `Is all in it yours? Then chown ${own} it, chmod go-w it, and name it itself, not a link. If not, give the controller a dataDir that only it can change.`,
   });
+};
+
+/** The same as words that follow its path; undefined: it is. */
+export const whyNotOurs = (status: Stats, kind: "folder" | "file"): string | undefined => {
+  const isKind = kind === "folder" ? status.isDirectory() : status.isFile();
+  const faults = [
+    ...(status.isSymbolicLink() ? ["is a symbolic link"] : isKind ? [] : [`is no ${kind}`]),
+    ...(status.uid === (process.geteuid?.() ?? 0) ? [] : [`belongs to user ${status.uid}`]),
+    ...(isKind && (status.mode & 0o022) !== 0 ? ["may be written by others"] : []),
+  ];
+  return faults.length === 0 ? undefined : faults.join(" and ");
 };
 
 const unguarded = (path: string, part: string, what: string): AppError => {

@@ -3,6 +3,7 @@ import type { WarmView } from "../contract/api.ts";
 import type { SnapshotInputs } from "../contract/snapshot-manifest.ts";
 import { snapshotKey, type Snapshot, type SnapshotStore } from "../image/snapshots.ts";
 import type { Image } from "../image/store.ts";
+import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { StartPlan, VmmBackend } from "../vmm/vmm.ts";
@@ -106,7 +107,11 @@ export const createWarm = (deps: WarmDeps) => {
         return snapshot;
       })
       .catch((error: unknown) => {
-        failed = { message: messageOf(error), count: (failed?.count ?? 0) + 1, at: performance.now() };
+        failed = {
+          message: messageOf(diskFullOf(error) ?? error),
+          count: (failed?.count ?? 0) + 1,
+          at: performance.now(),
+        };
         throw error;
       })
       .finally(() => (making = undefined));
@@ -134,7 +139,7 @@ export const createWarm = (deps: WarmDeps) => {
           return cold(
             making
               ? `the warm snapshot is being made (${making.doing})`
-              : "there is no warm snapshot for this image on this host yet",
+              : "there is no warm snapshot for this image on this host yet, or it is too old",
           );
         const plan = { kind: "restore", snapshot: snapshot.folder } as const;
         return { plan, note: `from the warm snapshot of ${snapshot.madeAt}`, snapshot };
@@ -164,10 +169,10 @@ export const createWarm = (deps: WarmDeps) => {
     keep: async (): Promise<void> => {
       idleRounds = (await deps.isIdle()) ? idleRounds + 1 : 0;
       const image = isOn ? await deps.findImage() : undefined;
-      if (!image) return void (await snapshots.keepOnly(undefined, making !== undefined));
+      if (!image) return void (await snapshots.keepOnly(undefined));
       const { backend } = await deps.vmms.choose(image.vmlinux);
       const inputs = await inputsOf(image, backend);
-      const removed = await snapshots.keepOnly(inputs && snapshotKey(inputs), making !== undefined);
+      const removed = await snapshots.keepOnly(inputs && snapshotKey(inputs));
       if (removed.length > 0) logger.info({ removed }, "old warm snapshots removed");
       if (!inputs || making) return;
       const found = await current(image, backend).catch(async (error: unknown) => {
@@ -179,12 +184,13 @@ export const createWarm = (deps: WarmDeps) => {
 
     state: async (): Promise<Omit<WarmView, "pool">> => {
       const image = isOn ? await deps.findImage() : undefined;
-      const found = image && (await known(image));
+      let failure = failed?.message ?? null;
+      const found = image && (await known(image).catch((error: unknown) => void (failure ??= messageOf(error))));
       return {
         isOn,
         snapshot: found ? viewOf(found) : null,
         doing: making?.doing ?? null,
-        failure: making ? null : (failed?.message ?? null),
+        failure: making ? null : failure,
       };
     },
 

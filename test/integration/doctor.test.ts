@@ -256,9 +256,7 @@ describe("a healthy host", () => {
   test("without root it says what it could not look at, and calls none of it a problem", async () => {
     const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     const { report, exitCode, notOk, line } = await doctor({ as: nobody });
-    expect(notOk).toEqual(
-      ["vmm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`),
-    );
+    expect(notOk).toEqual(["vmm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`));
     expect(line("firewall")?.remedy).toBe("sudo sallyport doctor");
     expect(report.capacity?.running).toBe(1);
     expect(exitCode).toBe(0);

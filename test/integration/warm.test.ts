@@ -202,16 +202,20 @@ test("what a controller that was killed left of a making is removed at the next 
   expect(stagesOf(await startOne(next))).toEqual(RESTORE_STAGES);
 });
 
-test("a snapshot that is too old is not shown as the one that sessions start from, nor used", async () => {
+test.each([
+  ["that is too old", -25],
+  // Somebody set the clock back since.
+  ["of a time that is still to come", 2],
+])("a snapshot %s is not shown as the one that sessions start from, nor used", async (_, hours) => {
   const controller = await begin({ tidyIntervalMs: 600_000 });
   await makeOne(controller);
   const file = join(await folderOf(controller), "manifest.json");
   const manifest = JSON.parse(await readFile(file, "utf8")) as object;
-  const madeAt = new Date(Date.now() - 25 * 3_600_000).toISOString();
+  const madeAt = new Date(Date.now() + hours * 3_600_000).toISOString();
   await rm(file);
   await writeFile(file, JSON.stringify({ ...manifest, madeAt }));
   expect((await controller.client.warm()).snapshot).toBeNull();
   const view = await startOne(controller);
   expect(stagesOf(view)).toEqual(BOOT_STAGES);
-  expect(notesOf(view)).toBe("cold: there is no warm snapshot for this image on this host yet");
+  expect(notesOf(view)).toBe("cold: there is no warm snapshot for this image on this host yet, or it is too old");
 });
