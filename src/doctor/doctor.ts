@@ -13,6 +13,7 @@ import { capacityOf, disk, memory } from "./room.ts";
 import { taps } from "./taps.ts";
 import { users } from "./users.ts";
 import { vmm, vmmChecks } from "./vmms.ts";
+import { warmSnapshot } from "./warm.ts";
 
 /** In the order they are shown; all run at once. To add one: a file or a const beside its like, and its name here. */
 const checksOf = (host: Host): readonly Check[] => [
@@ -21,6 +22,7 @@ const checksOf = (host: Host): readonly Check[] => [
   ...vmmChecks(host),
   image,
   checksums,
+  warmSnapshot,
   memory,
   disk,
   users,

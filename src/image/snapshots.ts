@@ -174,12 +174,15 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
 /** Beyond the memory, for all else that is written meanwhile: the disk is others', too. */
 const SPARE_MIB = 256;
 
+/** Disk that must be free to make one of a machine with that much memory. */
+export const neededMib = (memoryMib: number): number => memoryMib + SPARE_MIB;
+
 /** Looked at before a machine boots for it: when the disk is full in the middle, its VMM ends without a word, and others' writes fail, too. */
 const requireRoom = async (folder: string, memoryMib: number): Promise<void> => {
   const { bavail, bsize } = await statfs(folder);
   const freeMib = Math.floor((bavail * bsize) / MIB);
-  if (freeMib >= memoryMib + SPARE_MIB) return;
-  const sentence = `A warm snapshot may take ${memoryMib + SPARE_MIB} MiB of disk, and ${freeMib} MiB are free in ${folder}.`;
+  if (freeMib >= neededMib(memoryMib)) return;
+  const sentence = `A warm snapshot may take ${neededMib(memoryMib)} MiB of disk, and ${freeMib} MiB are free in ${folder}.`;
   throw new AppError("unavailable", "no-room", sentence, {
     hint: "Make room there, or give guests less memory (vm.memoryMib). Sessions boot meanwhile.",
   });

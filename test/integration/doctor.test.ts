@@ -256,7 +256,9 @@ describe("a healthy host", () => {
   test("without root it says what it could not look at, and calls none of it a problem", async () => {
     const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     const { report, exitCode, notOk, line } = await doctor({ as: nobody });
-    expect(notOk).toEqual(["vmm", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`));
+    expect(notOk).toEqual(
+      ["vmm", "warm snapshot", "taps", "firewall", "other firewalls"].map((name) => `unchecked ${name}`),
+    );
     expect(line("firewall")?.remedy).toBe("sudo sallyport doctor");
     expect(report.capacity?.running).toBe(1);
     expect(exitCode).toBe(0);
@@ -357,7 +359,7 @@ describe("faults of the host, each found beside nothing else, and mended by what
     try {
       await expect(writeFile(filler, Buffer.alloc(8 << 20))).rejects.toSatisfy((error) => errnoOf(error) === "ENOSPC");
       const { notOk, line, report } = await doctor();
-      expect(notOk).toEqual(["problem disk"]);
+      expect(notOk).toEqual(["warning warm snapshot", "problem disk"]);
       expect(line("disk")?.text).toContain("0 MiB free: it is full");
       expect(report.capacity).toMatchObject({ microvms: 1, limitedBy: "disk" });
     } finally {

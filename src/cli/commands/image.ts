@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { makeWarmSnapshot } from "../../client/warm-snapshot.ts";
 import { buildImage, type BuildImageResult } from "../../image/build.ts";
-import { createImageStore } from "../../image/store.ts";
+import { createSnapshotStore } from "../../image/snapshots.ts";
+import { createImageStore, type Image } from "../../image/store.ts";
 import { AppError } from "../../lib/errors.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import type { CliContext } from "../context.ts";
@@ -26,11 +27,18 @@ export const addImage = (program: Command, context: CliContext): void => {
     .command("ls")
     .description("list images")
     .action(async () => {
-      const images = await store(context).list();
+      const images = await withWarm(await store(context).list(), context);
       context.out.result(images, () =>
         table(
-          ["NAME", "BASE", "BUILT", "SIZE", "DIGEST"],
-          images.map(({ name, base, builtAt, bytes, digest }) => [name, base, builtAt, mebibytes(bytes), digest]),
+          ["NAME", "BASE", "BUILT", "SIZE", "WARM SNAPSHOT", "DIGEST"],
+          images.map(({ name, base, builtAt, bytes, digest, warm: snapshot }) => [
+            name,
+            base,
+            builtAt,
+            mebibytes(bytes),
+            snapshot ? wordsFor(snapshot) : "-",
+            digest,
+          ]),
           "No images. Build one: sallyport image build",
         ),
       );
@@ -46,6 +54,35 @@ export const addImage = (program: Command, context: CliContext): void => {
 };
 
 const store = (context: CliContext) => createImageStore(dataPaths(context.config().dataDir));
+
+interface WarmOfImage {
+  madeAt: string;
+  coldMs: number;
+  vmm: string;
+  /** On disk. */
+  bytes: number;
+}
+
+/** Each with its newest warm snapshot, whether or not a session would start from it now: doctor knows that. */
+const withWarm = async (images: Image[], context: CliContext): Promise<(Image & { warm: WarmOfImage | null })[]> => {
+  const snapshots = createSnapshotStore(dataPaths(context.config().dataDir));
+  // Another user than root may see the images, and none of these; what is wrong with the folder doctor tells.
+  const all = await snapshots.list().catch(() => []);
+  return Promise.all(
+    images.map(async (one) => {
+      const found = all.find(({ inputs }) => inputs.imageDigest === one.digest);
+      if (!found) return { ...one, warm: null };
+      const { madeAt, coldMs, inputs } = found;
+      return {
+        ...one,
+        warm: { madeAt, coldMs, vmm: inputs.ground["vmm"] ?? "", bytes: await snapshots.bytesOf(found) },
+      };
+    }),
+  );
+};
+
+const wordsFor = ({ madeAt, coldMs, vmm, bytes }: WarmOfImage): string =>
+  `${duration(Date.now() - Date.parse(madeAt))} old, ${mebibytes(bytes)}, ${vmm}, cold ${duration(coldMs)}`;
 
 const build = async (options: BuildCommandOptions, context: CliContext): Promise<void> => {
   const config = context.config();

@@ -1,0 +1,61 @@
+/** Whether sessions start from a warm snapshot on this host, and if not, why. */
+import { statfs } from "node:fs/promises";
+import { createSnapshotStore, neededMib, snapshotKey, type Snapshot } from "../image/snapshots.ts";
+import type { SnapshotInputs } from "../contract/snapshot-manifest.ts";
+import { MIB } from "../lib/units.ts";
+import { orAfter } from "../lib/wait.ts";
+import { ok, warning, type Answer, type Check } from "./check.ts";
+import type { Host } from "./host.ts";
+
+/** KVM may have to be tried first. */
+const CHOICE_MS = 8_000;
+const HOUR_MS = 3_600_000;
+
+export const warmSnapshot: Check = {
+  name: "warm snapshot",
+  needsRoot: true,
+  deadlineMs: CHOICE_MS + 1_000,
+  look: async (host) => {
+    const { config, paths } = host;
+    if (!config.warm.snapshots) return ok("Switched off (warm.snapshots): each session boots.");
+    const chosen = await orAfter(host.choice(), CHOICE_MS, () => undefined).catch(() => undefined);
+    const image = await host.images.find(config.image);
+    if (!chosen || !image) return ok("Not looked at: it is not known what runs new microVMs, or from which image.");
+    const { name, snapshots } = chosen.backend;
+    if (!snapshots) return ok(`${name} makes none: each session boots.`);
+    const { vcpuCount, memoryMib } = config.vm;
+    const ground = { ...(await snapshots.ground(image.vmlinux)) };
+    const inputs = { imageDigest: image.digest, ground, machine: { vcpuCount, memoryMib } };
+    const store = createSnapshotStore(paths);
+    const all = await store.list();
+    const found = all.find(({ key }) => key === snapshotKey(inputs));
+    return found ? ofFound(host, found, await store.bytesOf(found)) : ofNone(host, inputs, all);
+  },
+};
+
+const ofFound = ({ config }: Host, { madeAt, inputs }: Snapshot, bytes: number): Answer => {
+  const ageHours = (Date.now() - Date.parse(madeAt)) / HOUR_MS;
+  const what = `made ${madeAt} with ${inputs.ground["vmm"] ?? "a VMM that it does not name"}, ${Math.ceil(bytes / MIB)} MiB`;
+  return ageHours >= 0 && ageHours < config.warm.maxAgeHours
+    ? ok(`Sessions start from the one ${what}.`)
+    : ok(`The one ${what}, is not of the last ${config.warm.maxAgeHours} hours (warm.maxAgeHours): ${MEANWHILE}`);
+};
+
+const MEANWHILE =
+  "sessions boot until the controller, when nobody waits for one, has made another (at once: sallyport image warm).";
+
+const ofNone = async ({ config, paths }: Host, inputs: SnapshotInputs, all: Snapshot[]): Promise<Answer> => {
+  const { bavail, bsize } = await statfs(paths.root);
+  const freeMib = Math.floor((bavail * bsize) / MIB);
+  const wantedMib = neededMib(config.vm.memoryMib);
+  if (freeMib < wantedMib) {
+    const sentence = `There is none, and no room for one: ${paths.root} has ${freeMib} MiB free, and it may take ${wantedMib} MiB.`;
+    return warning(`${sentence} Each session boots.`, `free space there (df -h ${paths.root})`);
+  }
+  const other = all.find(({ inputs: { imageDigest } }) => imageDigest === inputs.imageDigest);
+  if (!other) return ok(`There is none of this image yet: ${MEANWHILE}`);
+  const changed = [...new Set([...Object.keys(inputs.ground), ...Object.keys(other.inputs.ground)])].filter(
+    (word) => inputs.ground[word] !== other.inputs.ground[word],
+  );
+  return ok(`The one of ${other.madeAt} is of another ${changed.join(", ") || "machine (vm)"}: ${MEANWHILE}`);
+};
