@@ -31,6 +31,6 @@ const wanted = only.length > 0 ? new Set(only).size : FAULT_COUNT;
 if (args.includes("--json")) console.log(JSON.stringify(summary));
 else
   console.log(
-    `\n${summary.named} of ${wanted} faults named, ${summary.falsePositives} false positives, 95 % within ${summary.p95Seconds} s`,
+    `\n${summary.named} of ${wanted} faults named, ${summary.namedOnClone} on a clone, too, ${summary.falsePositives} false positives, 95 % within ${summary.p95Seconds} s`,
   );
 process.exitCode = summary.named === wanted && summary.falsePositives === 0 ? 0 : 1;

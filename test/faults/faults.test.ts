@@ -1,6 +1,14 @@
 /** Every fault of the table, made in real guests and on real host networks: what did the product say? */
 import { beforeAll, expect, inject, test } from "vitest";
-import { FATAL_FAULTS, GUEST_FAULTS, HOST_FAULTS, SAME_ADDRESS } from "./faults.ts";
+import {
+  CLONE_FATAL_FAULTS,
+  CLONE_GUEST_FAULTS,
+  CLONE_HOST_FAULTS,
+  FATAL_FAULTS,
+  GUEST_FAULTS,
+  HOST_FAULTS,
+  SAME_ADDRESS,
+} from "./faults.ts";
 import { isRight, rowOf, summaryOf, type FaultResult } from "./report.ts";
 import { runFaults } from "./run.ts";
 
@@ -21,12 +29,17 @@ beforeAll(async () => {
   results = [...results.filter(({ number }) => !wrong.includes(number)), ...again];
 });
 
-const faults = [...GUEST_FAULTS, ...HOST_FAULTS, SAME_ADDRESS(""), ...Object.values(FATAL_FAULTS)];
+const onClones = [...CLONE_HOST_FAULTS, ...CLONE_GUEST_FAULTS, ...CLONE_FATAL_FAULTS];
+const faults = [...GUEST_FAULTS, ...HOST_FAULTS, SAME_ADDRESS(""), ...Object.values(FATAL_FAULTS), ...onClones];
 
 test.each(faults.toSorted((a, b) => a.number - b.number))("$number. $title: $verdict", ({ number, title, verdict }) => {
   const result = results.find((one) => one.number === number && one.title === title);
   expect(result?.code, result?.evidence.join("\n")).toBe(verdict);
   expect(result?.warning?.code ?? verdict).toBe(verdict);
+});
+
+test("at least eight of the faults are named on a clone, too", () => {
+  expect(summaryOf(results).namedOnClone).toBeGreaterThanOrEqual(8);
 });
 
 test("a TAP that goes down under a running session is named long before the session is given up", () => {

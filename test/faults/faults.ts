@@ -23,6 +23,12 @@ export interface HostFault extends Fault {
   make: HostBreak;
 }
 
+/** A row's title as it is on a clone. */
+export const CLONE_MARK = "clone: ";
+function onClone<Row extends Fault>(row: Row): Row {
+  return { ...row, title: `${CLONE_MARK}${row.title}` };
+}
+
 /** Those with the longest deadlines first, so that the rest is done while they wait. */
 export const GUEST_FAULTS: readonly GuestFault[] = [
   { number: 24, title: "Firefox crashing", verdict: "browser-crashing", sabotage: { inGuest: "browser-crash" } },
@@ -121,5 +127,19 @@ export const FATAL_FAULTS = {
   tapDown: { number: 12, title: "TAP down", verdict: "tap-down", make: host.tapDown },
   vmmKilled: { number: 21, title: "VMM killed", verdict: "vmm-killed", make: host.vmmKilled },
 } satisfies Record<string, HostFault>;
+
+/** Of these, some on clones of a warm snapshot, too: the host's in this order on one, which must be healthy after each; */
+export const CLONE_HOST_FAULTS = HOST_FAULTS.filter(({ make }) => make !== host.diskFull).map(onClone);
+
+const CLONE_GUESTS: HostFault[] = [
+  { number: 11, title: "wrong gateway", verdict: "gateway-wrong", make: host.guestBroken("gateway") },
+  { number: 23, title: "Xvnc not starting", verdict: "display-not-starting", make: host.guestBroken("no-display") },
+  { number: 24, title: "Firefox crashing", verdict: "browser-crashing", make: host.guestBroken("browser-crash") },
+];
+/** each of these on one of its own, which is asked about; */
+export const CLONE_GUEST_FAULTS = CLONE_GUESTS.map(onClone);
+
+/** and of each of these one dies. */
+export const CLONE_FATAL_FAULTS = Object.values(FATAL_FAULTS).map(onClone);
 
 export const FAULT_COUNT = 24;

@@ -1,4 +1,4 @@
-/** Ways to break the host's side of a running guest, and to mend it again. */
+/** Ways to break a running guest, on the host's side and mend it again, or in itself. */
 import { statfs } from "node:fs/promises";
 import type { VmView } from "../../src/contract/api.ts";
 import type { Stand } from "./stand.ts";
@@ -80,6 +80,19 @@ export const diskFull: HostBreak = async ({ stand }) => {
   await resize((blocks - bfree) * bsize);
   return () => resize(blocks * bsize);
 };
+
+/** The guest breaks itself, as a word on a port of the faults' image asks it to (image/break.sh); not to be mended. */
+export const guestBroken =
+  (word: string): HostBreak =>
+  async ({ stand, vm }) => {
+    await stand.inHost(process.execPath, "-e", SAY, vm.address, word);
+    return async () => {};
+  };
+
+const SAY = `
+  const socket = require("node:net").connect(8090, process.argv[1], () => socket.write(process.argv[2] + "\\n"));
+  socket.on("data", (data) => process.stdout.write(data));
+`;
 
 const macOf = async (stand: Stand, { address }: VmView): Promise<string | undefined> =>
   /lladdr (\S+)/.exec((await stand.inHost("ip", "neigh", "show", "to", address)).stdout)?.[1];

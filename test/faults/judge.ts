@@ -1,4 +1,5 @@
 /** Waits for what the product says about a guest, and takes the time from outside, as a client sees it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SessionView } from "../../src/contract/api.ts";
 import { awaitedStage, type StartStage } from "../../src/contract/session.ts";
 import { identify } from "../../src/lib/process.ts";
@@ -70,6 +71,14 @@ export const ask = async (stand: Stand, sessionId: string): Promise<Judgement> =
     evidence: cause.evidence,
   };
 };
+
+/** Asks for a diagnosis when what broke in a guest that was healthy has had the time to show: a unit to be started again. */
+export const askLater = async (stand: Stand, sessionId: string): Promise<Judgement> => {
+  await sleep(SHOWS_MS);
+  return ask(stand, sessionId);
+};
+
+const SHOWS_MS = 10_000;
 
 const warningIn = ({ warning }: SessionView): Judgement["warning"] =>
   warning ? { code: warning.code, at: Date.now() } : undefined;

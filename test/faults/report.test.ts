@@ -17,9 +17,16 @@ describe("summaryOf", () => {
     expect(summaryOf(results).named).toBe(1);
   });
 
+  test("a fault that is misnamed on a clone is not named, and one that is right there is counted", () => {
+    const onClone = { ...result(12, "a", "a"), title: "clone: fault 12" };
+    const wrongOnClone = { ...result(13, "x", "a"), title: "clone: fault 13" };
+    const results = [result(12, "a", "a"), onClone, result(13, "a", "a"), wrongOnClone];
+    expect(summaryOf(results)).toMatchObject({ named: 1, namedOnClone: 1 });
+  });
+
   test("a healthy guest that is told to be ill is a false positive and no fault", () => {
     const results = [result(0, "tap-down", "nothing-wrong"), result(0, "nothing-wrong", "nothing-wrong")];
-    expect(summaryOf(results)).toEqual({ faults: 24, named: 0, falsePositives: 1, p95Seconds: 0 });
+    expect(summaryOf(results)).toEqual({ faults: 24, named: 0, namedOnClone: 0, falsePositives: 1, p95Seconds: 0 });
   });
 
   test("the 95th percentile leaves one in twenty out, and healthy guests", () => {

@@ -1,5 +1,5 @@
 /** What is told of a run: a table for people, one line of figures at the end. Pure. */
-import { FAULT_COUNT } from "./faults.ts";
+import { CLONE_MARK, FAULT_COUNT } from "./faults.ts";
 import type { Judgement } from "./judge.ts";
 
 export interface FaultResult extends Judgement {
@@ -13,6 +13,8 @@ export interface Summary {
   faults: number;
   /** Faults of which every variant got the right verdict. */
   named: number;
+  /** Faults that were made on a clone, and were named there. */
+  namedOnClone: number;
   /** Healthy guests that were told to be ill. */
   falsePositives: number;
   /** 95 of 100 verdicts came within this time of the failure. */
@@ -25,17 +27,21 @@ export const isRight = ({ code, expected, warning }: FaultResult): boolean =>
 
 export const summaryOf = (results: FaultResult[]): Summary => {
   const faults = results.filter(({ number }) => number > 0);
-  const wrong = new Set(faults.filter((result) => !isRight(result)).map(({ number }) => number));
-  const named = new Set(faults.map(({ number }) => number).filter((number) => !wrong.has(number)));
   return {
     faults: FAULT_COUNT,
-    named: named.size,
+    named: namedIn(faults),
+    namedOnClone: namedIn(faults.filter(({ title }) => title.startsWith(CLONE_MARK))),
     falsePositives: results.filter((result) => result.number === 0 && !isRight(result)).length,
     p95Seconds: percentile(
       faults.map(({ seconds }) => seconds),
       95,
     ),
   };
+};
+
+const namedIn = (faults: FaultResult[]): number => {
+  const wrong = new Set(faults.filter((result) => !isRight(result)).map(({ number }) => number));
+  return new Set(faults.map(({ number }) => number).filter((number) => !wrong.has(number))).size;
 };
 
 export const rowOf = (result: FaultResult): string => {

@@ -1,13 +1,18 @@
-/** All faults, and the healthy guests among them: at most two guests at a time, on two hosts that cannot disturb each other. */
+/** All faults, and the healthy guests among them: at most two guests at a time, on three hosts that cannot disturb each other. */
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { planOf, type StartStage } from "../../src/contract/session.ts";
 import { NOTHING_WRONG } from "../../src/diagnosis/codes.ts";
 import { buildImage } from "../../src/image/build.ts";
 import type { OnProgress } from "../../src/image/progress.ts";
 import { dataPaths } from "../../src/lib/paths.ts";
 import {
+  CLONE_FATAL_FAULTS,
+  CLONE_GUEST_FAULTS,
+  CLONE_HOST_FAULTS,
+  CLONE_MARK,
   FATAL_FAULTS,
   GUEST_FAULTS,
   HOST_FAULTS,
@@ -17,7 +22,8 @@ import {
   type HostFault,
 } from "./faults.ts";
 import type { Scene } from "./host-faults.ts";
-import { ask, askAfter, untilFailed, type Judgement } from "./judge.ts";
+import { shareSnapshot } from "../fixtures/data-dir.ts";
+import { ask, askAfter, askLater, untilFailed, type Judgement } from "./judge.ts";
 import type { FaultResult } from "./report.ts";
 import { createSlots, type Slots } from "./slots.ts";
 import { createStand, UNREACHABLE_SEC, type Stand } from "./stand.ts";
@@ -55,9 +61,9 @@ export const runFaults = async (options: RunOptions): Promise<FaultResult[]> => 
     slots: createSlots(MAX_GUESTS),
     results: [],
   };
-  const lanes = [runOnHealthyGuest(bench), runInBrokenGuests(bench)];
+  const lanes = [runOnHealthyGuest(bench), runInBrokenGuests(bench), runOnClones(bench)];
   for (const lane of lanes) lane.catch((error: unknown) => failing.abort(error));
-  // Both, also when one fails: nothing of either stays behind.
+  // All, also when one fails: nothing of any stays behind.
   await Promise.allSettled(lanes);
   bench.signal.throwIfAborted();
   return bench.results.sort((a, b) => a.number - b.number);
@@ -89,12 +95,7 @@ const runOnHealthyGuest = async (bench: Bench): Promise<void> => {
   await onStand("plain", bench, { image: PLAIN_IMAGE, diskMib: 4096 }, async (stand) => {
     await bench.slots.use(async () => {
       const scene = await healthyGuest(bench, stand, {}, "the image as it is");
-      for (const fault of hostFaults) {
-        const mend = await fault.make(scene);
-        record(bench, fault, await ask(stand, scene.sessionId));
-        await mend();
-        await expectHealthy(bench, scene, `after "${fault.title}" was mended`);
-      }
+      await breakHostAround(bench, scene, hostFaults);
       const sameAddress = SAME_ADDRESS(scene.vm.address);
       if (isWanted(bench, sameAddress)) {
         await bench.slots.use(() => judgeGuest(bench, stand, sameAddress));
@@ -125,6 +126,52 @@ const runInBrokenGuests = async (bench: Bench): Promise<void> => {
     };
     await Promise.all(Array.from({ length: MAX_GUESTS }, oneAfterTheOther));
   });
+};
+
+/** Clones of the image with the saboteurs in it, one after the other: they take seconds. */
+const runOnClones = async (bench: Bench): Promise<void> => {
+  const { cacheDir, signal } = bench;
+  const [onOne, asked, fatal] = [CLONE_HOST_FAULTS, CLONE_GUEST_FAULTS, CLONE_FATAL_FAULTS].map((faults) =>
+    faults.filter((fault) => isWanted(bench, fault)),
+  ) as [HostFault[], HostFault[], HostFault[]];
+  if (onOne.length + asked.length + fatal.length === 0) return;
+
+  await onStand("clones", bench, { image: FAULTS_IMAGE, isWarm: true }, async (stand) => {
+    await bench.slots.use(async () => {
+      await shareSnapshot(stand.client, { cacheDir, dataDir: stand.paths.root, image: FAULTS_IMAGE }, signal);
+      const scene = await healthyClone(bench, stand);
+      await breakHostAround(bench, scene, onOne);
+      await stand.client.destroy(scene.sessionId);
+      for (const fault of asked) {
+        const broken = await healthyClone(bench, stand);
+        await fault.make(broken);
+        record(bench, fault, await askLater(stand, broken.sessionId));
+        await leave(bench, stand, broken.sessionId, `clone-${fault.number}`);
+      }
+      for (const fault of fatal) {
+        const { vmmKilled } = FATAL_FAULTS;
+        const doomed = await healthyClone(bench, stand);
+        await judgeFatal(bench, doomed, fault, fault.number === vmmKilled.number ? 0 : UNREACHABLE_SEC);
+      }
+    });
+  });
+};
+
+/** A clone that is none would make every row after it a lie. */
+const healthyClone = async (bench: Bench, stand: Stand): Promise<Scene> => {
+  const scene = await healthyGuest(bench, stand, {}, `${CLONE_MARK}the image as it is`, "screen");
+  const { stages } = await stand.client.session(scene.sessionId);
+  if (planOf(stages) !== "restore") throw new Error(`it is no clone: ${stages.map(({ note = "" }) => note).join()}`);
+  return scene;
+};
+
+const breakHostAround = async (bench: Bench, scene: Scene, faults: HostFault[]): Promise<void> => {
+  for (const fault of faults) {
+    const mend = await fault.make(scene);
+    record(bench, fault, await ask(scene.stand, scene.sessionId));
+    await mend();
+    await expectHealthy(bench, scene, `after "${fault.title}" was mended`);
+  }
 };
 
 const onStand = async (
@@ -160,9 +207,15 @@ const judgeFatal = async (bench: Bench, scene: Scene, fault: HostFault, grantedS
   record(bench, fault, await untilFailed(scene.stand, scene.sessionId, failure));
 };
 
-const healthyGuest = async (bench: Bench, stand: Stand, plan: object, title: string): Promise<Scene> => {
+const healthyGuest = async (
+  bench: Bench,
+  stand: Stand,
+  plan: object,
+  title: string,
+  stage: StartStage = "browser",
+): Promise<Scene> => {
   const { sessionId } = await stand.begin(plan);
-  const judgement = await askAfter(stand, sessionId, "browser");
+  const judgement = await askAfter(stand, sessionId, stage);
   recordHealthy(bench, title, judgement);
   const vm = (await stand.client.vms()).find((one) => one.sessionId === sessionId);
   if (!vm) throw new Error(`the guest that should be healthy is gone: ${JSON.stringify(judgement)}`);

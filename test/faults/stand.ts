@@ -32,7 +32,7 @@ type Deadlines = Partial<Record<StartStage, number>>;
 /** Until a session whose guest went silent is given up; longer than any fault that it must survive. */
 export const UNREACHABLE_SEC = 30;
 
-export interface StandOptions extends Pick<BootHostOptions, "image" | "diskMib" | "vmm"> {
+export interface StandOptions extends Pick<BootHostOptions, "image" | "diskMib" | "vmm" | "isWarm"> {
   deadlinesSec?: Deadlines;
 }
 

@@ -19,10 +19,6 @@ tell) tell ;;
 gateway)
   ip route replace default via 192.168.100.254 dev eth0
   ;;
-agent-crash)
-  sed -i '1i throw new Error("the agent cannot start");' /usr/lib/sallyport/agent.cjs
-  units sallyport-agent.service
-  ;;
 no-display)
   echo 'SCREEN=none' > /etc/sallyport/screen.env
   units sallyport-display.service
