@@ -8,7 +8,7 @@ import { poll } from "../../src/lib/wait.ts";
 import { after, expectNothingLeft } from "../fixtures/after-crash.ts";
 import type { TestController } from "../fixtures/controller.ts";
 
-const WARM = { config: { warm: { snapshots: true } } };
+const WARM = { config: { warm: { snapshots: true, pool: 0 } } };
 
 /** As it is once it is ready, or over. */
 const settled = async ({ client }: TestController, sessionId: string): Promise<SessionView> => {
