@@ -55,6 +55,7 @@ export const table = (heading: string[], rows: string[][], whenEmpty?: string): 
 export const duration = (given: number): string => {
   const ms = Math.max(given, 0);
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 600_000) return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
   return ms < 3_600_000 ? `${Math.round(ms / 60_000)} min` : `${Math.round(ms / 3_600_000)} h`;
 };
 

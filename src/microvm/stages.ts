@@ -20,6 +20,8 @@ export interface StageContext {
   unreachableSec: number;
   /** Deadlines that the configuration sets in place of the rules' own. */
   deadlinesSec: Partial<Record<StartStage, number>>;
+  /** So many times the deadlines; default 1. */
+  patience?: number;
 }
 
 /** What is done to a guest on its way, when its turn has come. */
@@ -49,7 +51,8 @@ export interface StageRule {
 /** How long a stage may take from the one before it. */
 export const deadlineMsOf = (rule: StageRule, context: StageContext): number => {
   const configuredSec = context.deadlinesSec[rule.stage];
-  return configuredSec === undefined ? rule.deadlineMs(context) : configuredSec * 1000;
+  const deadlineMs = configuredSec === undefined ? rule.deadlineMs(context) : configuredSec * 1000;
+  return deadlineMs * (context.patience ?? 1);
 };
 
 /** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */

@@ -36,6 +36,8 @@ export interface TemplateOptions {
 /** Of one processor, over a window, below which a machine counts as quiet; and how long that is waited for. */
 const QUIET = { share: 0.25, windowMs: 5_000, timeoutMs: 60_000 };
 const SETTLE_MS = 60_000;
+/** Nobody waits for it: a host that is busy has more time than a person. */
+const PATIENCE = 4;
 
 /** Nothing is left of its microVM, whatever fails, nor of the snapshot. Throws what a start does, the disk, and the signal's reason. */
 export const makeSnapshot = async (deps: MicrovmDeps, options: TemplateOptions): Promise<Snapshot> => {
@@ -97,6 +99,7 @@ const settle = async (
       logger,
       signal,
       passed: [],
+      patience: PATIENCE,
       steps: { introduce: (timeoutMs) => greet({ channel, process, timeoutMs, signal }), join: async () => {} },
       onStage: async (records: StageRecord[]) => onProgress(`booted as far as: ${records.at(-1)?.stage ?? "nothing"}`),
     });

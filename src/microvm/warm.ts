@@ -39,6 +39,8 @@ const PAUSE_MS = 10 * 60_000;
 const LONGEST_PAUSE_MS = 6 * 3_600_000;
 /** Rounds in a row in which nobody waited: the first comes when the controller has just been started, often for somebody. */
 const IDLE_ROUNDS = 2;
+/** Of the greatest age: from then on another one is made, while sessions still start from the old one. */
+const MIDDLE_AGE = 0.75;
 const HOUR_MS = 3_600_000;
 
 export const createWarm = (deps: WarmDeps) => {
@@ -49,7 +51,9 @@ export const createWarm = (deps: WarmDeps) => {
   const stop = new AbortController();
   let making: { done: Promise<Snapshot>; doing: string } | undefined;
   let idleRounds = 0;
-  let failed: { message: string; count: number; at: number } | undefined;
+  /** By their clones. */
+  let snapshotsEnded = 0;
+  let failed: { message: string | null; count: number; at: number } | undefined;
 
   /** The one to restore from; undefined: there is none, or it is too old. Throws AppError `snapshot-damaged`, and what the backend does. */
   const current = async (image: Image, backend: VmmBackend): Promise<Snapshot | undefined> => {
@@ -72,10 +76,11 @@ export const createWarm = (deps: WarmDeps) => {
     return { imageDigest: image.digest, ground, machine: { vcpuCount, memoryMib } };
   };
 
-  const isFresh = ({ madeAt }: Snapshot): boolean => {
+  /** `share`: of its greatest age. */
+  const isFresh = ({ madeAt }: Snapshot, share = 1): boolean => {
     const ageMs = Date.now() - Date.parse(madeAt);
     // One from the future was made before somebody set the clock.
-    return ageMs >= 0 && ageMs < config.warm.maxAgeHours * HOUR_MS;
+    return ageMs >= 0 && ageMs < share * config.warm.maxAgeHours * HOUR_MS;
   };
 
   const make = (image: Image): Promise<Snapshot> => {
@@ -101,17 +106,13 @@ export const createWarm = (deps: WarmDeps) => {
     };
     const done = begin()
       .then((snapshot) => {
-        failed = undefined;
+        if (failed) failed.message = null;
         failures.delete(snapshot.key);
         logger.info({ madeAt: snapshot.madeAt, coldMs: snapshot.coldMs }, "warm snapshot made");
         return snapshot;
       })
       .catch((error: unknown) => {
-        failed = {
-          message: messageOf(diskFullOf(error) ?? error),
-          count: (failed?.count ?? 0) + 1,
-          at: performance.now(),
-        };
+        noteTrouble(messageOf(diskFullOf(error) ?? error));
         throw error;
       })
       .finally(() => (making = undefined));
@@ -123,9 +124,17 @@ export const createWarm = (deps: WarmDeps) => {
     return done;
   };
 
-  const mayTryAgain = (): boolean =>
-    failed === undefined ||
-    performance.now() - failed.at > Math.min(PAUSE_MS * 2 ** (failed.count - 1), LONGEST_PAUSE_MS);
+  /** Old trouble is no reason for patience with new. */
+  const noteTrouble = (message: string): void => {
+    const at = performance.now();
+    const before = failed && at - failed.at < LONGEST_PAUSE_MS ? failed.count : 0;
+    failed = { message, count: before + 1, at };
+  };
+
+  const mayTryAgain = (): boolean => {
+    if (!failed) return true;
+    return performance.now() - failed.at > Math.min(PAUSE_MS * 2 ** (failed.count - 1), LONGEST_PAUSE_MS);
+  };
 
   return {
     /** Never throws: whatever is wrong with a snapshot, a microVM can boot. */
@@ -156,6 +165,8 @@ export const createWarm = (deps: WarmDeps) => {
       logger.warn({ why, count }, "a clone of the warm snapshot failed");
       if (count < MOST_FAILURES) return;
       failures.delete(key);
+      // The first is made anew at once; where none is any good, what makes them is at rest in between.
+      if (snapshotsEnded++ > 0) noteTrouble(`Its clones become no browser: ${why}`);
       await snapshots.remove(key);
     },
 
@@ -179,7 +190,8 @@ export const createWarm = (deps: WarmDeps) => {
         logger.error({ error: messageOf(error) }, "the warm snapshot is made anew");
         await snapshots.remove(snapshotKey(inputs));
       });
-      if (!found && mayTryAgain() && idleRounds >= IDLE_ROUNDS) make(image).catch(() => {});
+      const isYoung = found ? isFresh(found, MIDDLE_AGE) : false;
+      if (!isYoung && mayTryAgain() && idleRounds >= IDLE_ROUNDS) make(image).catch(() => {});
     },
 
     state: async (): Promise<Omit<WarmView, "pool">> => {
