@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
 import type { SessionView } from "../../src/contract/api.ts";
-import { BOOT_STAGES, type StageRecord } from "../../src/contract/session.ts";
+import { BOOT_STAGES, isPassed, type StageRecord } from "../../src/contract/session.ts";
 import { AppError } from "../../src/lib/errors.ts";
 import { poll } from "../../src/lib/wait.ts";
 import { runCli } from "../../src/cli/cli.ts";
@@ -195,16 +195,14 @@ test("a controller that starts again while the network cannot be set up lets a g
 test("a controller that ended before it recorded the VMM's start leaves no session that waits for it for ever", async () => {
   const sessionId = await start({ agentDelayMs: 6000 });
   await until(sessionId, "starting");
-  await poll(async () => (await controller.client.session(sessionId)).stages.length >= 2 || undefined, {
-    what: "the VMM",
-    timeoutMs: 10_000,
-    intervalMs: 50,
-  });
+  const isUp = async () => isPassed((await controller.client.session(sessionId)).stages, "vmm-up") || undefined;
+  await poll(isUp, { what: "the VMM", timeoutMs: 10_000, intervalMs: 50 });
   const { dataDir, network } = await controller.abandon();
   const db = new DatabaseSync(join(dataDir, "sallyport.db"));
   const { stages } = db.prepare("SELECT stages FROM sessions WHERE id = ?").get(sessionId) as { stages: string };
-  const leased = JSON.stringify((JSON.parse(stages) as unknown[]).slice(0, 1));
-  db.prepare("UPDATE sessions SET stages = ? WHERE id = ?").run(leased, sessionId);
+  const [leased, vmmUp] = JSON.parse(stages) as StageRecord[];
+  const before = JSON.stringify([leased, { ...vmmUp, endedAt: null }]);
+  db.prepare("UPDATE sessions SET stages = ? WHERE id = ?").run(before, sessionId);
   db.close();
   controller = await startController({ dataDir, network });
   const { stages: passed } = await until(sessionId, "ready");
