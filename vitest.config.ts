@@ -17,7 +17,7 @@ const withGuests = (name: string, order: number, testTimeout: number) => ({
 
 /** All guests of the faults are one run, which is made before the first test asks for its results. */
 const withFaults = ({ test }: ReturnType<typeof withGuests>) => ({
-  test: { ...test, include: ["test/faults/faults.test.ts"], hookTimeout: 30 * MINUTE },
+  test: { ...test, include: ["test/faults/faults.test.ts"], hookTimeout: 45 * MINUTE },
 });
 
 /** Emulated processors bring the KVM that runs these guests: everything takes several times as long. */
