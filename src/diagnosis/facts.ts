@@ -1,10 +1,10 @@
 /** Gathers all that a diagnosis is made of: everything at once, each with a time-out, nothing changed. */
-import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, loadavg } from "node:os";
 import type { GuestChannel } from "../channel/channel.ts";
 import type { Facts, GuestFacts, HostFacts } from "../contract/diagnosis.ts";
 import type { StartStage } from "../contract/session.ts";
 import { messageOf } from "../lib/errors.ts";
+import { diskFreeMib, memAvailableMib } from "../lib/host-room.ts";
 import { isAlive, isStopped, type ProcessIdentity } from "../lib/process.ts";
 import { redactText } from "../lib/redact.ts";
 import type { GuestNic } from "../network/guest-nic.ts";
@@ -190,14 +190,6 @@ const takenBy = async (guest: GuestFacts, nic: GuestNic, holderOf: FactOptions["
     if ((await holderOf(address)) !== undefined) return address;
   }
   return null;
-};
-
-const memAvailableMib = async (): Promise<number> =>
-  Math.floor(Number(/^MemAvailable: +(\d+) kB$/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1]) / 1024);
-
-const diskFreeMib = async (folder: string): Promise<number> => {
-  const { bavail, bsize } = await statfs(folder);
-  return Math.floor((bavail * bsize) / 2 ** 20);
 };
 
 /** What may drop a guest's packets and cannot be looked at is to be among what was not learned. */

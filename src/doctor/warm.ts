@@ -1,7 +1,7 @@
 /** Whether sessions start from a warm snapshot on this host, and if not, why. */
-import { statfs } from "node:fs/promises";
-import { createSnapshotStore, neededMib, snapshotKey, type Snapshot } from "../image/snapshots.ts";
+import { createSnapshotStore, inputsOf, isFresh, neededMib, snapshotKey, type Snapshot } from "../image/snapshots.ts";
 import type { SnapshotInputs } from "../contract/snapshot-manifest.ts";
+import { diskFreeMib } from "../lib/host-room.ts";
 import { MIB } from "../lib/units.ts";
 import { orAfter } from "../lib/wait.ts";
 import { ok, warning, type Answer, type Check } from "./check.ts";
@@ -9,7 +9,6 @@ import type { Host } from "./host.ts";
 
 /** KVM may have to be tried first. */
 const CHOICE_MS = 8_000;
-const HOUR_MS = 3_600_000;
 
 export const warmSnapshot: Check = {
   name: "warm snapshot",
@@ -23,9 +22,7 @@ export const warmSnapshot: Check = {
     if (!chosen || !image) return ok("Not looked at: it is not known what runs new microVMs, or from which image.");
     const { name, snapshots } = chosen.backend;
     if (!snapshots) return ok(`${name} makes none: each session boots.`);
-    const { vcpuCount, memoryMib } = config.vm;
-    const ground = { ...(await snapshots.ground(image.vmlinux)) };
-    const inputs = { imageDigest: image.digest, ground, machine: { vcpuCount, memoryMib } };
+    const inputs = inputsOf(image, await snapshots.ground(image.vmlinux), config.vm);
     const store = createSnapshotStore(paths);
     const all = await store.list();
     const found = all.find(({ key }) => key === snapshotKey(inputs));
@@ -33,10 +30,10 @@ export const warmSnapshot: Check = {
   },
 };
 
-const ofFound = ({ config }: Host, { madeAt, inputs }: Snapshot, bytes: number): Answer => {
-  const ageHours = (Date.now() - Date.parse(madeAt)) / HOUR_MS;
+const ofFound = ({ config }: Host, found: Snapshot, bytes: number): Answer => {
+  const { madeAt, inputs } = found;
   const what = `made ${madeAt} with ${inputs.ground["vmm"] ?? "a VMM that it does not name"}, ${Math.ceil(bytes / MIB)} MiB`;
-  return ageHours >= 0 && ageHours < config.warm.maxAgeHours
+  return isFresh(found, config.warm.maxAgeHours)
     ? ok(`Sessions start from the one ${what}.`)
     : ok(`The one ${what}, is not of the last ${config.warm.maxAgeHours} hours (warm.maxAgeHours): ${MEANWHILE}`);
 };
@@ -45,8 +42,7 @@ const MEANWHILE =
   "sessions boot until the controller, when nobody waits for one, has made another (at once: sallyport image warm).";
 
 const ofNone = async ({ config, paths }: Host, inputs: SnapshotInputs, all: Snapshot[]): Promise<Answer> => {
-  const { bavail, bsize } = await statfs(paths.root);
-  const freeMib = Math.floor((bavail * bsize) / MIB);
+  const freeMib = await diskFreeMib(paths.root);
   const wantedMib = neededMib(config.vm.memoryMib);
   if (freeMib < wantedMib) {
     const sentence = `There is none, and no room for one: ${paths.root} has ${freeMib} MiB free, and it may take ${wantedMib} MiB.`;

@@ -3,7 +3,7 @@
  * name until it is whole. Only root comes in: the memory of a template is that of all its clones before they were renewed.
  */
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   snapshotInputs,
@@ -13,10 +13,11 @@ import {
 } from "../contract/snapshot-manifest.ts";
 import { AppError } from "../lib/errors.ts";
 import { whyNotOurs } from "../lib/guarded-path.ts";
+import { diskFreeMib } from "../lib/host-room.ts";
 import { jsonOf } from "../lib/json.ts";
 import type { DataPaths } from "../lib/paths.ts";
-import { MIB } from "../lib/units.ts";
 import { unlessMissing } from "../lib/unless-missing.ts";
+import type { Image } from "./store.ts";
 import { digestOfFile, digestOfValue, hexOf } from "./digest.ts";
 
 export interface Snapshot extends SnapshotManifest {
@@ -34,6 +35,21 @@ export interface UnfinishedSnapshot {
 }
 
 export type SnapshotStore = ReturnType<typeof createSnapshotStore>;
+
+/** `ground`: as the backend says it (`Snapshots.ground` of src/vmm/vmm.ts); `vm`: that of the configuration. */
+export const inputsOf = (
+  { digest }: Pick<Image, "digest">,
+  ground: Readonly<Record<string, string>>,
+  { vcpuCount, memoryMib }: SnapshotInputs["machine"],
+): SnapshotInputs => ({ imageDigest: digest, ground: { ...ground }, machine: { vcpuCount, memoryMib } });
+
+const HOUR_MS = 3_600_000;
+
+/** Made within so many hours; one from the future was made before somebody set the clock. */
+export const isFresh = ({ madeAt }: Pick<Snapshot, "madeAt">, hours: number): boolean => {
+  const ageMs = Date.now() - Date.parse(madeAt);
+  return ageMs >= 0 && ageMs < hours * HOUR_MS;
+};
 
 export const snapshotKey = (inputs: SnapshotInputs): string => digestOfValue(snapshotInputs.parse(inputs));
 
@@ -179,8 +195,7 @@ export const neededMib = (memoryMib: number): number => memoryMib + SPARE_MIB;
 
 /** Looked at before a machine boots for it: when the disk is full in the middle, its VMM ends without a word, and others' writes fail, too. */
 const requireRoom = async (folder: string, memoryMib: number): Promise<void> => {
-  const { bavail, bsize } = await statfs(folder);
-  const freeMib = Math.floor((bavail * bsize) / MIB);
+  const freeMib = await diskFreeMib(folder);
   if (freeMib >= neededMib(memoryMib)) return;
   const sentence = `A warm snapshot may take ${neededMib(memoryMib)} MiB of disk, and ${freeMib} MiB are free in ${folder}.`;
   throw new AppError("unavailable", "no-room", sentence, {

@@ -7,6 +7,9 @@ import type { Logger } from "../lib/logger.ts";
 
 export type Lookout = ReturnType<typeof createLookout>;
 
+/** Of a guest that nobody waits for who could be told. */
+export const NOBODY_TOLD: Pick<Lookout, "slow" | "fine"> = { slow: () => {}, fine: () => {} };
+
 export interface LookoutOptions {
   /** One look; not asked again before it has answered. */
   look: () => Promise<Examination>;

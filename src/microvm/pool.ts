@@ -2,11 +2,11 @@
  * Clones that are ready before anybody asks: restored, renewed, with an identity of their own, on the bridge and looked at from outside, but
  * nobody's yet. A session that takes one tells it whom it works for, and has its browser.
  */
-import { readFile } from "node:fs/promises";
 import { connectChannel } from "../channel/connect.ts";
 import type { Snapshot } from "../image/snapshots.ts";
 import type { Image } from "../image/store.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
+import { memAvailableMib } from "../lib/host-room.ts";
 import type { Logger } from "../lib/logger.ts";
 import { isAlive } from "../lib/process.ts";
 import { awaitBrowser } from "./boot.ts";
@@ -14,7 +14,9 @@ import { machineIdentity } from "./identity.ts";
 import { introduceClone } from "./introduce.ts";
 import { launchMicrovm } from "./launch.ts";
 import { handleOf, type MicrovmDeps, type RunningMicrovm } from "./microvm.ts";
+import { NOBODY_TOLD } from "./lookout.ts";
 import { createNobodys } from "./nobodys.ts";
+import { contextOf } from "./stages.ts";
 import type { Microvm } from "./store.ts";
 import type { Beginning, Warm } from "./warm.ts";
 
@@ -45,7 +47,6 @@ const CLOCK_JUMP_MS = 60_000;
 /** For a question to a member that waits. */
 const ASK_MS = 5_000;
 const UNUSABLE = "it ended, is too old, or the clock was set";
-const MIB_PER_KIB = 1 / 1024;
 
 export const createPool = (deps: PoolDeps) => {
   const { config, logger } = deps;
@@ -135,12 +136,8 @@ export const createPool = (deps: PoolDeps) => {
       await awaitBrowser({
         ...guest,
         plan: "restore",
-        address: vm.address,
-        consoleFile: deps.paths.vm(vm.id).console,
-        unreachableSec: config.session.unreachableSec,
-        deadlinesSec: config.session.deadlinesSec,
-        // Nobody waits for it who could be told.
-        lookout: { slow: () => {}, fine: () => {} },
+        ...contextOf(deps, vm),
+        lookout: NOBODY_TOLD,
         logger,
         passed: [],
         steps: {
@@ -207,7 +204,4 @@ export const createPool = (deps: PoolDeps) => {
 };
 
 /** Besides another one's memory there must be enough for a session that boots. */
-const hasRoom = async (memoryMib: number): Promise<boolean> => {
-  const available = /^MemAvailable:\s+(\d+) kB/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1];
-  return Number(available) * MIB_PER_KIB > 2 * memoryMib;
-};
+const hasRoom = async (memoryMib: number): Promise<boolean> => (await memAvailableMib()) > 2 * memoryMib;

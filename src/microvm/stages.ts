@@ -10,7 +10,9 @@ import { oneLine } from "../lib/terminal.ts";
 import type { StartStage } from "../contract/session.ts";
 import { consoleSize } from "../vmm/console.ts";
 import { MicrovmFailure } from "./failure.ts";
+import type { MicrovmDeps } from "./microvm.ts";
 import { probeHealth, probeRfb } from "./probes.ts";
+import type { Microvm } from "./store.ts";
 
 export interface StageContext {
   address: string;
@@ -23,6 +25,17 @@ export interface StageContext {
   /** So many times the deadlines; default 1. */
   patience?: number;
 }
+
+/** What is the same for each guest of this controller, and its own. */
+export const contextOf = (
+  { config, paths }: Pick<MicrovmDeps, "config" | "paths">,
+  vm: Pick<Microvm, "id" | "address">,
+): Omit<StageContext, "channel" | "patience"> => ({
+  address: vm.address,
+  consoleFile: paths.vm(vm.id).console,
+  unreachableSec: config.session.unreachableSec,
+  deadlinesSec: config.session.deadlinesSec,
+});
 
 /** What is done to a guest on its way, when its turn has come. */
 export interface Steps {
@@ -58,6 +71,15 @@ export const deadlineMsOf = (rule: StageRule, context: StageContext): number => 
 /** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */
 const IDENTITY_MS = 20_000;
 
+/** Its agent answers, and is told who it is. */
+const MEETING: Pick<StageRule, "check" | "finish"> = {
+  check: async ({ channel }, timeoutMs) => {
+    await channel.call("health", {}, { timeoutMs });
+    return undefined;
+  },
+  finish: ({ introduce }, deadlineMs) => introduce(Math.min(IDENTITY_MS, deadlineMs)),
+};
+
 const NOT_JOINED = {
   code: "guest-not-joined",
   sentence: "The virtual machine has its own address, but could not be connected to the bridge.",
@@ -87,11 +109,7 @@ const RULES: Record<Exclude<StartStage, "leased" | "vmm-up" | "restored">, Omit<
     deadlineMs: () => 180_000,
     // Shorter than a healthy one may take: until the agent has spoken, a look costs the guest nothing.
     slowMs: 10_000,
-    check: async ({ channel }, timeoutMs) => {
-      await channel.call("health", {}, { timeoutMs });
-      return undefined;
-    },
-    finish: ({ introduce }, deadlineMs) => introduce(Math.min(IDENTITY_MS, deadlineMs)),
+    ...MEETING,
     missed: {
       code: "agent-silent",
       sentence: "The guest's kernel started, but its agent never answered on the channel.",
@@ -156,11 +174,7 @@ const RULES: Record<Exclude<StartStage, "leased" | "vmm-up" | "restored">, Omit<
     deadlineMs: () => 60_000,
     slowMs: 10_000,
     intervalMs: 50,
-    check: async ({ channel }, timeoutMs) => {
-      await channel.call("health", {}, { timeoutMs });
-      return undefined;
-    },
-    finish: ({ introduce }, deadlineMs) => introduce(Math.min(IDENTITY_MS, deadlineMs)),
+    ...MEETING,
     missed: {
       code: "clone-silent",
       sentence: "The virtual machine was restored, but its agent never answered on the channel.",

@@ -15,8 +15,10 @@ import type { Template } from "../vmm/vmm.ts";
 import { awaitBrowser } from "./boot.ts";
 import { greet } from "./introduce.ts";
 import { machineSpec, startMicrovm } from "./launch.ts";
+import { NOBODY_TOLD } from "./lookout.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 import type { Nobodys } from "./nobodys.ts";
+import { contextOf } from "./stages.ts";
 import type { Microvm } from "./store.ts";
 
 export interface TemplateOptions {
@@ -78,7 +80,7 @@ const freezeTemplate = async (deps: MicrovmDeps, vm: Microvm, folder: string, op
 
 /** Until all has come to rest and the channel is closed; answers the milliseconds from `begin` to the painted browser. */
 const settle = async (
-  { config, paths }: MicrovmDeps,
+  deps: MicrovmDeps,
   vm: Microvm,
   { openChannel, process }: Template,
   { onProgress, logger, quietMs = QUIET.windowMs, signal }: TemplateOptions,
@@ -88,14 +90,10 @@ const settle = async (
   try {
     await awaitBrowser({
       plan: "template",
-      address: vm.address,
-      consoleFile: paths.vm(vm.id).console,
+      ...contextOf(deps, vm),
       channel,
-      unreachableSec: config.session.unreachableSec,
-      deadlinesSec: config.session.deadlinesSec,
       process,
-      // Nobody waits for it who could be told.
-      lookout: { slow: () => {}, fine: () => {} },
+      lookout: NOBODY_TOLD,
       logger,
       signal,
       passed: [],

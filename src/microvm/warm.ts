@@ -1,7 +1,7 @@
 /** Whether a microVM boots or is restored, and that there is a warm snapshot to restore it from: one for the image and host of now. */
 import type { WarmView } from "../contract/api.ts";
 import type { SnapshotInputs } from "../contract/snapshot-manifest.ts";
-import { snapshotKey, type Snapshot, type SnapshotStore } from "../image/snapshots.ts";
+import { inputsOf, isFresh, snapshotKey, type Snapshot, type SnapshotStore } from "../image/snapshots.ts";
 import type { Image } from "../image/store.ts";
 import { diskFullOf } from "../lib/disk-full.ts";
 import { AppError, messageOf } from "../lib/errors.ts";
@@ -41,11 +41,10 @@ const LONGEST_PAUSE_MS = 6 * 3_600_000;
 const IDLE_ROUNDS = 2;
 /** Of the greatest age: from then on another one is made, while sessions still start from the old one. */
 const MIDDLE_AGE = 0.75;
-const HOUR_MS = 3_600_000;
 
 export const createWarm = (deps: WarmDeps) => {
   const { config, snapshots, logger } = deps;
-  const isOn = config.warm.snapshots;
+  const { snapshots: isOn, maxAgeHours } = config.warm;
   const failures = new Map<string, number>();
   const nobodys = createNobodys(deps);
   const stop = new AbortController();
@@ -57,37 +56,26 @@ export const createWarm = (deps: WarmDeps) => {
 
   /** The one to restore from; undefined: there is none, or it is too old. Throws AppError `snapshot-damaged`, and what the backend does. */
   const current = async (image: Image, backend: VmmBackend): Promise<Snapshot | undefined> => {
-    const inputs = await inputsOf(image, backend);
+    const inputs = await inputsFor(image, backend);
     const found = inputs && (await snapshots.find(snapshotKey(inputs), stop.signal));
-    return found && isFresh(found) ? found : undefined;
+    return found && isFresh(found, maxAgeHours) ? found : undefined;
   };
 
   /** As `current` with the backend of now, but nothing of it is read: it may be damaged. */
   const known = async (image: Image): Promise<Snapshot | undefined> => {
-    const inputs = await inputsOf(image, (await deps.vmms.choose(image.vmlinux)).backend);
+    const inputs = await inputsFor(image, (await deps.vmms.choose(image.vmlinux)).backend);
     const key = inputs && snapshotKey(inputs);
-    return (await snapshots.list()).find((one) => one.key === key && isFresh(one));
+    return (await snapshots.list()).find((one) => one.key === key && isFresh(one, maxAgeHours));
   };
 
-  const inputsOf = async (image: Image, backend: VmmBackend): Promise<SnapshotInputs | undefined> => {
-    if (!backend.snapshots) return undefined;
-    const { vcpuCount, memoryMib } = config.vm;
-    const ground = { ...(await backend.snapshots.ground(image.vmlinux)) };
-    return { imageDigest: image.digest, ground, machine: { vcpuCount, memoryMib } };
-  };
-
-  /** `share`: of its greatest age. */
-  const isFresh = ({ madeAt }: Snapshot, share = 1): boolean => {
-    const ageMs = Date.now() - Date.parse(madeAt);
-    // One from the future was made before somebody set the clock.
-    return ageMs >= 0 && ageMs < share * config.warm.maxAgeHours * HOUR_MS;
-  };
+  const inputsFor = async (image: Image, { snapshots: able }: VmmBackend): Promise<SnapshotInputs | undefined> =>
+    able && inputsOf(image, await able.ground(image.vmlinux), config.vm);
 
   const make = (image: Image): Promise<Snapshot> => {
     if (making) return making.done;
     const begin = async (): Promise<Snapshot> => {
       const { backend, accel, why } = await deps.vmms.choose(image.vmlinux);
-      const inputs = await inputsOf(image, backend);
+      const inputs = await inputsFor(image, backend);
       if (!inputs) throw new AppError("unavailable", "no-snapshots", `${backend.name} makes no snapshots.`);
       return makeSnapshot(deps, {
         image,
@@ -182,7 +170,7 @@ export const createWarm = (deps: WarmDeps) => {
       const image = isOn ? await deps.findImage() : undefined;
       if (!image) return void (await snapshots.keepOnly(undefined));
       const { backend } = await deps.vmms.choose(image.vmlinux);
-      const inputs = await inputsOf(image, backend);
+      const inputs = await inputsFor(image, backend);
       const removed = await snapshots.keepOnly(inputs && snapshotKey(inputs));
       if (removed.length > 0) logger.info({ removed }, "old warm snapshots removed");
       if (!inputs || making) return;
@@ -190,7 +178,7 @@ export const createWarm = (deps: WarmDeps) => {
         logger.error({ error: messageOf(error) }, "the warm snapshot is made anew");
         await snapshots.remove(snapshotKey(inputs));
       });
-      const isYoung = found ? isFresh(found, MIDDLE_AGE) : false;
+      const isYoung = found ? isFresh(found, MIDDLE_AGE * maxAgeHours) : false;
       if (!isYoung && mayTryAgain() && idleRounds >= IDLE_ROUNDS) make(image).catch(() => {});
     },
 

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { GuestChannel } from "../channel/channel.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { identify } from "../lib/process.ts";
+import { NOBODY_TOLD } from "./lookout.ts";
 import { watchGuest } from "./watch.ts";
 
 const watching = async ({ isFlooding = false, consoleFile = "/nonexistent/console.log" }) => {
@@ -16,7 +17,7 @@ const watching = async ({ isFlooding = false, consoleFile = "/nonexistent/consol
     consoleFile,
     deadlinesSec: {},
     logger: silentLogger(),
-    lookout: { slow: () => {}, fine: () => {} },
+    lookout: NOBODY_TOLD,
     process: self,
     // Far beyond what is waited for it here: nothing answers at that address either.
     unreachableSec: 600,

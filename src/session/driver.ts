@@ -26,6 +26,7 @@ import { machineIdentity } from "../microvm/identity.ts";
 import { introduce, introduceClone, type IntroduceCloneOptions } from "../microvm/introduce.ts";
 import type { PoolMember } from "../microvm/pool.ts";
 import { undoLaunch } from "../microvm/destroy.ts";
+import { contextOf } from "../microvm/stages.ts";
 import type { Beginning, Warm } from "../microvm/warm.ts";
 import { watchGuest, type WatchOptions } from "../microvm/watch.ts";
 
@@ -221,16 +222,13 @@ export class SessionDriver {
   /** `isKnown`: the guest has been told which machine it is. */
   async #toBrowser(vm: RunningMicrovm, isKnown = false): Promise<WatchOptions> {
     this.#vm = vm;
-    const paths = this.#deps.paths.vm(vm.id);
     const { openChannel: open } = handleOf(this.#deps, vm);
-    const channel = withCallLog(connectChannel({ open, logger: this.#logger }), paths.channelLog);
+    const { channelLog } = this.#deps.paths.vm(vm.id);
+    const channel = withCallLog(connectChannel({ open, logger: this.#logger }), channelLog);
     this.#channel = channel;
     const guest = {
-      address: vm.address,
-      consoleFile: paths.console,
+      ...contextOf(this.#deps, vm),
       channel,
-      unreachableSec: this.#deps.config.session.unreachableSec,
-      deadlinesSec: this.#deps.config.session.deadlinesSec,
       process: vm.process,
       lookout: this.looks.lookout,
       logger: this.#logger,

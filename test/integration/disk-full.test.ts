@@ -1,12 +1,12 @@
 /** A full disk: a clear answer, no microVM kept alive by it, and everything in order once there is space again. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { errnoOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
 import { listVmms } from "../../src/vmm/process.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
+import { fillDiskWith } from "../fixtures/fill-disk.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 
 const vmm = createFakeBackend();
@@ -29,16 +29,7 @@ afterEach(async () => {
 
 const fillDisk = async (): Promise<string> => {
   const file = join(dataDir, "filler");
-  for (const bytes of [1 << 20, 1 << 12, 1]) {
-    for (;;) {
-      try {
-        await writeFile(file, Buffer.alloc(bytes), { flag: "a" });
-      } catch (error) {
-        if (errnoOf(error) !== "ENOSPC") throw error;
-        break;
-      }
-    }
-  }
+  await fillDiskWith(file);
   return file;
 };
 

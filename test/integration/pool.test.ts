@@ -4,11 +4,10 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { runCli } from "../../src/cli/cli.ts";
 import { readEnv } from "../../src/config/env.ts";
-import type { SessionView } from "../../src/contract/api.ts";
 import { BOOT_STAGES, RESTORE_STAGES } from "../../src/contract/session.ts";
 import { identify } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
+import { startController, startOne, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
 
 const begin = async (options: TestControllerOptions = {}): Promise<TestController> => {
   const config = { warm: { snapshots: true, pool: 1 } };
@@ -23,15 +22,6 @@ const untilReady = (controller: TestController, count = 1): Promise<true> =>
     timeoutMs: 20_000,
     intervalMs: 20,
   });
-
-const startOne = async ({ client }: TestController): Promise<SessionView> => {
-  const { sessionId } = await client.start({ provider: "oidc" });
-  for await (const view of client.events(sessionId)) {
-    if (view.state === "ready") return view;
-    if (view.verdict) throw new Error(`${view.verdict.code}: ${view.verdict.sentence}`);
-  }
-  throw new Error("it ended before it was ready");
-};
 
 const nobodys = async ({ client }: TestController) =>
   (await client.vms()).filter(({ sessionId }) => sessionId === null);

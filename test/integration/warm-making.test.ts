@@ -1,9 +1,8 @@
 /** What may come in between while a warm snapshot is made: with fake machines, whose template says nothing for as long as it is wanted. */
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { errnoOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { poll } from "../../src/lib/wait.ts";
@@ -11,6 +10,7 @@ import { listVmms } from "../../src/vmm/process.ts";
 import type { VmmBackend } from "../../src/vmm/vmm.ts";
 import { startController, type TestController } from "../fixtures/controller.ts";
 import { createFakeBackend } from "../fixtures/fake-backend.ts";
+import { fillDiskWith } from "../fixtures/fill-disk.ts";
 
 const WARM = { config: { warm: { snapshots: true } }, tidyIntervalMs: 100 };
 
@@ -108,16 +108,6 @@ const fullWhenFrozen = (dataDir: string): VmmBackend => {
 };
 
 const fill = async (dataDir: string): Promise<void> => {
-  const file = fillerIn(dataDir);
   await run("mount", ["-o", "remount,size=8m", dataDir]);
-  for (const bytes of [1 << 20, 1 << 12, 1]) {
-    for (;;) {
-      try {
-        await writeFile(file, Buffer.alloc(bytes), { flag: "a" });
-      } catch (error) {
-        if (errnoOf(error) !== "ENOSPC") throw error;
-        break;
-      }
-    }
-  }
+  await fillDiskWith(fillerIn(dataDir));
 };

@@ -6,7 +6,7 @@ import { RESTORE_STAGES, BOOT_STAGES } from "../../src/contract/session.ts";
 import type { SessionView } from "../../src/contract/api.ts";
 import { AppError } from "../../src/lib/errors.ts";
 import { poll } from "../../src/lib/wait.ts";
-import { startController, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
+import { startController, startOne, type TestController, type TestControllerOptions } from "../fixtures/controller.ts";
 import type { FakeVmmBehaviour } from "../fixtures/fake-vmm.ts";
 
 const begin = async (options: TestControllerOptions = {}): Promise<TestController> => {
@@ -31,16 +31,6 @@ const makeOne = async ({ client }: TestController): Promise<void> => {
   const isMade = async () => ((await client.warm()).doing === null ? true : undefined);
   await poll(isMade, { what: "the making's end", timeoutMs: 20_000, intervalMs: 20 });
   expect(await client.warm()).toMatchObject({ snapshot: { coldMs: expect.any(Number) }, failure: null });
-};
-
-/** A session, as it is once it is ready. */
-const startOne = async ({ client }: TestController): Promise<SessionView> => {
-  const { sessionId } = await client.start({ provider: "oidc" });
-  for await (const view of client.events(sessionId)) {
-    if (view.state === "ready") return view;
-    if (view.verdict) throw new Error(`${view.verdict.code}: ${view.verdict.sentence}`);
-  }
-  throw new Error("it ended before it was ready");
 };
 
 const stagesOf = ({ stages }: SessionView): string[] => stages.map(({ stage }) => stage);
