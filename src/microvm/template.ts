@@ -73,17 +73,18 @@ const freezeTemplate = async (deps: MicrovmDeps, vm: Microvm, folder: string, op
     signal,
   });
   const coldMs = await settle(deps, vm, template, options, begin);
+  await untilQuiet(template.process, options.quietMs, signal);
   onProgress("freezing");
   await template.freeze(signal);
   return { madeAt: new Date().toISOString(), coldMs };
 };
 
-/** Until all has come to rest and the channel is closed; answers the milliseconds from `begin` to the painted browser. */
+/** Until the channel to it is closed for good; answers the milliseconds from `begin` to the painted browser. */
 const settle = async (
   deps: MicrovmDeps,
   vm: Microvm,
   { openChannel, process }: Template,
-  { onProgress, logger, quietMs = QUIET.windowMs, signal }: TemplateOptions,
+  { onProgress, logger, quietMs, signal }: TemplateOptions,
   begin: number,
 ): Promise<number> => {
   const channel = connectChannel({ open: openChannel, logger });
@@ -105,18 +106,25 @@ const settle = async (
     onProgress("waiting until all is quiet");
     await untilQuiet(process, quietMs, signal);
     await channel.call("settle", {}, { timeoutMs: SETTLE_MS, signal });
-    await untilQuiet(process, quietMs, signal);
     return coldMs;
   } finally {
     channel.close();
   }
 };
 
-/** Firefox does a number of things once its first page is drawn; one that never rests is taken as it is. */
-const untilQuiet = async (process: ProcessIdentity, windowMs: number, signal: AbortSignal): Promise<void> => {
+/**
+ * Firefox does a number of things once its first page is drawn; one that never rests is taken as it is. What runs at the moment of the
+ * freeze is late in the clones: with a Firecracker before 1.16 a guest's kernel sees all the time that it was frozen
+ * (firecracker-microvm/firecracker#5809), takes it for the running task's own, and lets each other that waits for the processor go first.
+ */
+export const untilQuiet = async (
+  process: ProcessIdentity,
+  windowMs = QUIET.windowMs,
+  signal?: AbortSignal,
+): Promise<void> => {
   const deadline = performance.now() + QUIET.timeoutMs;
   for (let before = await cpuTimeMs(process); performance.now() < deadline;) {
-    await sleep(windowMs, undefined, { signal });
+    await sleep(windowMs, undefined, signal ? { signal } : {});
     const now = await cpuTimeMs(process);
     if (now === undefined || before === undefined) throw ended();
     if (now - before < QUIET.share * windowMs) return;

@@ -21,6 +21,8 @@ export interface BootHost {
   controller: WorldProcess;
   /** Starts the controller again after it ended. */
   startController: () => Promise<void>;
+  /** Ends it, and starts one whose configuration has these parts instead. */
+  reconfigure: (change: Partial<ConfigFile>) => Promise<void>;
   /** Runs the command line; resolves to its exit code and output. */
   sallyport: (...args: string[]) => Promise<{ exitCode: number; output: string }>;
   /** Output of a program in the host's namespace. */
@@ -103,6 +105,11 @@ export const createBootHost = async (
         timeoutMs: START_TIMEOUT_MS,
         intervalMs: 100,
       });
+    },
+    reconfigure: async (change) => {
+      await host.controller.stop();
+      await writeFile(configFile, JSON.stringify({ ...config, ...change }));
+      await host.startController();
     },
     sallyport: async (...args) => {
       const { child, output } = await spawn(process.execPath, program(...args));

@@ -1,6 +1,6 @@
 /** What the conformance tests of VMM backends share: microVMs to start, and their removal. */
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { dataPaths } from "../../src/lib/paths.ts";
 import { listVmms } from "../../src/vmm/process.ts";
@@ -14,6 +14,8 @@ import type {
   VmmRecord,
 } from "../../src/vmm/vmm.ts";
 import { specIn } from "../fixtures/spec.ts";
+
+const TOLD_CHARACTERS = 4_000;
 
 export interface VmmUnderTest {
   backend: VmmBackend;
@@ -48,8 +50,9 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
     await chmod(root, 0o711);
   });
 
-  afterEach(async () => {
+  afterEach(async ({ task }) => {
     for (const spec of specs.splice(0)) {
+      if (task.result?.state === "fail") await tell(spec);
       await handle({ ...spec, process: null }).kill();
       await under.removeTap(spec.tap);
     }
@@ -92,6 +95,14 @@ export const createSuite = (prepare: () => Promise<VmmUnderTest>) => {
     range,
     vms,
   };
+};
+
+/** What is lost with the microVM of a test that failed. */
+const tell = async ({ vmId, paths }: MicrovmSpec): Promise<void> => {
+  for (const file of [paths.vmmLog, paths.console]) {
+    const text = await readFile(file, "utf8").catch((error: Error) => error.message);
+    console.log(`${vmId}, the end of its ${basename(file)}:\n${text.slice(-TOLD_CHARACTERS)}`);
+  }
 };
 
 export const BOOT = { kind: "boot" } as const;

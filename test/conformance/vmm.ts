@@ -7,6 +7,7 @@ import { GUEST_PROTOCOL, type GuestResult } from "../../src/contract/guest.ts";
 import { isAlive } from "../../src/lib/process.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";
 import { poll } from "../../src/lib/wait.ts";
+import { untilQuiet } from "../../src/microvm/template.ts";
 import { startedVersion } from "../../src/vmm/started.ts";
 import type { MicrovmHandle } from "../../src/vmm/vmm.ts";
 import { vmmProcesses } from "./vmm-processes.ts";
@@ -76,9 +77,11 @@ export const vmmConformance = (
       if (!snapshots) return skip("it has no snapshots");
       const folder = join(root(), "snapshot");
       await mkdir(folder, { mode: 0o700 });
-      const spec = await newSpec();
+      // At rest, as a template is: see `untilQuiet`.
+      const spec = await newSpec({ kernelArgs: WITHOUT_SCREEN });
       const template = await snapshots.startTemplate(spec, folder, hooks());
-      const { bootId } = await hello(template, 240_000);
+      const { bootId } = await hello(template);
+      await untilQuiet(template.process);
       await template.freeze(new AbortController().signal);
       expect(await template.status(5_000)).toBe("paused");
       await template.kill();
@@ -95,7 +98,7 @@ export const vmmConformance = (
         expect((await hello(clone)).bootId).toBe(bootId);
       }
       expect(await filesIn(folder)).toEqual(kept);
-      expect((await hello((await start()).handle, 240_000)).bootId).not.toBe(bootId);
+      expect((await hello((await start(ofMachine)).handle)).bootId).not.toBe(bootId);
     });
 
     test("can freeze no microVM that was not started for it", async () => {
@@ -183,8 +186,11 @@ export const vmmConformance = (
   });
 };
 
+/** A guest that has nothing to do once its agent is up. */
+export const WITHOUT_SCREEN = ["systemd.mask=sallyport-display.service", "systemd.mask=sallyport-browser.service"];
+
 /** Answered once the agent is up. */
-export const hello = async ({ openChannel }: MicrovmHandle, timeoutMs = 60_000) => {
+export const hello = async ({ openChannel }: MicrovmHandle, timeoutMs = 240_000) => {
   const channel = connectChannel({ open: openChannel });
   const ask = (): Promise<GuestResult<"hello"> | undefined> =>
     channel.call("hello", { protocol: GUEST_PROTOCOL }, { timeoutMs: 10_000 }).catch(() => undefined);

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { run } from "../../src/lib/exec.ts";
 import { poll } from "../../src/lib/wait.ts";
+import { untilQuiet } from "../../src/microvm/template.ts";
 import { FROZEN_FILES, inSnapshot } from "../../src/vmm/firecracker/chroot.ts";
 import { MAX_FILE_BYTES } from "../../src/vmm/jail.ts";
-import { hello } from "../conformance/vmm.ts";
+import { hello, WITHOUT_SCREEN } from "../conformance/vmm.ts";
 import { createSuite, hooks } from "../conformance/vmm-suite.ts";
 import { prepareFirecracker } from "./vmm.ts";
 
@@ -19,6 +20,7 @@ const TICKS = `[Service]
 ExecStart=/bin/sh -c 'while sleep 0.5; do echo tick >/dev/console; done'
 `;
 const kernelArgs = [
+  ...WITHOUT_SCREEN,
   `systemd.set_credential_binary=systemd.extra-unit.ticks.service:${Buffer.from(TICKS).toString("base64")}`,
   "systemd.wants=ticks.service",
 ];
@@ -34,7 +36,8 @@ beforeAll(async () => {
   const spec = await newSpec({ kernelArgs });
   ({ memoryMib } = spec);
   const template = await backend().snapshots?.startTemplate(spec, snapshot, hooks());
-  await hello(template!, TIMEOUT_MS);
+  await hello(template!);
+  await untilQuiet(template!.process);
   await template!.freeze(new AbortController().signal);
   await template!.kill();
 }, TIMEOUT_MS);
