@@ -38,3 +38,12 @@ test("what a running host has in its folder stays when another one is started th
   });
   expect(await readdir(host)).toEqual(["run.0"]);
 });
+
+test("one that was ended is gone, also where its machine outlives the program that started it for a moment", async () => {
+  const host = join(folder, "slow");
+  const [image, signal] = [{ vmlinux: "/none", initrd: "/none", rootfs: "/none" }, AbortSignal.timeout(500)];
+  const emulator = ["bash", "-c", "setsid sleep 2 & wait"];
+  const started = startTestHost({ image, workDisk: "/none", folder: host, memoryMib: 64, emulator, signal });
+  await expect(started).rejects.toMatchObject({ name: "TimeoutError" });
+  await (await takeLock(`${host}.lock`)).close();
+});

@@ -11,7 +11,7 @@ import { SYSTEM_PATH } from "../../src/lib/programs.ts";
 import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { kernelCommandLine, machineArguments, QEMU, type Accelerator } from "../../src/vmm/qemu/arguments.ts";
 import { hostTscKhz } from "../../src/vmm/qemu/tsc.ts";
-import { takeLock } from "./lock.ts";
+import { takeLock, untilFree } from "./lock.ts";
 import { runInHost } from "./port.ts";
 
 /** Commands run at the same time, one on each. */
@@ -72,6 +72,9 @@ export const startTestHost = async (options: TestHostOptions): Promise<TestHost>
   const stop = async (): Promise<void> => {
     kill();
     await ended;
+    // What emulates it may be a child of the program that was killed, and has gigabytes to give back.
+    await lock.close();
+    await untilFree(`${folder}.lock`);
   };
   try {
     const died = ended.then(([code, how]) => {
