@@ -1,14 +1,25 @@
 /** The suite in the test host: what goes in, vitest's words as they come, what comes out. */
-import { cp, rm, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "../../src/lib/errors.ts";
 import { run } from "../../src/lib/exec.ts";
+import { jsonOf } from "../../src/lib/json.ts";
 import { packageRoot } from "../../src/lib/paths.ts";
+import { unlessMissing } from "../../src/lib/unless-missing.ts";
 import { msUntil } from "../../src/lib/wait.ts";
 import { tellImage } from "../cache.ts";
 import { carryIn, runThere } from "../host/checkout.ts";
-import { consoleOf, hasTestHost, hostFolderOf, MEMORY_MIB, PORTS, startTestHost } from "../host/machine.ts";
+import {
+  consoleOf,
+  hasTestHost,
+  hostFolderOf,
+  MEMORY_MIB,
+  PORTS,
+  startTestHost,
+  type TestHost,
+} from "../host/machine.ts";
 import { IN_HOST, prepareTestHost } from "../host/prepare.ts";
+import { report, together, type Report } from "./report.ts";
 import { REPORT, vitestArguments, type PlaceOptions, type RunInPlace } from "./suite.ts";
 
 /** What a run that hangs may take to hand its results out. */
@@ -18,43 +29,79 @@ const LEFT_IN_CACHE = ["boot-data", "e2e-logs"];
 const HAD_ANYWAY = ["rootfs.ext4", "vmlinux", "initrd", "images"];
 
 /** What nests virtual machines by emulation does not always hold: one that ends under its tests says nothing about them. */
-const MOST_HOSTS = 3;
+const MOST_HOSTS_PER_FILE = 3;
 
-/** A host that runs already for this checkout is used, and left as it was. */
+/** A host that runs already for this checkout is used, and left as it was. One file after the other: of one that was lost, no more is. */
 export const runInTestHost: RunInPlace = async (options) => {
-  const { cacheDir, binaries, timeoutMs, say, signal } = options;
+  const { cacheDir, binaries, results, timeoutMs, isKept, say, signal } = options;
   const parts = await prepareTestHost({ cacheDir, binaries, onProgress: tellImage(say), signal });
   const folder = hostFolderOf(packageRoot());
-  if (await hasTestHost(folder, parts.workDisk)) {
-    say("In the emulated machine that runs.");
-    return runInside(folder, options, "host-console.log");
-  }
   const deadline = performance.now() + timeoutMs;
-  for (let count = 1; ; count += 1) {
+  const reports: Report[] = [];
+  let exitCode = 0;
+  let hosts = 0;
+  const begin = async (): Promise<TestHost> => {
+    hosts += 1;
     say("Starting an emulated machine, in which KVM works.");
     const host = await startTestHost({ ...parts, folder, memoryMib: MEMORY_MIB, signal });
-    const console = count === 1 ? "host-console.log" : `host-console-${count}.log`;
-    try {
-      return await runInside(folder, { ...options, timeoutMs: msUntil(deadline) }, console);
-    } catch (error) {
-      const hasEnded = error instanceof AppError && error.code === "test-host-gone";
-      if (!hasEnded || count === MOST_HOSTS) throw error;
-      say(`The emulated machine ended under its tests, which begin anew in another; its last words: ${console}`);
-    } finally {
-      if (options.isKept) {
-        say("The machine stays until Ctrl-C: node_modules/.bin/node scripts/host.mjs run 'COMMAND'");
-        await host.ended;
+    await carryIn(folder, signal);
+    return host;
+  };
+  /** Where its console is brought out. */
+  const console = (): string => (hosts < 2 ? "host-console.log" : `host-console-${hosts}.log`);
+  const runFile = async (file: string): Promise<void> => {
+    const inside = { ...options, files: [file], timeoutMs: msUntil(deadline) };
+    exitCode = Math.max(exitCode, await runInside(folder, inside, console()));
+    const text = await unlessMissing(readFile(join(results, REPORT), "utf8"), "");
+    const read = report.safeParse(jsonOf(text)).data;
+    if (read) reports.push(read);
+  };
+
+  const isThere = await hasTestHost(folder, parts.workDisk);
+  if (isThere) {
+    say("In the emulated machine that runs.");
+    await carryIn(folder, signal);
+  }
+  let host = isThere ? undefined : await begin();
+  try {
+    for (const file of options.files.length > 0 ? options.files : await allFiles()) {
+      for (let count = 1; ; count += 1) {
+        try {
+          await runFile(file);
+          break;
+        } catch (error) {
+          const hasEnded = error instanceof AppError && error.code === "test-host-gone";
+          if (!host || !hasEnded || count === MOST_HOSTS_PER_FILE) throw error;
+          say(`The emulated machine ended under ${file}, which begins anew in another; its last words: ${console()}`);
+          await host.stop();
+          host = await begin();
+        }
       }
-      await host.stop();
     }
+    return { exitCode, root: IN_HOST.checkout };
+  } finally {
+    await writeFile(join(results, REPORT), JSON.stringify(together(reports)));
+    if (isKept && host) {
+      say("The machine stays until Ctrl-C: node_modules/.bin/node scripts/host.mjs run 'COMMAND'");
+      await host.ended;
+    }
+    await host?.stop();
   }
 };
 
-const runInside = async (folder: string, options: PlaceOptions, console: string) => {
-  const { results, say, signal } = options;
+const allFiles = async (): Promise<string[]> => {
+  const names = await readdir(import.meta.dirname);
+  const elsewhere = "report.test.ts";
+  return names
+    .filter((name) => name.endsWith(".test.ts") && name !== elsewhere)
+    .map((name) => `test/firecracker/${name}`);
+};
+
+const runInside = async (folder: string, options: PlaceOptions, console: string): Promise<number> => {
+  const { results, say } = options;
+  await rm(join(results, REPORT), { force: true });
   try {
-    await carryIn(folder, signal);
-    return { exitCode: await runTests(folder, options), root: IN_HOST.checkout };
+    return await runTests(folder, options);
   } finally {
     await bringOut(folder, results, console).catch((error: unknown) =>
       say(`Not all results came out: ${messageOf(error)}`),

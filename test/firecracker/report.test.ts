@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { runSuite } from "./run.ts";
-import { summaryOf, type Report } from "./report.ts";
+import { summaryOf, together, type Report } from "./report.ts";
 
 const file = (name: string, ...statuses: string[]): Report["testResults"][number] => ({
   name: `/checkout/test/firecracker/${name}`,
@@ -28,6 +28,20 @@ test("the last line has the conformance tests by their fate, and each figure tha
     signIn: "ok",
     coldMs: 1200,
     escapes: null,
+  });
+});
+
+test("files that were run one by one are counted as if they had been one run's", () => {
+  const [one, other] = [reportOf(file("kvm.test.ts", "passed")), reportOf(file("choice.test.ts", "failed"))];
+  const both = together([
+    { ...one, numPassedTests: 1 },
+    { ...other, numFailedTests: 1, numPendingTests: 2 },
+  ]);
+  expect(both).toEqual({
+    ...reportOf(...one.testResults, ...other.testResults),
+    numPassedTests: 1,
+    numFailedTests: 1,
+    numPendingTests: 2,
   });
 });
 

@@ -18,6 +18,18 @@ export const report = z.object({
 });
 export type Report = z.infer<typeof report>;
 
+/** Those of several runs, as if it had been one. */
+export const together = (reports: Report[]): Report => {
+  const sum = (of: (one: Report) => number): number => reports.reduce((total, one) => total + of(one), 0);
+  return {
+    numPassedTests: sum((one) => one.numPassedTests),
+    numFailedTests: sum((one) => one.numFailedTests),
+    numPendingTests: sum((one) => one.numPendingTests),
+    numTodoTests: sum((one) => one.numTodoTests),
+    testResults: reports.flatMap(({ testResults }) => testResults),
+  };
+};
+
 const CONFORMANCE = /\/conformance[^/]*\.test\.ts$/;
 
 /** Null: no test has said so. */
