@@ -111,7 +111,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     logger,
   });
   const pool = createPool({ ...microvmDeps, warm, findImage, isIdle, logger });
-  const isNobodys = (vmId: string): boolean => warm.isBeingMade(vmId) || pool.isBeingMade(vmId);
+  const isNobodys = (vmId: string): boolean => warm.isNobodys(vmId) || pool.isNobodys(vmId);
   const sessions = createLocalSessions({
     ...microvmDeps,
     warm,
@@ -129,7 +129,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       void pool.refill();
     },
   });
-  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isBeingMade: isNobodys }, request);
+  const reapAll = (request: { dryRun: boolean }) => reap({ ...microvmDeps, isNobodys }, request);
   const chores = createChores({
     config,
     paths,
@@ -158,21 +158,7 @@ export const runController = async (options: ControllerOptions): Promise<void> =
       reap: reapAll,
       tearDownNetwork: async () => {
         const held = await ledger.held();
-        if (held.length > 0 && held.every(({ vmId }) => warm.isBeingMade(vmId))) {
-          throw new AppError(
-            "conflict",
-            "microvms-running",
-            "A warm snapshot is being made, in a microVM of its own.",
-            {
-              hint: "Ask again when it is made: sallyport image warm waits for that.",
-            },
-          );
-        }
-        if (held.length > 0) {
-          throw new AppError("conflict", "microvms-running", "A microVM still needs the bridge and the firewall.", {
-            hint: "End them first: sallyport destroy --all.",
-          });
-        }
+        if (held.length > 0) throw stillNeeded(held.every(({ vmId }) => isNobodys(vmId)));
         await network.teardown();
       },
     },
@@ -211,12 +197,22 @@ export const runController = async (options: ControllerOptions): Promise<void> =
     });
     push("the spans", () => tracer.flush());
     push("the HTTP server", async () => app.close());
-    push("the sessions", async () => sessions.stop());
     push("the warm snapshot", () => warm.stop());
     push("the clones that wait", () => pool.stop());
+    push("the sessions", async () => sessions.stop());
     await cleanup.run();
     logger.info("stopped");
   }
+};
+
+const stillNeeded = (areNobodys: boolean): AppError => {
+  const sentence = areNobodys
+    ? "MicroVMs of no session's need the bridge and the firewall: clones that wait for one, or what a warm snapshot is made of."
+    : "A microVM still needs the bridge and the firewall.";
+  const hint = areNobodys
+    ? "They end with the controller, or are none without warm.pool; one that becomes a snapshot is over when that is made (sallyport image warm waits for it)."
+    : "End them first: sallyport destroy --all.";
+  return new AppError("conflict", "microvms-running", sentence, { hint });
 };
 
 /** `work`, which a stop waits for `stopMs` at most. */

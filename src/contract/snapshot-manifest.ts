@@ -8,6 +8,8 @@ export const snapshotInputs = z.strictObject({
   imageDigest: digest,
   /** As words by name: the VMM's build, how instructions run, the processor, the host's kernel (`Snapshots.ground` of src/vmm/vmm.ts). */
   ground: z.record(z.string(), z.string()),
+  /** That the image's agent speaks (GUEST_PROTOCOL of guest.ts): a clone is not asked for it. */
+  protocol: z.int(),
   machine: z.strictObject({ vcpuCount: z.int(), memoryMib: z.int() }),
 });
 export type SnapshotInputs = z.infer<typeof snapshotInputs>;

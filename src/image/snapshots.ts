@@ -1,10 +1,11 @@
 /**
- * Warm snapshots on disk: `<snapshots>/<key>/` holds a manifest and, in `machine/`, what a VMM froze. One that is being made has another
- * name until it is whole. Only root comes in: the memory of a template is that of all its clones before they were renewed.
+ * Warm snapshots on disk: `<snapshots>/<key>-<8 hex digits>/` holds a manifest and, in `machine/`, what a VMM froze. One that is being made
+ * has another name until it is whole, and one that is replaced stays as it is until nobody begins with it any more. Only root comes in: the memory of a template is that of all its clones before they were renewed.
  */
 import { randomBytes } from "node:crypto";
 import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { GUEST_PROTOCOL } from "../contract/guest.ts";
 import {
   snapshotInputs,
   snapshotManifest,
@@ -41,7 +42,12 @@ export const inputsOf = (
   { digest }: Pick<Image, "digest">,
   ground: Readonly<Record<string, string>>,
   { vcpuCount, memoryMib }: SnapshotInputs["machine"],
-): SnapshotInputs => ({ imageDigest: digest, ground: { ...ground }, machine: { vcpuCount, memoryMib } });
+): SnapshotInputs => ({
+  imageDigest: digest,
+  ground: { ...ground },
+  protocol: GUEST_PROTOCOL,
+  machine: { vcpuCount, memoryMib },
+});
 
 const HOUR_MS = 3_600_000;
 
@@ -53,26 +59,29 @@ export const isFresh = ({ madeAt }: Pick<Snapshot, "madeAt">, hours: number): bo
 
 export const snapshotKey = (inputs: SnapshotInputs): string => digestOfValue(snapshotInputs.parse(inputs));
 
-const UNFINISHED = /^[0-9a-f]{64}\.new-[0-9a-f]{8}$/;
-const FINISHED = /^[0-9a-f]{64}$/;
+const FINISHED = /^[0-9a-f]{64}-[0-9a-f]{8}$/;
+const UNFINISHED = /^[0-9a-f]{64}-[0-9a-f]{8}\.new$/;
+
+const isOf = (name: string, key: string): boolean => FINISHED.test(name) && name.startsWith(`${hexOf(key)}-`);
+
+const newestFirst = (a: Pick<Snapshot, "madeAt">, b: Pick<Snapshot, "madeAt">): number =>
+  b.madeAt.localeCompare(a.madeAt);
 
 export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">) => {
-  const rootOf = (key: string): string => join(snapshots, hexOf(key));
   /** Files whose checksums were right, as they were then. */
   const checked = new Map<string, string>();
   /** Folders that this process makes one in. */
   const begun = new Set<string>();
 
   /** Throws AppError `snapshot-damaged`. */
-  const read = async (root: string): Promise<Snapshot | undefined> => {
-    if (!(await isThere(snapshots))) return undefined;
-    await requireRoots(snapshots, "folder");
-    if (!(await isThere(root))) return undefined;
+  const read = async (name: string): Promise<Snapshot> => {
+    const root = join(snapshots, name);
     for (const folder of [root, join(root, "machine")]) await requireRoots(folder, "folder");
-    const text = await unlessMissing(readFile(join(root, "manifest.json"), "utf8"), "");
-    const manifest = snapshotManifest.safeParse(jsonOf(text)).data;
-    if (!manifest || snapshotKey(manifest.inputs) !== manifest.key || rootOf(manifest.key) !== root) {
-      throw damaged("its manifest is missing, or not what was written");
+    const manifestFile = join(root, "manifest.json");
+    await requireRoots(manifestFile, "file");
+    const manifest = snapshotManifest.safeParse(jsonOf(await readFile(manifestFile, "utf8"))).data;
+    if (!manifest || snapshotKey(manifest.inputs) !== manifest.key || !isOf(name, manifest.key)) {
+      throw damaged(`${manifestFile} is not what was written`);
     }
     return { ...manifest, folder: join(root, "machine") };
   };
@@ -106,24 +115,34 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
     checked.set(path, seen.look);
   };
 
+  /** All that say what they are; nothing of them is checked. Throws AppError `snapshot-damaged` where the folder is not root's own. */
+  const list = async (): Promise<Snapshot[]> => {
+    const finished = (await names()).filter((name) => FINISHED.test(name));
+    // A damaged one says nothing that could be believed; who uses it is told.
+    const found = await Promise.all(finished.map((name) => read(name).catch(() => undefined)));
+    return found.filter((one) => one !== undefined).toSorted(newestFirst);
+  };
+
   return {
+    list,
+
     /**
      * The one of these inputs, whole: what was not read since this process started, or was written since, is read. Undefined: there is none.
      * Throws AppError `snapshot-damaged`.
      */
     find: async (key: string, signal?: AbortSignal): Promise<Snapshot | undefined> => {
-      const snapshot = await read(rootOf(key));
-      for (const [name, file] of Object.entries(snapshot?.files ?? {})) {
-        await check(join(rootOf(key), "machine", name), file, signal);
+      const found = await Promise.allSettled((await names()).filter((name) => isOf(name, key)).map(read));
+      const [snapshot] = found.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])).toSorted(newestFirst);
+      if (!snapshot) {
+        // Of one that is damaged another one may have been made.
+        for (const one of found) if (one.status === "rejected") throw one.reason;
+        return undefined;
       }
+      const { folder, files } = snapshot;
+      for (const [name, file] of Object.entries(files)) await check(join(folder, name), file, signal);
+      const there = (await readdir(folder)).toSorted().join();
+      if (there !== Object.keys(files).toSorted().join()) throw damaged(`${folder} has other files: ${there}`);
       return snapshot;
-    },
-
-    /** All that say what they are; nothing of them is checked. Throws AppError `snapshot-damaged` where the folder is not root's own. */
-    list: async (): Promise<Snapshot[]> => {
-      const finished = (await names()).filter((name) => FINISHED.test(name));
-      const found = await Promise.all(finished.map((name) => read(join(snapshots, name)).catch(() => undefined)));
-      return found.filter((one) => one !== undefined).toSorted((a, b) => b.madeAt.localeCompare(a.madeAt));
     },
 
     /** What it takes on disk: memory that was never written to takes nothing. */
@@ -137,7 +156,8 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
     /** Throws AppError `no-room` where the disk could not take all of the machine's memory. */
     begin: async (inputs: SnapshotInputs): Promise<UnfinishedSnapshot> => {
       const key = snapshotKey(inputs);
-      const root = `${rootOf(key)}.new-${randomBytes(4).toString("hex")}`;
+      const finished = join(snapshots, `${hexOf(key)}-${randomBytes(4).toString("hex")}`);
+      const root = `${finished}.new`;
       const folder = join(root, "machine");
       await mkdir(snapshots, { recursive: true, mode: 0o700 });
       await requireRoots(snapshots, "folder");
@@ -159,10 +179,10 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
           }
           const manifest: SnapshotManifest = { format: 1, key, inputs, ...made, files };
           await writeFile(join(root, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o400 });
-          await rm(rootOf(key), { recursive: true, force: true });
-          await rename(root, rootOf(key));
-          for (const [name, look] of looks) checked.set(join(rootOf(key), "machine", name), look);
-          return { ...manifest, folder: join(rootOf(key), "machine") };
+          await rename(root, finished);
+          const now = join(finished, "machine");
+          for (const [name, look] of looks) checked.set(join(now, name), look);
+          return { ...manifest, folder: now };
         },
         discard: async () => {
           await rm(root, { recursive: true, force: true });
@@ -171,16 +191,27 @@ export const createSnapshotStore = ({ snapshots }: Pick<DataPaths, "snapshots">)
       };
     },
 
-    /** Clones that run keep what they have of it. */
-    remove: (key: string): Promise<void> => rm(rootOf(key), { recursive: true, force: true }),
+    /** All of these inputs, or one of them. Clones that run keep what they have of it. */
+    remove: async (key: string, one?: Pick<Snapshot, "folder">): Promise<void> => {
+      const roots = (await names()).filter((name) => isOf(name, key)).map((name) => join(snapshots, name));
+      for (const root of roots) {
+        if (!one || one.folder === join(root, "machine")) await rm(root, { recursive: true, force: true });
+      }
+    },
 
-    /** All but this one, and what a process that is no more began. Throws AppError `snapshot-damaged` where the folder is not root's own. */
+    /**
+     * All but the newest of these inputs, and what a process that is no more began. Throws AppError `snapshot-damaged` where the folder is not
+     * root's own.
+     */
     keepOnly: async (key: string | undefined): Promise<string[]> => {
-      const old = (await names()).filter((name) =>
-        UNFINISHED.test(name)
-          ? !begun.has(join(snapshots, name))
-          : FINISHED.test(name) && (key === undefined || name !== hexOf(key)),
-      );
+      const all = await names();
+      const [kept] = key === undefined ? [] : (await list()).filter((one) => one.key === key);
+      const old = all.filter((name) => {
+        if (UNFINISHED.test(name)) return !begun.has(join(snapshots, name));
+        // One that is damaged is found out by who reads it.
+        const isWanted = key !== undefined && isOf(name, key);
+        return FINISHED.test(name) && !(isWanted && (!kept || kept.folder === join(snapshots, name, "machine")));
+      });
       for (const name of old) await rm(join(snapshots, name), { recursive: true, force: true });
       return old;
     },

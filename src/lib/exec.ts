@@ -5,7 +5,7 @@ import { AppError, errnoOf } from "./errors.ts";
 export interface RunOptions {
   /** Written to standard input, which is then closed. */
   input?: string;
-  /** Milliseconds until the process group is killed; default 30 000. */
+  /** Milliseconds until the process group is killed; default DEFAULT_TIMEOUT_MS. */
   timeoutMs?: number;
   signal?: AbortSignal;
   env?: Record<string, string | undefined>;
@@ -22,6 +22,7 @@ export interface RunResult {
   exitCode: number;
 }
 
+export const DEFAULT_TIMEOUT_MS = 30_000;
 const OUTPUT_LIMIT = 8 * 1024 * 1024;
 /** For the end of a group that was killed: one that hangs in the kernel, or whose descendant in another group holds a pipe, has none. */
 const GRACE_MS = 1_000;
@@ -31,8 +32,13 @@ export type Run = (file: string, args: string[], options?: RunOptions) => Promis
 /** See `run`; undefined: this process starts its programs itself. */
 let helper: Run | undefined;
 
-/** From now on programs are started by `run` (spawner.ts) where that can do it; undefined: by this process again. */
-export const startProgramsBy = (run: Run | undefined): void => void (helper = run);
+/** From now on programs are started by `run` (spawner.ts) where that can do it; what is answered ends that, unless another one came since. */
+export const startProgramsBy = (run: Run): (() => void) => {
+  helper = run;
+  return () => {
+    if (helper === run) helper = undefined;
+  };
+};
 
 /** Starts programs in the controller's place, which is large: a process takes the longer to start one, the more memory it has. */
 export const run: Run = (file, args, options = {}) =>
@@ -44,7 +50,7 @@ export const run: Run = (file, args, options = {}) =>
  * Throws AppError `command-missing` (not installed), `command-timeout`, `command-failed` (with the end of its output).
  */
 export const runHere: Run = async (file, args, options = {}) => {
-  const { input = "", timeoutMs = 30_000, signal, env, cwd, okCodes = [], onLine } = options;
+  const { input = "", timeoutMs = DEFAULT_TIMEOUT_MS, signal, env, cwd, okCodes = [], onLine } = options;
   signal?.throwIfAborted();
   const child = spawn(file, args, { cwd, env, detached: true });
   const stdout = collect(child.stdout, onLine);

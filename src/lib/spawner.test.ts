@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { run } from "./exec.ts";
+import { identify } from "./process.ts";
 import { startSpawner } from "./spawner.ts";
 import { poll } from "./wait.ts";
 
@@ -27,12 +28,31 @@ test("what can be told to no other process is run by this one", async () => {
   expect(lines).toEqual([String(process.pid)]);
 });
 
-test("when it ends, what it was asked for is run here, and all that follows", async () => {
+test("when it ends, what it was asked for is not done a second time, and all that follows is run here", async () => {
   const helper = await parent();
   const hanging = run("sh", ["-c", "echo $PPID; sleep 0.5"]);
   process.kill(helper, "SIGKILL");
-  expect(Number((await hanging).stdout)).toBe(process.pid);
+  await expect(hanging).rejects.toMatchObject({ code: "spawner-gone" });
   expect(await parent()).toBe(process.pid);
+});
+
+test("one that stands still keeps nobody waiting for longer than a program has", async () => {
+  startSpawner();
+  const helper = await parent();
+  process.kill(helper, "SIGSTOP");
+  await expect(run("true", [], { timeoutMs: 50 })).rejects.toMatchObject({ code: "spawner-gone" });
+  expect(await parent()).toBe(process.pid);
+});
+
+test("what it was asked for before it is stopped comes to its end, and then it does, too", async () => {
+  const another = startSpawner();
+  const helper = await parent();
+  const asked = run("sh", ["-c", "sleep 0.3; echo $PPID"]);
+  another.stop();
+  expect(await parent()).toBe(process.pid);
+  expect(Number((await asked).stdout)).toBe(helper);
+  const isGone = async () => (await identify(helper)) === undefined || undefined;
+  await poll(isGone, { what: "its end", timeoutMs: 10_000, intervalMs: 50 });
 });
 
 test("it ends with who started it, and is no child's to keep", async () => {

@@ -37,7 +37,7 @@ export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: Adop
   if (!vm.process) throw interrupted(stage, ["no process of it was recorded"]);
   // Its start is on record before it is begun: this one is to be taken back, and may have another clone's keys.
   if (!options.stages.some((record) => record.stage === stage)) {
-    throw interrupted(stage, ["it was about to be started anew, since its first start had failed"]);
+    throw interrupted(stage, [options.stages.length === 0 ? NOT_HANDED_OVER : NOT_STARTED_ANEW]);
   }
   if (!(await unlessMissing(stat(paths.vm(vm.id).root), undefined))) {
     throw (await isAlive(vm.process)) ? folderGone(vm.process) : endNotRecorded();
@@ -56,6 +56,9 @@ export const adoptMicrovm = async (deps: MicrovmDeps, vm: Microvm, options: Adop
   }
   return running;
 };
+
+const NOT_HANDED_OVER = "a clone that waited was about to be handed over to it";
+const NOT_STARTED_ANEW = "it was about to be started anew, since its first start had failed";
 
 const startStageOf = (stages: StageRecord[]): "vmm-up" | "restored" =>
   planOf(stages) === "boot" ? "vmm-up" : "restored";

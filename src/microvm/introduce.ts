@@ -51,10 +51,13 @@ export const introduceClone = async (options: IntroduceCloneOptions): Promise<vo
   await telling("identity", options, tellIdentity);
 };
 
+/** No word is no acknowledgement. */
+const NO_RENEWAL = ["guest-refused", "channel-timeout"];
+
 const renew = async ({ channel, timeoutMs, signal }: IntroduceOptions): Promise<void> => {
   const entropy = randomBytes(64).toString("base64");
   await channel.call("renew", { entropy }, { timeoutMs, signal }).catch((error: unknown) => {
-    throw error instanceof AppError && error.code === "guest-refused" ? notRenewed(error) : error;
+    throw error instanceof AppError && NO_RENEWAL.includes(error.code) ? notRenewed(error) : error;
   });
 };
 

@@ -17,6 +17,8 @@ export interface LaunchOptions {
   note?: string;
   /** When the microVM was asked for, ISO 8601. */
   askedAt: string;
+  /** That it had its address, user and name by then, where a start before this one recorded it. */
+  leased?: StageRecord | undefined;
   /** Told the stages passed so far, and the one that is awaited, after each. */
   onStages: (stages: StageRecord[]) => Promise<void>;
   /** Ends the start at once. */
@@ -33,7 +35,7 @@ export const launchMicrovm = async (
   options: LaunchOptions,
 ): Promise<RunningMicrovm> => {
   const { askedAt, image, note, plan, onStages, signal } = options;
-  const leased: StageRecord = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" };
+  const { leased = { stage: "leased", startedAt: askedAt, endedAt: now(), source: "ledger" } } = options;
   const started: StageRecord = {
     stage: plan.kind === "boot" ? "vmm-up" : "restored",
     startedAt: now(),

@@ -21,7 +21,7 @@ import type { Microvm } from "./store.ts";
 import type { Beginning, Warm } from "./warm.ts";
 
 export interface PoolDeps extends MicrovmDeps {
-  warm: Pick<Warm, "beginningOf" | "cloneFailed">;
+  warm: Pick<Warm, "beginningOf" | "cloneFailed" | "cloneIsWell">;
   findImage: () => Promise<Image | undefined>;
   /** Nobody waits for a microVM that starts. */
   isIdle: () => Promise<boolean>;
@@ -47,6 +47,10 @@ const CLOCK_JUMP_MS = 60_000;
 /** For a question to a member that waits. */
 const ASK_MS = 5_000;
 const UNUSABLE = "it ended, is too old, or the clock was set";
+const UNWELL = "its agent does not answer, or its browser is gone";
+const SOON_MS = 2 * 60_000;
+/** Refills, one each minute, that give way to those who wait for a microVM. */
+const GIVE_WAY_ROUNDS = 10;
 
 export const createPool = (deps: PoolDeps) => {
   const { config, logger } = deps;
@@ -54,6 +58,7 @@ export const createPool = (deps: PoolDeps) => {
   const ready: PoolMember[] = [];
   const stop = new AbortController();
   let filling: Promise<void> | undefined;
+  let roundsGivenWay = 0;
 
   const isUsable = async ({ vm, wallMs, steadyMs }: PoolMember): Promise<boolean> => {
     const age = performance.now() - steadyMs;
@@ -88,14 +93,37 @@ export const createPool = (deps: PoolDeps) => {
     const { key, madeAt } = member.snapshot;
     if (key !== wanted?.key || madeAt !== wanted.madeAt) return "its snapshot is no longer the one of now";
     if (!(await isUsable(member))) return UNUSABLE;
-    return (await isWell(member)) ? undefined : "its agent does not answer, or its browser is gone";
+    return (await isWell(member)) ? undefined : UNWELL;
   };
 
-  /** Those that may not be handed out go; `wanted`: what a new one would be restored from. */
+  const giveBack = (member: PoolMember): void => {
+    if (stop.signal.aborted) leave(member, "the controller is stopping");
+    else ready.push(member);
+  };
+
+  /** Not waited for: what stays is the reaper's. */
+  const leave = (member: PoolMember, why: string): void =>
+    void throwAway(member, why).catch((error: unknown) =>
+      logger.warn({ error: messageOf(error) }, "a clone that waited could not be removed yet"),
+    );
+
+  /**
+   * Those that may not be handed out go; `wanted`: what a new one would be restored from. Nobody gets one that is being asked: a guest hears one
+   * host at a time.
+   */
   const sort = async (wanted: Snapshot | undefined): Promise<void> => {
     for (const member of ready.slice()) {
+      if (!withdraw(member)) continue;
       const fault = await faultOf(member, wanted);
-      if (fault !== undefined && withdraw(member)) await throwAway(member, fault);
+      if (fault === undefined && !stop.signal.aborted) {
+        giveBack(member);
+        continue;
+      }
+      // It had been well: what ends so soon is its snapshot's fault.
+      if (fault === UNWELL && performance.now() - member.steadyMs < SOON_MS) {
+        await deps.warm.cloneFailed(member.snapshot, fault);
+      }
+      await throwAway(member, fault ?? "the controller is stopping");
     }
   };
 
@@ -105,11 +133,12 @@ export const createPool = (deps: PoolDeps) => {
     const vm = await nobodys.begin(image, chosen);
     try {
       const running = await bringUp(vm, image, { plan, note });
+      deps.warm.cloneIsWell(snapshot);
       ready.push({ vm: running, snapshot, note, wallMs: Date.now(), steadyMs: performance.now() });
     } catch (error) {
+      if (!stop.signal.aborted) await deps.warm.cloneFailed(snapshot, messageOf(error));
       await nobodys.end(vm);
       stop.signal.throwIfAborted();
-      await deps.warm.cloneFailed(snapshot, messageOf(error));
       throw error;
     }
   };
@@ -153,14 +182,21 @@ export const createPool = (deps: PoolDeps) => {
     }
   };
 
+  /** Starts go first, but who always starts one does not keep all others waiting for good. */
+  const mayBegin = async (): Promise<boolean> => {
+    roundsGivenWay = (await deps.isIdle()) ? 0 : roundsGivenWay + 1;
+    return roundsGivenWay === 0 || roundsGivenWay > GIVE_WAY_ROUNDS;
+  };
+
   const fill = async (): Promise<void> => {
     const image = config.warm.pool > 0 ? await deps.findImage() : undefined;
     if (!image) return sort(undefined);
     const { backend, accel, why } = await deps.vmms.choose(image.vmlinux);
     const beginning = await deps.warm.beginningOf(image, backend.name);
+    if (beginning.isInDoubt) return;
     await sort(beginning.snapshot);
     while (ready.length < config.warm.pool && beginning.snapshot && !stop.signal.aborted) {
-      if (!(await deps.isIdle()) || !(await hasRoom(config.vm.memoryMib))) return;
+      if (!(await mayBegin()) || !(await hasRoom(config.vm.memoryMib))) return;
       await addOne(image, { backend: backend.name, accel, why }, beginning);
     }
   };
@@ -172,12 +208,12 @@ export const createPool = (deps: PoolDeps) => {
         const at = ready.findIndex(({ vm }) => vm.imageDigest === image.digest && vm.backend === backend);
         const [member] = at === -1 ? [] : ready.splice(at, 1);
         if (!member || (await isUsable(member))) return member;
-        void throwAway(member, UNUSABLE).catch(() => {});
+        leave(member, UNUSABLE);
       }
     },
 
     /** Nobody took it after all. */
-    giveBack: (member: PoolMember): void => void ready.push(member),
+    giveBack,
 
     /** A session has it on record: it is no longer nobody's. */
     handedOver: ({ vm }: PoolMember): void => nobodys.forget(vm.id),
@@ -192,7 +228,7 @@ export const createPool = (deps: PoolDeps) => {
 
     ready: (): number => ready.length,
 
-    isBeingMade: nobodys.has,
+    isNobodys: nobodys.has,
 
     /** Ends all that wait. */
     stop: async (): Promise<void> => {

@@ -12,8 +12,8 @@ import { destroyMicrovm } from "./destroy.ts";
 import type { MicrovmDeps } from "./microvm.ts";
 
 export interface ReapDeps extends MicrovmDeps {
-  /** Whether somebody makes a warm snapshot in this microVM, which has no session. */
-  isBeingMade: (vmId: string) => boolean;
+  /** Whether this microVM has no session because it is a template, or a clone that waits for one. */
+  isNobodys: (vmId: string) => boolean;
 }
 
 /** Something on this host that carries a microVM's id, or stands in the ledger where a microVM owns it. */
@@ -56,10 +56,10 @@ export const reap = async (deps: ReapDeps, options: { dryRun: boolean }): Promis
   return result;
 };
 
-/** MicroVMs on record that no session has and nobody makes a snapshot in: whoever did so died. */
+/** MicroVMs on record that no session has, and nobody knows what for: who did has died. */
 const ownerless = async (deps: ReapDeps): Promise<Thing[]> =>
   (await deps.vms.held())
-    .filter((vm) => vm.sessionId === null && !deps.isBeingMade(vm.id))
+    .filter((vm) => vm.sessionId === null && !deps.isNobodys(vm.id))
     .map((vm) => ({
       vmId: vm.id,
       name: `microVM ${vm.id}, which belongs to nobody`,

@@ -7,6 +7,7 @@ import type { GuestChannel } from "../channel/channel.ts";
 import { GUEST_PORTS } from "../contract/guest.ts";
 import { AppError } from "../lib/errors.ts";
 import { oneLine } from "../lib/terminal.ts";
+import { orAfter } from "../lib/wait.ts";
 import type { StartStage } from "../contract/session.ts";
 import { consoleSize } from "../vmm/console.ts";
 import { MicrovmFailure } from "./failure.ts";
@@ -68,8 +69,8 @@ export const deadlineMsOf = (rule: StageRule, context: StageContext): number => 
   return deadlineMs * (context.patience ?? 1);
 };
 
-/** For one question of the introduction: setting the clock and the name takes a second in a busy guest. */
-const IDENTITY_MS = 20_000;
+/** For one question of the introduction: more than the agent has for a renewal, 10 s for the kernel's and 15 s for Firefox's. */
+const IDENTITY_MS = 30_000;
 
 /** Its agent answers, and is told who it is. */
 const MEETING: Pick<StageRule, "check" | "finish"> = {
@@ -84,6 +85,10 @@ const NOT_JOINED = {
   code: "guest-not-joined",
   sentence: "The virtual machine has its own address, but could not be connected to the bridge.",
   hint: "Run sallyport doctor on this host.",
+};
+
+const late = (): never => {
+  throw new MicrovmFailure("joined", NOT_JOINED);
 };
 
 /** What the host refuses; a bug of ours stays one. */
@@ -186,7 +191,7 @@ const RULES: Record<Exclude<StartStage, "leased" | "vmm-up" | "restored">, Omit<
     deadlineMs: () => 30_000,
     slowMs: 5_000,
     check: async () => undefined,
-    finish: ({ join }) => join().catch(notJoined),
+    finish: ({ join }, deadlineMs) => orAfter(join(), deadlineMs, late).catch(notJoined),
     missed: NOT_JOINED,
   },
   screen: {

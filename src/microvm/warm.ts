@@ -28,6 +28,8 @@ export interface Beginning {
   note: string;
   /** That of a clone. */
   snapshot?: Snapshot;
+  /** Whether there is a snapshot could not be found out just now. */
+  isInDoubt?: boolean;
 }
 
 export type Warm = ReturnType<typeof createWarm>;
@@ -39,41 +41,55 @@ const PAUSE_MS = 10 * 60_000;
 const LONGEST_PAUSE_MS = 6 * 3_600_000;
 /** Rounds in a row in which nobody waited: the first comes when the controller has just been started, often for somebody. */
 const IDLE_ROUNDS = 2;
+/** After as many it is made all the same: who always starts a session does not keep all others in the cold. */
+const GIVE_WAY_ROUNDS = 15;
 /** Of the greatest age: from then on another one is made, while sessions still start from the old one. */
 const MIDDLE_AGE = 0.75;
 
 export const createWarm = (deps: WarmDeps) => {
   const { config, snapshots, logger } = deps;
   const { snapshots: isOn, maxAgeHours } = config.warm;
+  /** Clones in a row, by snapshot. */
   const failures = new Map<string, number>();
+  /** Snapshots that are used no more, whether or not they could be removed. */
+  const ended = new Set<string>();
   const nobodys = createNobodys(deps);
   const stop = new AbortController();
-  let making: { done: Promise<Snapshot>; doing: string } | undefined;
+  let making: { digest: string; done: Promise<Snapshot>; doing: string } | undefined;
   let idleRounds = 0;
-  /** By their clones. */
-  let snapshotsEnded = 0;
+  /** Since there was one that is young. */
+  let rounds = 0;
   let failed: { message: string | null; count: number; at: number } | undefined;
 
   /** The one to restore from; undefined: there is none, or it is too old. Throws AppError `snapshot-damaged`, and what the backend does. */
   const current = async (image: Image, backend: VmmBackend): Promise<Snapshot | undefined> => {
     const inputs = await inputsFor(image, backend);
     const found = inputs && (await snapshots.find(snapshotKey(inputs), stop.signal));
-    return found && isFresh(found, maxAgeHours) ? found : undefined;
+    return found && isFresh(found, maxAgeHours) && !ended.has(nameOf(found)) ? found : undefined;
   };
 
   /** As `current` with the backend of now, but nothing of it is read: it may be damaged. */
   const known = async (image: Image): Promise<Snapshot | undefined> => {
     const inputs = await inputsFor(image, (await deps.vmms.choose(image.vmlinux)).backend);
     const key = inputs && snapshotKey(inputs);
-    return (await snapshots.list()).find((one) => one.key === key && isFresh(one, maxAgeHours));
+    const isUsed = (one: Snapshot): boolean => one.key === key && isFresh(one, maxAgeHours) && !ended.has(nameOf(one));
+    return (await snapshots.list()).find(isUsed);
   };
 
   const inputsFor = async (image: Image, { snapshots: able }: VmmBackend): Promise<SnapshotInputs | undefined> =>
     able && inputsOf(image, await able.ground(image.vmlinux), config.vm);
 
   const make = (image: Image): Promise<Snapshot> => {
-    if (making) return making.done;
+    if (!isOn)
+      throw new AppError("unavailable", "no-snapshots", "Warm snapshots are switched off (warm.snapshots).", {
+        hint: SWITCH_ON,
+      });
+    const { digest } = image;
+    if (making?.digest === digest) return making.done;
+    // One that is made of another image is nobody's wish any more, but has begun.
+    const before = making?.done.catch(() => {});
     const begin = async (): Promise<Snapshot> => {
+      await before;
       const { backend, accel, why } = await deps.vmms.choose(image.vmlinux);
       const inputs = await inputsFor(image, backend);
       if (!inputs) throw new AppError("unavailable", "no-snapshots", `${backend.name} makes no snapshots.`);
@@ -84,7 +100,7 @@ export const createWarm = (deps: WarmDeps) => {
         snapshots,
         nobodys,
         onProgress: (what) => {
-          if (making) making.doing = what;
+          mine.doing = what;
           logger.info({ what }, "warm snapshot");
         },
         logger,
@@ -95,7 +111,6 @@ export const createWarm = (deps: WarmDeps) => {
     const done = begin()
       .then((snapshot) => {
         if (failed) failed.message = null;
-        failures.delete(snapshot.key);
         logger.info({ madeAt: snapshot.madeAt, coldMs: snapshot.coldMs }, "warm snapshot made");
         return snapshot;
       })
@@ -103,12 +118,15 @@ export const createWarm = (deps: WarmDeps) => {
         noteTrouble(messageOf(diskFullOf(error) ?? error));
         throw error;
       })
-      .finally(() => (making = undefined));
+      .finally(() => {
+        if (making === mine) making = undefined;
+      });
     // Whoever waits for it hears of it; else it is in the state.
     done.catch((error: unknown) => {
       if (!stop.signal.aborted) logger.error({ error: messageOf(error) }, "no warm snapshot could be made");
     });
-    making = { done, doing: "beginning" };
+    const mine = { digest, done, doing: "beginning" };
+    making = mine;
     return done;
   };
 
@@ -127,7 +145,7 @@ export const createWarm = (deps: WarmDeps) => {
   return {
     /** Never throws: whatever is wrong with a snapshot, a microVM can boot. */
     beginningOf: async (image: Image, backendName: string): Promise<Beginning> => {
-      if (!isOn) return cold("warm snapshots are switched off (warm.snapshots)");
+      if (!isOn) return cold(SWITCHED_OFF);
       try {
         const backend = deps.vmms.of(backendName);
         if (!backend.snapshots) return cold(`${backendName} makes no snapshots`);
@@ -142,31 +160,41 @@ export const createWarm = (deps: WarmDeps) => {
         return { plan, note: `from the warm snapshot of ${snapshot.madeAt}`, snapshot };
       } catch (error) {
         logger.error({ error: messageOf(error) }, "no warm snapshot can be used");
-        return cold(messageOf(error));
+        // Paths and checksums are the operator's to see.
+        return isDamage(error) ? cold(DAMAGED) : { ...cold(IN_DOUBT), isInDoubt: true };
       }
     },
 
-    /** A clone did not become a browser. */
-    cloneFailed: async ({ key }: Snapshot, why: string): Promise<void> => {
-      const count = (failures.get(key) ?? 0) + 1;
-      failures.set(key, count);
+    /** A clone did not become a browser. Never throws: a microVM can boot. */
+    cloneFailed: async (snapshot: Snapshot, why: string): Promise<void> => {
+      const name = nameOf(snapshot);
+      const count = (failures.get(name) ?? 0) + 1;
+      failures.set(name, count);
       logger.warn({ why, count }, "a clone of the warm snapshot failed");
-      if (count < MOST_FAILURES) return;
-      failures.delete(key);
+      if (count < MOST_FAILURES || ended.has(name)) return;
       // The first is made anew at once; where none is any good, what makes them is at rest in between.
-      if (snapshotsEnded++ > 0) noteTrouble(`Its clones become no browser: ${why}`);
-      await snapshots.remove(key);
+      if (ended.size > 0) noteTrouble(`Its clones become no browser: ${why}`);
+      ended.add(name);
+      try {
+        await snapshots.remove(snapshot.key, snapshot);
+      } catch (error) {
+        logger.error({ error: messageOf(error) }, "a warm snapshot whose clones failed could not be removed");
+      }
     },
+
+    cloneIsWell: (snapshot: Snapshot): void => void failures.delete(nameOf(snapshot)),
 
     /** Makes one now, or waits for the one that is being made. Throws what the making does. */
     make,
 
     /**
-     * There is one, or it is being made from now on if nobody has waited for a microVM since the round before; older ones are gone. Does
-     * not wait for it.
+     * There is one, or it is being made from now on if nobody has waited for a microVM since the round before, or somebody always does;
+     * older ones are gone. Does not wait for it.
      */
     keep: async (): Promise<void> => {
-      idleRounds = (await deps.isIdle()) ? idleRounds + 1 : 0;
+      const isIdle = await deps.isIdle();
+      idleRounds = isIdle ? idleRounds + 1 : 0;
+      rounds += 1;
       const image = isOn ? await deps.findImage() : undefined;
       if (!image) return void (await snapshots.keepOnly(undefined));
       const { backend } = await deps.vmms.choose(image.vmlinux);
@@ -175,11 +203,16 @@ export const createWarm = (deps: WarmDeps) => {
       if (removed.length > 0) logger.info({ removed }, "old warm snapshots removed");
       if (!inputs || making) return;
       const found = await current(image, backend).catch(async (error: unknown) => {
+        if (!isDamage(error)) throw error;
         logger.error({ error: messageOf(error) }, "the warm snapshot is made anew");
         await snapshots.remove(snapshotKey(inputs));
       });
       const isYoung = found ? isFresh(found, MIDDLE_AGE * maxAgeHours) : false;
-      if (!isYoung && mayTryAgain() && idleRounds >= IDLE_ROUNDS) make(image).catch(() => {});
+      if (isYoung) rounds = 0;
+      else if (mayTryAgain() && (idleRounds >= IDLE_ROUNDS || rounds > GIVE_WAY_ROUNDS)) {
+        rounds = 0;
+        make(image).catch(() => {});
+      }
     },
 
     state: async (): Promise<Omit<WarmView, "pool">> => {
@@ -194,7 +227,7 @@ export const createWarm = (deps: WarmDeps) => {
       };
     },
 
-    isBeingMade: nobodys.has,
+    isNobodys: nobodys.has,
 
     /** Ends a making; resolves when nothing of it is left. */
     stop: async (): Promise<void> => {
@@ -203,6 +236,16 @@ export const createWarm = (deps: WarmDeps) => {
     },
   };
 };
+
+const SWITCHED_OFF = "warm snapshots are switched off (warm.snapshots)";
+const DAMAGED = "the warm snapshot is damaged";
+const IN_DOUBT = "whether there is a warm snapshot could not be found out";
+const SWITCH_ON = "Sessions boot. Switch them on in the configuration, and restart the controller.";
+
+/** One that was made anew has the same key. */
+const nameOf = ({ key, madeAt }: Snapshot): string => `${key} of ${madeAt}`;
+
+const isDamage = (error: unknown): boolean => error instanceof AppError && error.code === "snapshot-damaged";
 
 const viewOf = ({ inputs, madeAt, coldMs }: Snapshot): NonNullable<WarmView["snapshot"]> => ({
   imageDigest: inputs.imageDigest,

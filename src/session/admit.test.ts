@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { RECEIPT } from "../../test/fixtures/receipt.ts";
 import { loadConfig, type Config } from "../config/config.ts";
 import type { Image } from "../image/store.ts";
+import { createMicrovmStore } from "../microvm/store.ts";
 import { openDatabase, type Db } from "../state/db.ts";
 import { admit } from "./admit.ts";
 import { newSession } from "./session.ts";
@@ -63,4 +64,20 @@ describe("who is let in", () => {
     await store.change(failed, { receipt: RECEIPT });
     expect(await answerTo("bob", config)).toBe("admitted");
   });
+});
+
+test("a microVM that waited is one session's, and who comes second is not let in", async () => {
+  const vms = createMicrovmStore(db);
+  const own = { id: "vm_1", sessionId: null, address: "10.0.0.2", tap: "", mac: "", uid: 1, process: null };
+  const waiting = { ...own, ...chosen, imageDigest: image.digest, createdAt: "2026-11-30T12:00:00.000Z" };
+  await vms.insert(waiting);
+  const sessions = ["ada", "bob"].map((userId) =>
+    newSession({ provider: "oidc" }, { userId, startedBy: "key_1", ttlSec: 900 }),
+  );
+  const asked = sessions.map((session) =>
+    admit(db, { session, pairingHash: "", image, chosen, config: defaults, waiting }),
+  );
+  expect((await Promise.allSettled(asked)).map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  expect((await vms.get("vm_1"))?.sessionId).toBe(sessions[0]?.id);
+  expect(await createSessionStore(db).get(sessions[1]?.id ?? "")).toBeUndefined();
 });

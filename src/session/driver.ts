@@ -3,7 +3,7 @@ import type { KeyObject } from "node:crypto";
 import { withCallLog } from "../channel/call-log.ts";
 import { connectChannel } from "../channel/connect.ts";
 import type { GuestChannel } from "../channel/channel.ts";
-import { planOf, type StageRecord } from "../contract/session.ts";
+import { isPassed, planOf, type StageRecord } from "../contract/session.ts";
 import type { Snapshot } from "../image/snapshots.ts";
 import type { Image } from "../image/store.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -13,6 +13,7 @@ import { createDeadline, type Deadline } from "./deadline.ts";
 import { endSession } from "./ending.ts";
 import { createHandover, type Handover } from "./handover.ts";
 import { sessionIdentity } from "./identity.ts";
+import { orAborted } from "../lib/wait.ts";
 import { createLooks, type Looks } from "./looks.ts";
 import { adoptMicrovm } from "../microvm/adopt.ts";
 import { launchMicrovm } from "../microvm/launch.ts";
@@ -40,7 +41,7 @@ export interface DriverDeps extends MicrovmDeps {
   providerTitle: (provider: string) => string;
   /** Told how long each boot stage took, in seconds. */
   onStage: (stage: string, seconds: number) => void;
-  warm: Pick<Warm, "beginningOf" | "cloneFailed">;
+  warm: Pick<Warm, "beginningOf" | "cloneFailed" | "cloneIsWell">;
   /** Told when a microVM boots because its clone failed. */
   onFallback: () => void;
   /** Told once when a boot is over, passed or not. */
@@ -159,7 +160,9 @@ export class SessionDriver {
 
   async #begin(image: Image, waited: PoolMember | undefined): Promise<WatchOptions> {
     if (waited) return this.#orBoot(image, waited.snapshot, () => this.#takeOver(waited));
-    const { snapshot, ...beginning } = await this.#deps.warm.beginningOf(image, this.#vm.backend);
+    // One that nobody read yet is read whole, which nobody who ends the session waits for.
+    const asked = () => this.#deps.warm.beginningOf(image, this.#vm.backend);
+    const { snapshot, ...beginning } = await orAborted(asked, this.#stop.signal);
     if (!snapshot) return this.#start(image, beginning);
     return this.#orBoot(image, snapshot, () => this.#start(image, beginning));
   }
@@ -168,12 +171,15 @@ export class SessionDriver {
   async #orBoot(image: Image, snapshot: Snapshot, begin: () => Promise<WatchOptions>): Promise<WatchOptions> {
     const { warm, onFallback } = this.#deps;
     try {
-      return await begin();
+      const guest = await begin();
+      warm.cloneIsWell(snapshot);
+      return guest;
     } catch (error) {
       this.#stop.signal.throwIfAborted();
-      const { sentence, evidence } = failureOf(error).verdict;
+      const { sentence, evidence, stage } = failureOf(error).verdict;
       const why = [sentence, ...evidence].join(" ");
-      await warm.cloneFailed(snapshot, why);
+      // The bridge is the host's.
+      if (stage !== "joined") await warm.cloneFailed(snapshot, why);
       onFallback();
       this.#channel?.close();
       this.#channel = undefined;
@@ -202,6 +208,7 @@ export class SessionDriver {
       plan,
       note,
       askedAt: this.session.createdAt,
+      leased: this.session.stages.find(({ stage }) => stage === "leased"),
       onStages: (stages) => this.#recordStages(stages),
       signal: this.#ended.signal,
     });
@@ -277,12 +284,13 @@ export class SessionDriver {
   }
 
   async #recordStages(stages: StageRecord[]): Promise<void> {
+    const before = this.session.stages;
     await this.#record.change({ stages });
-    const last = stages.at(-1);
-    if (last?.endedAt) {
-      const ms = Date.parse(last.endedAt) - Date.parse(last.startedAt);
-      this.#logger.info({ stage: last.stage, ms }, "boot stage passed");
-      this.#deps.onStage(last.stage, ms / 1000);
+    for (const { stage, startedAt, endedAt } of stages) {
+      if (endedAt === null || isPassed(before, stage)) continue;
+      const ms = Date.parse(endedAt) - Date.parse(startedAt);
+      this.#logger.info({ stage, ms }, "stage passed");
+      this.#deps.onStage(stage, ms / 1000);
     }
   }
 }

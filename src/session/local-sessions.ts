@@ -8,7 +8,7 @@ import { checkAuthorizeUrl } from "../handover/url-check.ts";
 import type { Image } from "../image/store.ts";
 import { AppError } from "../lib/errors.ts";
 import { newPairingCode } from "../lib/id.ts";
-import type { Pool } from "../microvm/pool.ts";
+import type { Pool, PoolMember } from "../microvm/pool.ts";
 import type { Microvm } from "../microvm/store.ts";
 import { admit } from "./admit.ts";
 import { createChanges } from "./changes.ts";
@@ -97,6 +97,13 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
       ...liveOf(session.id),
     });
 
+  /** Unless it is on record as a session's, which could be written and not said. */
+  const giveBack = async (member: PoolMember): Promise<void> => {
+    const sessionId = (await vms.get(member.vm.id))?.sessionId;
+    if (sessionId === null) deps.pool.giveBack(member);
+    else deps.pool.handedOver(member);
+  };
+
   return {
     ...createConsoles({ paths, microvmOf: vms.ofSession, isOver: async (id) => isOver((await get(id)).state) }),
 
@@ -120,16 +127,14 @@ export const createLocalSessions = (deps: LocalDeps): LocalSessions => {
       const pairingHash = hashPairingCode(session.id, pairingCode);
       const waited = await deps.pool.take(image, backend.name);
       const letIn = async (): Promise<Microvm> => {
-        try {
-          const admitted = await admit(deps.db, { session, pairingHash, image, chosen, config, waiting: waited?.vm });
-          if (waited) deps.pool.handedOver(waited);
-          return admitted;
-        } catch (error) {
-          if (waited) deps.pool.giveBack(waited);
-          throw error;
-        }
+        const admitted = await admit(deps.db, { session, pairingHash, image, chosen, config, waiting: waited?.vm });
+        if (waited) deps.pool.handedOver(waited);
+        return admitted;
       };
-      const vm = await lives.begin(session, image, letIn, waited);
+      const vm = await lives.begin(session, image, letIn, waited).catch(async (error: unknown) => {
+        if (waited) await giveBack(waited);
+        throw error;
+      });
       const { id: sessionId, provider, expiresAt } = session;
       return { sessionId, provider, userId, browserIP: vm.address, pairingCode, expiresAt };
     },

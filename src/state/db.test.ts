@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -18,6 +19,7 @@ import type { AppError } from "../lib/errors.ts";
 import { createGathering } from "../lib/mutex.ts";
 import { createLedger } from "../microvm/ledger.ts";
 import { openDatabase } from "./db.ts";
+import { createLogSync } from "./durable.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 const folders: string[] = [];
@@ -190,4 +192,71 @@ test("who wrote goes on when it is on the disk, once for all that wrote before; 
   syncs.shift()?.();
   await Promise.all(others);
   await db.destroy();
+});
+
+test("a sync is the disk's own, of the log; SQLite itself still syncs when it puts the log away", async () => {
+  const file = join(newFolder(), "sallyport.db");
+  // What has no disk refuses, and says so.
+  symlinkSync("/dev/null", `${file}-wal`);
+  const log = createLogSync(file);
+  await expect(log.sync()).rejects.toMatchObject({
+    code: "not-on-disk",
+    message: expect.stringContaining("EINVAL"),
+    cause: { syscall: "fdatasync" },
+  });
+  await log.close();
+  rmSync(`${file}-wal`);
+  const db = await openDatabase(file);
+  expect((await sql`PRAGMA synchronous`.execute(db)).rows).toEqual([{ synchronous: 1 }]);
+  await db.destroy();
+});
+
+/** Syncs that each end when, and as, they are told. */
+const toldLog = () => {
+  const syncs: PromiseWithResolvers<void>[] = [];
+  const log = {
+    datasync: (): Promise<void> => {
+      const sync = Promise.withResolvers<void>();
+      syncs.push(sync);
+      return sync.promise;
+    },
+    close: async () => {},
+  };
+  return { syncs, log: createLogSync("/nowhere/sallyport.db", async () => log) };
+};
+
+test("a sync that failed touches no other's transaction", async () => {
+  const { syncs, log } = toldLog();
+  const db = await openDatabase(":memory:", MIGRATIONS, log);
+  const refs = async (): Promise<string[]> =>
+    (await db.selectFrom("ledger").select("ref").orderBy("ref").execute()).map(({ ref }) => ref);
+  const first = db.transaction().execute((transaction) => createLedger(transaction).acquire("vm", "tap", "a"));
+  await turn();
+  const goOn = Promise.withResolvers<void>();
+  const second = db.transaction().execute(async (transaction) => {
+    await createLedger(transaction).acquire("vm", "tap", "b1");
+    await goOn.promise;
+    await createLedger(transaction).acquire("vm", "tap", "b2");
+    throw new Error("enough");
+  });
+  await turn();
+  syncs[0]?.reject(new Error("EIO"));
+  await expect(first).rejects.toMatchObject({ code: "not-on-disk" });
+  goOn.resolve();
+  await expect(second).rejects.toThrow("enough");
+  expect(await refs()).toEqual(["a"]);
+  await db.destroy();
+});
+
+test("a sync that failed is the last one: the kernel says only once what it lost", async () => {
+  const { syncs, log } = toldLog();
+  const before = log.sync();
+  await turn();
+  const after = [log.sync(), log.sync()];
+  syncs[0]?.resolve();
+  await before;
+  await turn();
+  syncs[1]?.reject(new Error("EIO"));
+  for (const one of [...after, log.sync()]) await expect(one).rejects.toMatchObject({ code: "not-on-disk" });
+  expect(syncs).toHaveLength(2);
 });

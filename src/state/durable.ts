@@ -5,6 +5,7 @@
  */
 import { open, type FileHandle } from "node:fs/promises";
 import { CompiledQuery, SqliteDialect, SqliteDriver, type DatabaseConnection, type SqliteDatabase } from "kysely";
+import { AppError, messageOf } from "../lib/errors.ts";
 import { createGathering } from "../lib/mutex.ts";
 
 /** Longer than any disk takes: a sync that began before a write does not count for it. */
@@ -13,19 +14,38 @@ const PATIENCE_MS = 600_000;
 /** SQLite's word for a database without a file. */
 const IN_MEMORY = ":memory:";
 
-/** `file`: the database's. */
-export const createLogSync = (file: string) => {
-  let log: FileHandle | undefined;
+/** `file`: the database's. A sync that failed is the last one: the kernel tells of what it lost once, and then says that all is well. */
+export const createLogSync = (file: string, openLog: (path: string) => Promise<Log> = openToWrite) => {
+  let log: Log | undefined;
+  let failure: AppError | undefined;
   const sync = createGathering(async () => {
     if (file === IN_MEMORY) return;
-    // It is there as long as the database is open: nobody else has it.
-    log ??= await open(`${file}-wal`, "r+");
-    await log.datasync();
+    if (failure) throw failure;
+    try {
+      // It is there as long as the database is open: nobody else has it.
+      log ??= await openLog(`${file}-wal`);
+      await log.datasync();
+    } catch (cause) {
+      failure = notOnDisk(file, cause);
+      throw failure;
+    }
   }, PATIENCE_MS);
   return {
     sync: (): Promise<void> => sync(undefined),
     close: async (): Promise<void> => log?.close(),
   };
+};
+
+type Log = Pick<FileHandle, "datasync" | "close">;
+
+const openToWrite = (path: string): Promise<Log> => open(path, "r+");
+
+const notOnDisk = (file: string, cause: unknown): AppError => {
+  const sentence = `What was written to ${file} could not be brought to the disk (${messageOf(cause)}): nothing more is written to it until the controller is started anew.`;
+  return new AppError("internal", "not-on-disk", sentence, {
+    hint: "Look at the disk (dmesg, df), then restart the controller. Its microVMs go on meanwhile, and are taken over.",
+    cause,
+  });
 };
 
 export type LogSync = ReturnType<typeof createLogSync>;
@@ -48,6 +68,7 @@ export class DurableDialect extends SqliteDialect {
 /** The one connection, lent to one after the other: whoever only waits for the disk has it no longer. */
 interface Loan extends DatabaseConnection {
   isInTransaction: boolean;
+  readonly isLent: boolean;
   end(): Promise<void>;
 }
 
@@ -64,6 +85,9 @@ class DurableDriver extends SqliteDriver {
     let isLent = true;
     const loan: Loan = {
       isInTransaction: false,
+      get isLent() {
+        return isLent;
+      },
       end: async () => {
         if (isLent) await super.releaseConnection();
         isLent = false;
@@ -91,6 +115,11 @@ class DurableDriver extends SqliteDriver {
   override async commitTransaction(loan: Loan): Promise<void> {
     await loan.executeQuery(CompiledQuery.raw("commit"));
     await this.#written(loan);
+  }
+
+  /** Of one that was committed and is not on the disk, there is nothing to take back: the connection may be in another's transaction. */
+  override async rollbackTransaction(loan: Loan): Promise<void> {
+    if (loan.isLent) await super.rollbackTransaction(loan);
   }
 
   override async destroy(): Promise<void> {

@@ -12,6 +12,9 @@ export const hostGround = async (): Promise<Record<string, string>> => ({
   kernel: release(),
 });
 
+/** A word for what is too long for one. Pure. */
+export const digestWord = (of: string | Buffer): string => createHash("sha256").update(of).digest("hex").slice(0, 16);
+
 /** From the text of /proc/cpuinfo (of x86), by the first processor in it; `cpuFlags` are 16 hex digits. Pure. */
 export const processorIn = (cpuinfo: string): { cpu: string; cpuFlags: string } => {
   const [first = ""] = cpuinfo.split(/\n\s*\n/, 1);
@@ -23,6 +26,6 @@ export const processorIn = (cpuinfo: string): { cpu: string; cpuFlags: string } 
   const flags = of("flags").split(/\s+/).toSorted().join(" ");
   return {
     cpu: `${of("model name")} (${model}), stepping ${of("stepping")}, microcode ${of("microcode")}`,
-    cpuFlags: createHash("sha256").update(flags).digest("hex").slice(0, 16),
+    cpuFlags: digestWord(flags),
   };
 };

@@ -2,7 +2,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { FROZEN_FILES, furnish, inChroot, inSnapshot, seal } from "../../src/vmm/firecracker/chroot.ts";
+import { furnish, inChroot, inSnapshot, seal } from "../../src/vmm/firecracker/chroot.ts";
+import { FROZEN_FILES } from "../../src/vmm/frozen.ts";
 import { inRoom } from "../../src/vmm/firecracker/jail.ts";
 import { IN_CHROOT } from "../../src/vmm/firecracker/requests.ts";
 import { FIRST_FILE } from "../../src/vmm/jail.ts";

@@ -40,8 +40,7 @@ test.each([
   const isTidy = async () => ((await controller.client.vms()).length === 0 ? true : undefined);
   await poll(isTidy, { what: "the removal of the template", timeoutMs: 20_000, intervalMs: 50 });
   if (whole === 0) {
-    const names = async () =>
-      (await foldersOf(controller)).some((name) => !name.includes(".new-")) ? true : undefined;
+    const names = async () => ((await foldersOf(controller)).some((name) => !name.endsWith(".new")) ? true : undefined);
     await poll(names, { what: "another snapshot", timeoutMs: 20_000, intervalMs: 50 });
   }
   const isMade = async () => ((await controller.client.warm()).doing === null ? true : undefined);

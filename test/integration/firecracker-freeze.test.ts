@@ -12,7 +12,8 @@ import {
 import { mkdtemp } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { FROZEN_FILES, inChroot, inSnapshot } from "../../src/vmm/firecracker/chroot.ts";
+import { inChroot, inSnapshot } from "../../src/vmm/firecracker/chroot.ts";
+import { FROZEN_FILES } from "../../src/vmm/frozen.ts";
 import { run } from "../../src/lib/exec.ts";
 import { MAX_FILE_BYTES } from "../../src/vmm/jail.ts";
 import type { ProcessIdentity } from "../../src/lib/process.ts";

@@ -136,3 +136,15 @@ test("a controller that stops ends those that wait", async () => {
   onTestFinished(() => next.dispose());
   expect(await next.client.vms()).toEqual([]);
 });
+
+test("clones that fail while they are made ready are ended, and two of them end the snapshot", async () => {
+  const controller = await begin({ behaviour: () => ({ renewal: "refused" }) });
+  const { client } = controller;
+  const ofNow = async () => (await client.warm()).snapshot ?? undefined;
+  const { madeAt } = await poll(ofNow, { what: "a snapshot", timeoutMs: 20_000, intervalMs: 10 });
+  const isAnother = async () => ((await ofNow())?.madeAt ?? madeAt) !== madeAt || undefined;
+  await poll(isAnother, { what: "another snapshot", timeoutMs: 20_000, intervalMs: 10 });
+  // That one is no better, and the next is not made at once.
+  const isOver = async () => (!(await ofNow()) && (await client.vms()).length === 0) || undefined;
+  await poll(isOver, { what: "the end of all of it", timeoutMs: 20_000, intervalMs: 50 });
+});

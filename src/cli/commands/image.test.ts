@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { expect, onTestFinished, test } from "vitest";
 import { digestOf } from "../../image/digest.ts";
-import { createSnapshotStore } from "../../image/snapshots.ts";
+import { createSnapshotStore, inputsOf } from "../../image/snapshots.ts";
 import { createImageStore, digestOfManifest } from "../../image/store.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import type { CliContext } from "../context.ts";
@@ -38,7 +38,7 @@ const dataDir = async (): Promise<string> => {
     await images.point(name, digest);
     if (name === "other") continue;
     const machine = { vcpuCount: 2, memoryMib: 512 };
-    const made = await createSnapshotStore(paths).begin({ imageDigest: digest, ground: { vmm: "fake 1" }, machine });
+    const made = await createSnapshotStore(paths).begin(inputsOf({ digest }, { vmm: "fake 1" }, machine));
     await writeFile(join(made.folder, "memory"), Buffer.alloc(2 ** 21, 1));
     await made.finish({ madeAt: new Date(Date.now() - 3 * 3_600_000).toISOString(), coldMs: 37_200 });
   }

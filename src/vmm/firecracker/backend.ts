@@ -1,12 +1,11 @@
 /** Firecracker, in its own jailer: where KVM works and both programs are there. */
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { CHANNEL_VSOCK_PORT } from "../../contract/guest.ts";
 import type { DataPaths } from "../../lib/paths.ts";
 import { MIB } from "../../lib/units.ts";
 import { orAborted } from "../../lib/wait.ts";
-import { hostGround } from "../ground.ts";
+import { digestWord, hostGround } from "../ground.ts";
 import { MAX_FILE_BYTES, maxTemplateFileBytes } from "../jail.ts";
 import { kvmUnusable, type KvmProof } from "../kvm.ts";
 import { handleOf } from "../process.ts";
@@ -93,12 +92,11 @@ export const createFirecrackerBackend = (options: FirecrackerBackendOptions): Vm
 
 /** See `Snapshots.ground`. What any machine was told is in a snapshot, too, as this Sallyport tells it. */
 const groundOf = async ({ firecracker, version }: Binaries): Promise<Record<string, string>> => {
-  const digest = (of: string | Buffer): string => createHash("sha256").update(of).digest("hex").slice(0, 16);
   const anyMachine = { kernelArgs: [], vcpuCount: 0, memoryMib: 0, tap: "", mac: "" };
   return {
     vmm: `Firecracker ${version}`,
-    program: digest(await readFile(firecracker)),
-    told: digest(JSON.stringify(configuration(anyMachine, version))),
+    program: digestWord(await readFile(firecracker)),
+    told: digestWord(JSON.stringify(configuration(anyMachine, version))),
     accel: "kvm",
     ...(await hostGround()),
   };

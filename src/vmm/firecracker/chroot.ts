@@ -8,6 +8,7 @@ import { AppError, errnoOf } from "../../lib/errors.ts";
 import { run } from "../../lib/exec.ts";
 import type { VmPaths } from "../../lib/paths.ts";
 import { ownFolder } from "../folder.ts";
+import { FROZEN_FILES } from "../frozen.ts";
 import { IMAGE_FILES, type MicrovmSpec, type StartHooks, type StartPlan } from "../vmm.ts";
 import { imagesElsewhere } from "./ground.ts";
 import { IN_CHROOT } from "./requests.ts";
@@ -28,9 +29,6 @@ export const inChroot = (paths: VmPaths, name: keyof typeof IN_CHROOT): string =
   join(chrootOf(paths), IN_CHROOT[name]);
 
 const chrootOf = (paths: VmPaths): string => join(jailFolder(paths), "root");
-
-/** What a machine is frozen into, in its snapshot's folder and in the chroot. */
-export const FROZEN_FILES = ["memory", "state"] as const;
 
 /** Where one of them is, in a snapshot's folder. */
 export const inSnapshot = (folder: string, name: (typeof FROZEN_FILES)[number]): string =>

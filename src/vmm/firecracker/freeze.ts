@@ -3,7 +3,8 @@ import { chmod, chown, open, rm } from "node:fs/promises";
 import { run } from "../../lib/exec.ts";
 import type { MicrovmSpec } from "../vmm.ts";
 import { withApi } from "./api.ts";
-import { FROZEN_FILES, inChroot, inSnapshot, linkFile } from "./chroot.ts";
+import { inChroot, inSnapshot, linkFile } from "./chroot.ts";
+import { closeFrozen, FROZEN_FILES } from "../frozen.ts";
 import { FREEZE, PAUSE } from "./requests.ts";
 
 /** For the processors to stand still; measured in an emulated host: milliseconds. */
@@ -38,16 +39,9 @@ export const freezeFirecracker = async (
     for (const { lent } of files) await rm(lent, { force: true });
   }
   // All of the memory was written; most of it is zeros, which then take no space, neither on the disk nor in the page cache of a clone.
-  await run("fallocate", ["--dig-holes", inSnapshot(folder, "memory")], { timeoutMs: DIG_TIMEOUT_MS, signal });
-  for (const { file } of files) {
-    await chown(file, 0, 0);
-    await chmod(file, 0o444);
-    await toDisk(file);
-  }
-  await toDisk(folder);
-};
-
-const toDisk = async (path: string): Promise<void> => {
-  await using handle = await open(path, "r");
-  await handle.sync();
+  // A file system that has no holes costs space, and nothing else.
+  await run("fallocate", ["--dig-holes", inSnapshot(folder, "memory")], { timeoutMs: DIG_TIMEOUT_MS, signal }).catch(
+    () => signal.throwIfAborted(),
+  );
+  await closeFrozen(folder);
 };

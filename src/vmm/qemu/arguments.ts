@@ -33,8 +33,10 @@ const MEMORY: Record<Memory, string> = {
   clone: `memory-backend-file,mem-path=${ROOM.snapshot.memory},share=off,readonly=on,rom=off`,
 };
 
+type Machine = Pick<MicrovmSpec, "vmId" | "kernelArgs" | "vcpuCount" | "memoryMib" | "tap" | "mac">;
+
 /** Paths are those of its room (jail.ts). The machine stands still until it is told to go on. */
-export const qemuArguments = (spec: MicrovmSpec, accelerator: Accelerator, memory: Memory = "anonymous"): string[] => {
+export const qemuArguments = (spec: Machine, accelerator: Accelerator, memory: Memory = "anonymous"): string[] => {
   const { vmlinux, initrd, rootfs } = ROOM.image;
   return [
     ["-name", spec.vmId, "-S", ...(memory === "clone" ? ["-incoming", "defer"] : [])],

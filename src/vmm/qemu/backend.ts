@@ -6,14 +6,15 @@ import { orAborted } from "../../lib/wait.ts";
 import { MAX_FILE_BYTES } from "../jail.ts";
 import { VERSION_MS } from "../program.ts";
 import { handleOf } from "../process.ts";
-import { hostGround } from "../ground.ts";
+import { closeFrozen } from "../frozen.ts";
+import { digestWord, hostGround } from "../ground.ts";
 import type { MicrovmSpec, StartHooks, VmmBackend, VmmRecord } from "../vmm.ts";
 import { createAcceleratorChoice, type AcceleratorOptions } from "./accelerator.ts";
 import { QEMU, qemuArguments, TRANSLATED_CODE_MIB } from "./arguments.ts";
 import { qemuChecks } from "./checks.ts";
 import { askQemu, freezeQemu } from "./client.ts";
 import type { SnapshotInRoom } from "./jail.ts";
-import { closeSnapshotFiles, makeSnapshotFiles } from "./snapshot.ts";
+import { makeSnapshotFiles } from "./snapshot.ts";
 import { socketsOf } from "./sockets.ts";
 import { startQemu } from "./start.ts";
 import { qemuVersion } from "./version.ts";
@@ -31,6 +32,10 @@ const DISK_MIB = (2 * MAX_FILE_BYTES) / MIB;
 const OVERHEAD_MIB = 384;
 /** Beside the guest's memory, at most: translated code (arguments.ts bounds it), QEMU itself, what the kernel holds for it. */
 const MOST_MIB = { emulation: TRANSLATED_CODE_MIB + 384, kvm: 384 };
+
+/** By what is told of them QEMU is known as this Sallyport's. */
+const ANY_MACHINE = { vmId: "", kernelArgs: [], vcpuCount: 0, memoryMib: 0, tap: "", mac: "" };
+const ANY_HOST = { kind: "emulation", tscKhz: 0 } as const;
 
 export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
   const { versionMs = VERSION_MS } = options;
@@ -75,7 +80,8 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
         return {
           // No version of its own: the machine is that of the exact build.
           vmm: `qemu ${await qemuVersion(versionMs)}, ${program.size} bytes of ${program.mtime.toISOString()}`,
-          accelerator: accelerator.kind,
+          told: digestWord(JSON.stringify(qemuArguments(ANY_MACHINE, ANY_HOST, "clone"))),
+          accel: accelerator.kind,
           ...(await hostGround()),
         };
       },
@@ -84,7 +90,7 @@ export const createQemuBackend = (options: QemuBackendOptions): VmmBackend => {
         const handle = await launch(spec, hooks, { folder, isWritten: true });
         const freeze = async (signal: AbortSignal): Promise<void> => {
           await freezeQemu(spec.paths, signal);
-          await closeSnapshotFiles(folder);
+          await closeFrozen(folder);
         };
         return { ...handle, freeze };
       },

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { asUser } from "../unprivileged.ts";
 import { runFolder } from "../folder.ts";
+import { FROZEN_FILES } from "../frozen.ts";
 import { IMAGE_FILES, type MicrovmSpec } from "../vmm.ts";
 
 /** Where things are in it. */
@@ -10,9 +11,6 @@ export const ROOM = {
   run: "/vm/run",
   snapshot: { memory: "/snapshot/memory", state: "/snapshot/state" },
 } as const;
-
-/** What a snapshot of QEMU's consists of: the guest's memory, and the state of all else. */
-export const SNAPSHOT_FILES = ["memory", "state"] as const;
 
 /** A snapshot that is in its room. */
 export interface SnapshotInRoom {
@@ -55,4 +53,4 @@ export const inRoom = (
   ].flat();
 
 const snapshotBinds = ({ folder, isWritten }: SnapshotInRoom): string[] =>
-  SNAPSHOT_FILES.flatMap((file) => [isWritten ? "--bind" : "--ro-bind", join(folder, file), ROOM.snapshot[file]]);
+  FROZEN_FILES.flatMap((file) => [isWritten ? "--bind" : "--ro-bind", join(folder, file), ROOM.snapshot[file]]);

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { specOf } from "../../../test/fixtures/spec.ts";
 import type { Execute } from "./qmp.ts";
-import { closeSnapshotFiles, loadState, makeSnapshotFiles, saveState } from "./snapshot.ts";
+import { closeFrozen } from "../frozen.ts";
+import { loadState, makeSnapshotFiles, saveState } from "./snapshot.ts";
 
 /** Answers each `query-migrate` with the next of `statuses`. */
 const qemu = (...statuses: { status?: string; "error-desc"?: string }[]) => {
@@ -48,7 +49,7 @@ test("a snapshot's files are its VMM's to write until they are closed, and then 
   expect(await stat(memory)).toMatchObject({ uid: 54_321, mode: 0o100600, size: 512 * 1024 * 1024, blocks: 0 });
   expect(await readFile(join(folder, "state"), "utf8")).toBe("");
   await expect(makeSnapshotFiles(folder, specOf()), "over another").rejects.toMatchObject({ code: "EEXIST" });
-  await closeSnapshotFiles(folder);
+  await closeFrozen(folder);
   for (const name of ["memory", "state"]) {
     expect(await stat(join(folder, name))).toMatchObject({ uid: 0, gid: 0, mode: 0o100444 });
   }

@@ -2,34 +2,24 @@
  * A snapshot of QEMU's: the guest's memory, which is a file from the template's start on, so that nothing is copied, and the devices' state.
  * QEMU finds both in its room, each a file that is there already: it can make no other beside them.
  */
-import { chmod, chown, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { MIB } from "../../lib/units.ts";
 import { refused } from "../conversation.ts";
+import { FROZEN_FILES } from "../frozen.ts";
 import type { MicrovmSpec } from "../vmm.ts";
-import { ROOM, SNAPSHOT_FILES } from "./jail.ts";
+import { ROOM } from "./jail.ts";
 import type { Execute } from "./qmp.ts";
 
 /** For the template's QEMU to write into; of the memory only what the guest used takes space. */
 export const makeSnapshotFiles = async (folder: string, { uid, memoryMib }: MicrovmSpec): Promise<void> => {
-  for (const name of SNAPSHOT_FILES) {
+  for (const name of FROZEN_FILES) {
     await using file = await open(join(folder, name), "wx", 0o600);
     // By us, as the limit on file sizes is for what the VMM's user makes.
     if (name === "memory") await file.truncate(memoryMib * MIB);
     await file.chown(uid, uid);
-  }
-};
-
-/** What was written is on the disk, and nobody's to change. */
-export const closeSnapshotFiles = async (folder: string): Promise<void> => {
-  for (const name of SNAPSHOT_FILES) {
-    const path = join(folder, name);
-    await chown(path, 0, 0);
-    await chmod(path, 0o444);
-    await using file = await open(path, "r");
-    await file.sync();
   }
 };
 
