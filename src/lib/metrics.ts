@@ -35,7 +35,7 @@ export const createMetrics = (ask: {
   });
   const stageSeconds = new Histogram({
     name: "sallyport_boot_stage_seconds",
-    help: "Time from one boot stage to the next",
+    help: "Time from one stage to the next",
     labelNames: ["stage"],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160],
     registers: [registry],

@@ -1,7 +1,7 @@
 /**
  * The requester's side of one sign-in, whole:
  *
- *     prepare → start → boot stages → viewer paired → [flow of the mode] → destroy → receipt
+ *     prepare → start → stages → viewer paired → [flow of the mode] → destroy → receipt
  *
  * The order matters: tools give up after 120 s (wrangler) or 180 s (kubelogin), so that the machine must be up and the person
  * in front of it before the tool is started. What can fail without a VM fails in `prepare`, before there is one.
@@ -39,7 +39,7 @@ export interface LoginOptions {
 
 export interface LoginResult extends FlowResult {
   receipt: Receipt;
-  /** Milliseconds from the beginning to each step: `started`, the boot stages, `active`, `opened`, … */
+  /** Milliseconds from the beginning to each step: `started`, the stages, `active`, `opened`, … */
   timings: Record<string, number>;
 }
 

@@ -39,7 +39,7 @@ export interface DriverDeps extends MicrovmDeps {
   /** Told after every change has been committed. */
   onChange: (session: Session) => void;
   providerTitle: (provider: string) => string;
-  /** Told how long each boot stage took, in seconds. */
+  /** Told how long each stage took, in seconds. */
   onStage: (stage: string, seconds: number) => void;
   warm: Pick<Warm, "beginningOf" | "cloneFailed" | "cloneIsWell">;
   /** Told when a microVM boots because its clone failed. */

@@ -80,7 +80,7 @@ export const disk: Benchmark = {
           ]),
         ],
         notes: [
-          `All of the ${short(spreadOf(kib).median)} KiB is SQLite's log of the ledger and the session's record: each of a session's writes puts whole pages of 4 KiB there, and the log is written over once it is full. No disk of the guest's is copied or made.`,
+          `All of the ${short(spreadOf(kib).median)} KiB is SQLite's log of the ledger and the session's record: each of a session's writes puts whole pages of 1 KiB there, and the log is written over once it is full. No disk of the guest's is copied or made.`,
         ],
         figures: { kib: spreadOf(kib), ms: spreadOf(ms) },
       };

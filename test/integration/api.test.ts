@@ -154,10 +154,20 @@ describe("the documents' call", () => {
         `${method} ${path}`,
       ).toBe(404);
     }
-    expect(await call(controller, "GET", "/api/vms", { key: ada.key })).toMatchObject({
-      status: 403,
-      body: { code: "missing-scope" },
-    });
+    for (const [method, path] of [
+      ["GET", "/api/images"],
+      ["GET", "/api/warm"],
+      ["POST", "/api/warm"],
+      ["GET", "/api/vms"],
+      ["POST", "/api/reap"],
+      ["DELETE", "/api/network"],
+      ["GET", "/api/keys"],
+      ["POST", "/api/keys"],
+      ["DELETE", `/api/keys/${bob.id}`],
+    ] as const) {
+      const answer = await call(controller, method, path, { key: ada.key, ...(method === "POST" ? { body: {} } : {}) });
+      expect(answer, `${method} ${path}`).toMatchObject({ status: 403, body: { code: "missing-scope" } });
+    }
     await controller.client.revokeKey(ada.id);
     expect((await start(controller, { provider: "oidc" }, ada.key)).status).toBe(401);
     await controller.client.destroy(String(body.sessionId));

@@ -8,7 +8,7 @@ import { drawTimeline, timelineOf, type DrawOptions } from "../timeline.ts";
 export const addShow = (program: Command, context: CliContext): void => {
   program
     .command("show <session>")
-    .description("show one session: state, boot stages with times, verdict")
+    .description("show one session: state, stages with times, verdict")
     .action(async (sessionId: string) => {
       const session = await context.client().session(sessionId);
       const { isTTY = false, columns = 80 } = context.stdout;
