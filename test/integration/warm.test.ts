@@ -116,19 +116,53 @@ test.each<[string, FakeVmmBehaviour, string]>([
   expect((await controller.client.warm()).snapshot).not.toBeNull();
 });
 
-test("a clone whose TAP cannot join the bridge is taken back, and the timeline says why", async () => {
-  const controller = await begin({ tidyIntervalMs: 600_000 });
+test.each<[string, () => Promise<never>, string]>([
+  [
+    "cannot join the bridge",
+    () => Promise.reject(new AppError("internal", "command-failed", "Cannot find device")),
+    " Cannot find device",
+  ],
+  ["does not get to the bridge in time", () => new Promise(() => {}), ""],
+])(
+  "a clone whose TAP %s is taken back, the timeline says why, and the snapshot is not to blame",
+  async (_, instead, why) => {
+    const controller = await begin({
+      config: { warm: { snapshots: true, pool: 0 }, session: { deadlinesSec: { joined: 1 } } },
+      tidyIntervalMs: 600_000,
+    });
+    await makeOne(controller);
+    const join = controller.network.join.bind(controller.network);
+    for (let round = 0; round < 2; round++) {
+      controller.network.join = async () => {
+        controller.network.join = join;
+        return instead();
+      };
+      const view = await startOne(controller);
+      expect(stagesOf(view)).toEqual(BOOT_STAGES);
+      expect(notesOf(view)).toBe(
+        `cold, because the warm snapshot failed: The virtual machine has its own address, but could not be connected to the bridge.${why}`,
+      );
+      await controller.client.destroy(view.sessionId);
+    }
+    expect((await controller.client.warm()).snapshot).not.toBeNull();
+  },
+);
+
+test("after a fallback a session has its address since it got it, and each stage is counted once", async () => {
+  const behaviours: FakeVmmBehaviour[] = [{}, { agent: "silent" }];
+  const controller = await begin({
+    behaviour: () => behaviours.shift() ?? {},
+    config: { warm: { snapshots: true, pool: 0 }, session: { deadlinesSec: { identity: 1 } } },
+    tidyIntervalMs: 600_000,
+  });
   await makeOne(controller);
-  const join = controller.network.join.bind(controller.network);
-  controller.network.join = async () => {
-    controller.network.join = join;
-    throw new AppError("internal", "command-failed", "Cannot find device");
-  };
-  const view = await startOne(controller);
-  expect(stagesOf(view)).toEqual(BOOT_STAGES);
-  expect(notesOf(view)).toBe(
-    "cold, because the warm snapshot failed: The virtual machine has its own address, but could not be connected to the bridge. Cannot find device",
-  );
+  const { stages } = await startOne(controller);
+  const [leased, booted] = stages;
+  const waitedMs = Date.parse(booted?.startedAt ?? "") - Date.parse(leased?.endedAt ?? "");
+  expect(waitedMs, "the clone's own time").toBeGreaterThan(900);
+  const metrics = await fetchMetrics(controller);
+  for (const { stage } of stages) expect(metrics).toMatch(new RegExp(`stage="${stage}"[^\\n]*\\} 1\\n`));
+  expect(metrics).toMatch(/_count\{stage="leased"\} 1\n/);
 });
 
 test("of a clone that is there diagnosis finds nothing wrong", async () => {
