@@ -40,10 +40,10 @@ export const runInTestHost: RunInPlace = async (options) => {
   const reports: Report[] = [];
   let exitCode = 0;
   let hosts = 0;
-  const begin = async (): Promise<TestHost> => {
+  const begin = async (takesTurns = false): Promise<TestHost> => {
     hosts += 1;
-    say("Starting an emulated machine, in which KVM works.");
-    const host = await startTestHost({ ...parts, folder, memoryMib: MEMORY_MIB, signal });
+    say(`Starting an emulated machine, in which KVM works${takesTurns ? ", on one processor" : ""}.`);
+    const host = await startTestHost({ ...parts, folder, memoryMib: MEMORY_MIB, takesTurns, signal });
     await carryIn(folder, signal);
     return host;
   };
@@ -74,7 +74,7 @@ export const runInTestHost: RunInPlace = async (options) => {
           if (!host || !hasEnded || count === MOST_HOSTS_PER_FILE) throw error;
           say(`The emulated machine ended under ${file}, which begins anew in another; its last words: ${console()}`);
           await host.stop();
-          host = await begin();
+          host = await begin(count + 1 === MOST_HOSTS_PER_FILE);
         }
       }
     }
