@@ -268,7 +268,8 @@ test("a microVM whose session is gone from its record is removed by the reaper, 
   const gone = async () => ((await controller.client.vms()).length === 0 ? true : undefined);
   await poll(gone, { what: "the reaper", timeoutMs: 10_000, intervalMs: 50 });
   expect(await isAlive(vmm.process)).toBe(false);
-  expect(controller.log()).toContain(`microVM ${vm.vmId}, which belongs to nobody`);
+  const isTold = async () => controller.log().includes(`microVM ${vm.vmId}, which belongs to nobody`) || undefined;
+  await poll(isTold, { what: "the log", timeoutMs: 5_000, intervalMs: 20 });
   expect(await controller.client.reap({ dryRun: true })).toEqual({ found: [], removed: [], failed: [] });
 });
 

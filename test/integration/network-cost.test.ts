@@ -1,11 +1,13 @@
 /** What a start and the mending of many guests cost in programs, and that guests don't wait for each other. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cleanup } from "../../src/lib/cleanup.ts";
 import type { GuestNic } from "../../src/network/guest-nic.ts";
 import { macOf } from "../../src/lib/ipv4.ts";
+import { unlessMissing } from "../../src/lib/unless-missing.ts";
+import { poll } from "../../src/lib/wait.ts";
 import { createNamespace, type Namespace } from "../fixtures/namespace.ts";
 import { attach, BRIDGE, endResolver, look, startNetwork, TABLE } from "../fixtures/network-world.ts";
 import type { RemoteNetwork } from "../fixtures/network-world.ts";
@@ -26,6 +28,8 @@ let network: RemoteNetwork;
 /** Holds every `nft` that is told of this guest for as long as the file is there, ten seconds at most. */
 const HELD = late.address;
 const holding = (): string => join(directory, "hold");
+/** There as soon as one is held. */
+const held = (): string => join(directory, "held");
 
 /** While it is there, the next `ip` is disturbed in its listing by others' changes: it finds nothing, and says so. */
 const disturbed = (): string => join(directory, "disturbed");
@@ -45,7 +49,7 @@ case "$*" in *-j*) echo "[]";; *) exec ip "$@";; esac
   cleanup.push("host", () => host.remove());
   const nft = `#!/bin/sh
 input=$(cat)
-case "$input" in *${HELD}*) for i in $(seq 90); do [ -e ${holding()} ] || break; sleep 0.1; done;; esac
+case "$input" in *${HELD}*) : >${held()}; for i in $(seq 90); do [ -e ${holding()} ] || break; sleep 0.1; done;; esac
 printf '%s\\n' "$input" | PATH=\${PATH#*:} exec nft "$@"
 `;
   await writeFile(join(directory, "nft"), nft, { mode: 0o755 });
@@ -108,8 +112,11 @@ test("a guest that cannot be mended keeps no other from it", async () => {
 
 test("a guest whose nft hangs holds up no other guest's start and end", async () => {
   await writeFile(holding(), "");
+  await rm(held(), { force: true });
   let isDone = false;
   const hanging = attach(network, late).then(() => (isDone = true));
+  // Who comes at the same moment is looked after by the same program.
+  await poll(() => unlessMissing(stat(held()), undefined), { what: "its nft", timeoutMs: 10_000, intervalMs: 10 });
   const other = nicOf(51);
   await attach(network, other);
   expect(await isWhole(other)).toBe(true);
