@@ -37,6 +37,7 @@ export interface DeploymentOptions {
   isWarm?: boolean;
   /** Which VMM; default the one that the controller chooses. */
   vmm?: ConfigFile["vmm"];
+  session?: ConfigFile["session"];
   certificates: Certificates;
   accounts: Account[];
   /** Of tools besides the command line itself. */
@@ -153,6 +154,7 @@ const startController = async (options: DeploymentOptions, deployment: Deploymen
     vm: { uidBase: ownUidBase(options.dataDir) },
     warm: { snapshots: options.isWarm ?? false, pool: 0 },
     ...(options.vmm ? { vmm: options.vmm } : {}),
+    ...(options.session ? { session: options.session } : {}),
     providers: { ...options.providers, oidc: { issuer: ISSUER, clientId: DEMO_CLIENT_ID } },
   };
   // JSON is YAML.

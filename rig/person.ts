@@ -14,10 +14,14 @@ export interface PersonOptions {
   userName: string;
   password: string;
   signal: AbortSignal;
+  /** So many times what things take on a machine of their own; default 1. */
+  patience?: number;
   log: (line: string) => void;
   /** Gets a PNG at each step. */
   screenshotDir?: string;
 }
+
+type Waiting = Pick<PersonOptions, "signal" | "patience">;
 
 /** The microVM boots, possibly under emulation, between the pairing code and the first picture. */
 const SCREEN_TIMEOUT_MS = 300_000;
@@ -43,10 +47,10 @@ export const playPerson = async (options: PersonOptions): Promise<void> => {
     const note = await createNotebook(page, options);
     await pair(page, options);
     await note("paired");
-    const screen = await findScreen(page, SCREEN_TIMEOUT_MS, signal);
+    const screen = await findScreen(page, SCREEN_TIMEOUT_MS * patienceOf(options), signal);
     await note("screen");
     await signIn(screen, options, note);
-    await consent(screen, signal);
+    await consent(screen, options);
     await note("consented");
   } catch (error) {
     signal.throwIfAborted();
@@ -91,34 +95,37 @@ const createNotebook = async (page: Page, { log, screenshotDir }: PersonOptions)
   };
 };
 
-const pair = async (page: Page, { viewerUrl, pairingCode }: PersonOptions): Promise<void> => {
-  await page.goto(viewerUrl, { timeout: REACTION_TIMEOUT_MS });
-  await page.locator("#pairing-code").fill(pairingCode, { timeout: REACTION_TIMEOUT_MS });
-  await page.locator("#pair").click({ timeout: REACTION_TIMEOUT_MS });
+const patienceOf = ({ patience = 1 }: Waiting): number => patience;
+
+const pair = async (page: Page, options: PersonOptions): Promise<void> => {
+  const limit = { timeout: REACTION_TIMEOUT_MS * patienceOf(options) };
+  await page.goto(options.viewerUrl, limit);
+  await page.locator("#pairing-code").fill(options.pairingCode, limit);
+  await page.locator("#pair").click(limit);
 };
 
 const signIn = async (screen: Screen, options: PersonOptions, note: Note): Promise<void> => {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const band = await waitForPage(screen, "login", options.signal);
+    const band = await waitForPage(screen, "login", options);
     await note("login-page");
-    await fill(screen, band, BOXES.userName, options.userName, options.signal);
+    await fill(screen, band, BOXES.userName, options.userName, options);
     await screen.press("Tab");
-    await fill(screen, band, BOXES.password, options.password, options.signal, { isFocused: true });
+    await fill(screen, band, BOXES.password, options.password, options, { isFocused: true });
     await note("filled");
     await screen.press("Enter");
-    if (await hasLeft(screen, "login", options.signal)) return;
+    if (await hasLeft(screen, "login", options)) return;
     await note("still-login-page");
   }
   throw new AppError("unprocessable", "person-refused", "The identity provider did not accept user name and password.");
 };
 
-const consent = async (screen: Screen, signal: AbortSignal): Promise<void> => {
-  const band = await waitForPage(screen, "consent", signal);
+const consent = async (screen: Screen, options: Waiting): Promise<void> => {
+  const band = await waitForPage(screen, "consent", options);
   await screen.press("Enter");
-  if (await hasLeft(screen, "consent", signal)) return;
+  if (await hasLeft(screen, "consent", options)) return;
   // The button had lost the focus: then the pointer.
   await screen.click(band, BOXES.submit);
-  if (await hasLeft(screen, "consent", signal)) return;
+  if (await hasLeft(screen, "consent", options)) return;
   throw new AppError("unprocessable", "person-refused", "The consent page did not react to its button.");
 };
 
@@ -128,7 +135,7 @@ const fill = async (
   band: Band,
   box: Box,
   text: string,
-  signal: AbortSignal,
+  options: Waiting,
   { isFocused = false } = {},
 ): Promise<void> => {
   if (!isFocused) await screen.click(band, box);
@@ -137,9 +144,9 @@ const fill = async (
   await screen.type(text);
   await poll(async () => ((await screen.inkIn(band, box)) >= INK_PER_LETTER * text.length ? true : undefined), {
     what: "the typed text to appear on the screen",
-    timeoutMs: REACTION_TIMEOUT_MS,
+    timeoutMs: REACTION_TIMEOUT_MS * patienceOf(options),
     intervalMs: 250,
-    signal,
+    signal: options.signal,
   });
 };
 
@@ -147,7 +154,7 @@ const fill = async (
 const INK_PER_LETTER = 20;
 
 /** Waits until a page's band stands in the same place in three looks running: the picture has settled. */
-const waitForPage = (screen: Screen, wanted: PageName, signal: AbortSignal): Promise<Band> => {
+const waitForPage = (screen: Screen, wanted: PageName, options: Waiting): Promise<Band> => {
   let last: Band | undefined;
   let looks = 0;
   return poll(
@@ -163,21 +170,21 @@ const waitForPage = (screen: Screen, wanted: PageName, signal: AbortSignal): Pro
     },
     {
       what: `the identity provider's ${wanted} page on the screen`,
-      timeoutMs: PAGE_TIMEOUT_MS,
+      timeoutMs: PAGE_TIMEOUT_MS * patienceOf(options),
       intervalMs: 400,
-      signal,
+      signal: options.signal,
     },
   );
 };
 
 /** Whether a page's band goes away in time. */
-const hasLeft = async (screen: Screen, page: PageName, signal: AbortSignal): Promise<boolean> => {
+const hasLeft = async (screen: Screen, page: PageName, options: Waiting): Promise<boolean> => {
   try {
     await poll(async () => ((await screen.look())?.page === page ? undefined : true), {
       what: `the ${page} page to go`,
-      timeoutMs: REACTION_TIMEOUT_MS,
+      timeoutMs: REACTION_TIMEOUT_MS * patienceOf(options),
       intervalMs: 250,
-      signal,
+      signal: options.signal,
     });
     return true;
   } catch (error) {

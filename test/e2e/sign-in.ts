@@ -44,16 +44,18 @@ export interface SignInWorld {
   destroy(): Promise<void>;
 }
 
-export interface SignInOptions extends Pick<DeploymentOptions, "clients" | "providers" | "vmm"> {
+export interface SignInOptions extends Pick<DeploymentOptions, "clients" | "providers" | "vmm" | "session"> {
   /** Whether the session starts from a warm snapshot; default yes. */
   isWarm?: boolean;
   signInTimeoutMs?: number;
+  /** The person's; see PersonOptions. */
+  patience?: number;
 }
 
 export const createSignInWorld = async (
   name: string,
   cacheDir: string,
-  { signInTimeoutMs = SIGN_IN_TIMEOUT_MS, isWarm = true, ...options }: SignInOptions = {},
+  { signInTimeoutMs = SIGN_IN_TIMEOUT_MS, isWarm = true, patience = 1, ...options }: SignInOptions = {},
 ): Promise<SignInWorld> => {
   const cleanup = new Cleanup();
   const { certificates } = await makeTrustingImage(cacheDir);
@@ -119,6 +121,7 @@ export const createSignInWorld = async (
             userName: account.userName,
             password: account.password,
             signal,
+            patience,
             log: (line) => console.log(line),
             screenshotDir: join(logDir, "person"),
           });

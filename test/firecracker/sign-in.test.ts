@@ -9,33 +9,38 @@ import { untilState } from "../boot/host.ts";
 import { seePoints, testPoints, type Seen } from "../boot/points.ts";
 import { createSignInWorld, type SignInWorld } from "../e2e/sign-in.ts";
 import { keepFigures, resultsFolder } from "./results.ts";
-import { FIRECRACKER } from "./vmm.ts";
+import { DEADLINES_SEC, FIRECRACKER } from "./vmm.ts";
 
 /** In a KVM that is emulated itself. */
-const SIGN_IN_TIMEOUT_MS = 11 * 60_000;
+const SIGN_IN_TIMEOUT_MS = 20 * 60_000;
+const PATIENCE = 4;
 
 let world: SignInWorld;
 let result: Awaited<ReturnType<SignInWorld["signIn"]>>;
 let ready: SessionView;
 let seen: Seen;
 
-beforeAll(async () => {
-  const how = { vmm: FIRECRACKER, isWarm: false, signInTimeoutMs: SIGN_IN_TIMEOUT_MS };
-  world = await createSignInWorld("fcoidc", inject("imageDataDir"), how);
-  result = await world.signIn("oidc", [], async ({ sessionId }) => {
-    const { world: net } = world.deployment;
-    const client = await world.deployment.client();
-    const ask = async (file: string, ...args: string[]): Promise<string> => {
-      const lines: string[] = [];
-      const heard = { onLine: (line: string) => lines.push(line), logFile: join(world.logDir, `${file}.log`) };
-      const child = await net.spawn("host", file, args, heard);
-      await child.ended;
-      return lines.join("\n");
-    };
-    ready = await untilState(client, sessionId, "ready");
-    seen = await seePoints({ client, sessionId, ask, logFile: join(world.logDir, "controller.log") });
-  });
-}, 13 * 60_000);
+beforeAll(
+  async () => {
+    const session = { deadlinesSec: DEADLINES_SEC };
+    const how = { vmm: FIRECRACKER, session, isWarm: false, signInTimeoutMs: SIGN_IN_TIMEOUT_MS, patience: PATIENCE };
+    world = await createSignInWorld("fcoidc", inject("imageDataDir"), how);
+    result = await world.signIn("oidc", [], async ({ sessionId }) => {
+      const { world: net } = world.deployment;
+      const client = await world.deployment.client();
+      const ask = async (file: string, ...args: string[]): Promise<string> => {
+        const lines: string[] = [];
+        const heard = { onLine: (line: string) => lines.push(line), logFile: join(world.logDir, `${file}.log`) };
+        const child = await net.spawn("host", file, args, heard);
+        await child.ended;
+        return lines.join("\n");
+      };
+      ready = await untilState(client, sessionId, "ready");
+      seen = await seePoints({ client, sessionId, ask, logFile: join(world.logDir, "controller.log") });
+    });
+  },
+  SIGN_IN_TIMEOUT_MS + 3 * 60_000,
+);
 
 afterAll(async () => {
   const folder = resultsFolder();
