@@ -1,6 +1,7 @@
 /**
  * Warm snapshots on disk: `<snapshots>/<key>-<8 hex digits>/` holds a manifest and, in `machine/`, what a VMM froze. One that is being made
- * has another name until it is whole, and one that is replaced stays as it is until nobody begins with it any more. Only root comes in: the memory of a template is that of all its clones before they were renewed.
+ * has another name until it is whole, and one that is replaced stays as it is until nobody begins with it any more. Only root comes in: the
+ * memory of a template is that of all its clones before they were renewed.
  */
 import { randomBytes } from "node:crypto";
 import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
